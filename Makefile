@@ -1,0 +1,50 @@
+# Every target builds what it needs: a virtual environment in .venv, made with plain Python and pip.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+WORKERS ?= auto
+LOCK = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-header --quiet
+
+.PHONY: demo run test test-all check fix lock
+.DEFAULT_GOAL := demo
+
+demo: .venv/ready   ## the main job end to end on this machine
+	$(BIN)/python -m local.demo
+
+run: .venv/ready   ## the app and everything it talks to, until Ctrl-C
+	$(BIN)/python -m local
+
+test: .venv/ready   ## the tests, coverage included
+	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term
+
+test-all: .venv/ready   ## the long tests as well
+	$(BIN)/pytest -n $(WORKERS) -m "not live"
+
+check: .venv/ready   ## style, types, import rules, requirements in step
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@cp requirements.txt .venv/requirements.txt && cp requirements-dev.txt .venv/requirements-dev.txt
+	@$(LOCK) -o .venv/requirements.txt
+	@$(LOCK) --group dev -c requirements.txt -o .venv/requirements-dev.txt
+	@diff requirements.txt .venv/requirements.txt && diff requirements-dev.txt .venv/requirements-dev.txt \
+		|| { echo "requirements files do not match pyproject.toml: run make lock"; exit 1; }
+
+fix: .venv/ready   ## what the linter and the formatter can mend by themselves
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: .venv/ready   ## requirements.txt and requirements-dev.txt from pyproject.toml
+	$(LOCK) --upgrade -o requirements.txt
+	$(LOCK) --upgrade --group dev -c requirements.txt -o requirements-dev.txt
+
+.venv/ready: requirements-dev.txt
+	@$(if $(PYTHON),:,echo "Python 3.11 or newer is needed: apt-get install python3 or https://www.python.org" && exit 1)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Name another: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' \
+		|| { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
