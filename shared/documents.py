@@ -1,0 +1,110 @@
+"""Bytes to JSON, strictly: what two readers could take differently is refused."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from shared.errors import DocumentTooLargeError, InvalidRequestError
+
+MAX_BYTES = 1024 * 1024
+"""What one document may have."""
+MAX_BYTES_OF_REQUEST = 100 * 1024 * 1024
+"""What the Functions host takes as one request body."""
+MAX_DEPTH = 100
+"""How deep a document may nest; a twin in IoT Hub ends at ten levels."""
+
+
+def pointer(*steps: object) -> str:
+    """A JSON Pointer (RFC 6901) from member names and list positions."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def parse(body: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
+    """
+    The JSON (RFC 8259) of a body in UTF-8.
+
+    Raises `DocumentTooLargeError` past `max_bytes`, and `InvalidRequestError` for no body, no JSON,
+    a member that stands twice in an object, a number no double can hold, nesting past `MAX_DEPTH`.
+    """
+    if not body.strip():
+        raise InvalidRequestError({"": "a JSON document is required"})
+    if len(body) > max_bytes:
+        raise DocumentTooLargeError({"": f"may have {max_bytes} bytes at most"})
+    doubled: list[tuple[dict[str, Any], str]] = []
+    document = _load(body, doubled)
+    faults = dict(_faults_of_shape(document, doubled)) if doubled or _may_be_deep(body) else {}
+    if faults:
+        raise InvalidRequestError(faults)
+    return document
+
+
+def _load(body: bytes, doubled: list[tuple[dict[str, Any], str]]) -> Any:
+    def to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            doubled.extend((found, name) for name in found if names.count(name) > 1)
+        return found
+
+    try:
+        return json.loads(
+            body.decode("utf-8-sig"),
+            object_pairs_hook=to_object,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
+    except json.JSONDecodeError as error:
+        fault = f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+    except UnicodeDecodeError:
+        fault = "is not UTF-8"
+    except OverflowError:
+        fault = "holds a number that JSON readers cannot hold"
+    except ValueError:  # Python's own limit on the digits of a whole number
+        fault = "holds a number of too many digits"
+    except RecursionError:
+        fault = _TOO_DEEP
+    raise InvalidRequestError({"": fault})
+
+
+_TOO_DEEP = f"nests deeper than {MAX_DEPTH} levels"
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # NaN and Infinity are no JSON; 1e999 overflows a double
+        raise OverflowError
+    return number
+
+
+def _may_be_deep(body: bytes) -> bool:
+    return body.count(b"{") + body.count(b"[") > MAX_DEPTH
+
+
+def _faults_of_shape(
+    document: Any, doubled: list[tuple[dict[str, Any], str]]
+) -> Iterator[tuple[str, str]]:
+    names_by_object: dict[int, list[str]] = {}
+    for found, name in doubled:
+        names_by_object.setdefault(id(found), []).append(name)
+    for steps, node in _nodes(document):
+        if len(steps) >= MAX_DEPTH and isinstance(node, dict | list):
+            yield pointer(*steps[:1]), _TOO_DEEP
+        for name in names_by_object.get(id(node), ()):
+            yield pointer(*steps, name), "stands there more than once"
+
+
+def _nodes(document: Any) -> Iterator[tuple[tuple[object, ...], Any]]:
+    """Every value of a document with the steps to it; nothing below `MAX_DEPTH`."""
+    waiting: list[tuple[tuple[object, ...], Any]] = [((), document)]
+    while waiting:
+        steps, node = waiting.pop()
+        yield steps, node
+        if len(steps) < MAX_DEPTH:
+            waiting.extend(((*steps, step), child) for step, child in _children(node))
+
+
+def _children(node: Any) -> Iterable[tuple[object, Any]]:
+    if isinstance(node, dict):
+        return node.items()
+    return enumerate(node) if isinstance(node, list) else ()

@@ -1,0 +1,30 @@
+"""What a caller says about a call that DPS should hear too."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.settings import DEFAULT_API_VERSION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallContext:
+    """
+    The API version of a call, and what ties it to the caller's own logs and traces.
+
+    `traceparent` is that of W3C Trace Context; `client_request_id` is any text of the caller's.
+    """
+
+    api_version: str = DEFAULT_API_VERSION
+    client_request_id: str | None = None
+    traceparent: str | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str | None]:
+        """The headers that carry it."""
+        return {
+            "x-ms-client-request-id": self.client_request_id,
+            "traceparent": self.traceparent,
+        }
+
+
+NO_CONTEXT = CallContext()

@@ -1,0 +1,197 @@
+"""
+Individual enrollments, enrollment groups and registration states.
+
+Source: REST reference "Individual Enrollment - Create Or Update", API version 2021-10-01, and the
+Python package azure-iot-deviceprovisioning 1.0.0b1; a rule taken from elsewhere names its page
+under learn.microsoft.com/azure/iot-dps.
+"""
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from shared.dps.models.attestation import AttestationMechanism, AttestationType
+from shared.dps.models.document import Document, fault, faults_in
+
+
+class AllocationPolicy(StrEnum):
+    """How DPS chooses the hub of a device."""
+
+    HASHED = "hashed"
+    GEO_LATENCY = "geoLatency"
+    STATIC = "static"
+    CUSTOM = "custom"
+
+
+class ProvisioningStatus(StrEnum):
+    """Whether devices may register under a record."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+class RegistrationStatus(StrEnum):
+    """How far a device's registration has come."""
+
+    UNASSIGNED = "unassigned"
+    ASSIGNING = "assigning"
+    ASSIGNED = "assigned"
+    FAILED = "failed"
+    DISABLED = "disabled"
+
+
+class RegistrationSubstatus(StrEnum):
+    """What became of an assigned device's data."""
+
+    INITIAL_ASSIGNMENT = "initialAssignment"
+    DEVICE_DATA_MIGRATED = "deviceDataMigrated"
+    DEVICE_DATA_RESET = "deviceDataReset"
+    REPROVISIONED_TO_INITIAL_ASSIGNMENT = "reprovisionedToInitialAssignment"
+
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{0,127}[A-Za-z0-9-]")  # how-to-manage-enrollments
+
+
+def _check_id(value: str) -> str:
+    """The id itself, or a pydantic error saying what an id may be."""
+    if not _ID.fullmatch(value):
+        raise fault(
+            "must be 1 to 128 letters, digits, dashes, dots, underscores or colons, "
+            "the last one a letter, digit or dash"
+        )
+    return value
+
+
+RecordId = Annotated[str, AfterValidator(_check_id)]
+
+
+class TwinCollection(Document):
+    """
+    A free-form part of a twin.
+
+    The REST reference names three members; a tag of the user's may have the same name and any type.
+    """
+
+    count: Any = None
+    metadata: Any = None
+    version: Any = None
+
+
+class InitialTwinProperties(Document):
+    """The properties a device's twin starts with."""
+
+    desired: TwinCollection | None = None
+
+
+class InitialTwin(Document):
+    """The twin a device starts with."""
+
+    tags: TwinCollection | None = None
+    properties: InitialTwinProperties | None = None
+
+
+class CustomAllocationDefinition(Document):
+    """The webhook DPS asks for a hub."""
+
+    webhook_url: str
+    api_version: str
+
+
+class DeviceCapabilities(Document):
+    """What a device is."""
+
+    iot_edge: bool = False
+
+
+class ReprovisionPolicy(Document):
+    """What happens when an assigned device registers again."""
+
+    update_hub_assignment: bool = True
+    migrate_device_data: bool = True
+
+
+class DeviceRegistrationState(Document):
+    """How a device's registration stands; read only."""
+
+    registration_id: str | None = None
+    created_date_time_utc: str | None = None
+    assigned_hub: str | None = None
+    device_id: str | None = None
+    status: RegistrationStatus | None = None
+    substatus: RegistrationSubstatus | None = None
+    error_code: int | None = None
+    error_message: str | None = None
+    last_updated_date_time_utc: str | None = None
+    etag: str | None = None
+    payload: Any = None
+
+
+class Enrollment(Document):
+    """What individual enrollments and groups have in common."""
+
+    attestation: AttestationMechanism
+    capabilities: DeviceCapabilities | None = None
+    iot_hub_host_name: str | None = None
+    iot_hubs: list[str] | None = None
+    initial_twin: InitialTwin | None = None
+    etag: str | None = None
+    provisioning_status: ProvisioningStatus | None = None
+    reprovision_policy: ReprovisionPolicy | None = None
+    created_date_time_utc: str | None = None
+    last_updated_date_time_utc: str | None = None
+    allocation_policy: AllocationPolicy | None = None
+    custom_allocation_definition: CustomAllocationDefinition | None = Field(
+        default=None, validate_default=True
+    )
+
+    @field_validator("custom_allocation_definition")
+    @classmethod
+    def _there_for_custom(
+        cls, value: CustomAllocationDefinition | None, info: ValidationInfo
+    ) -> CustomAllocationDefinition | None:
+        if value is None and info.data.get("allocation_policy") is AllocationPolicy.CUSTOM:
+            raise fault("is required when allocationPolicy is custom")
+        return value
+
+
+class _Id(Document):
+    id: RecordId
+
+
+def faults_in_id(value: str) -> dict[str, str]:
+    """What is wrong with the id of a path, under the name `id`."""
+    found = faults_in({"id": value}, _Id)
+    return {place.removeprefix("/"): words for place, words in found.items()}
+
+
+class EnrollmentKey(Document):
+    """What names an individual enrollment."""
+
+    registration_id: RecordId
+
+
+class IndividualEnrollment(EnrollmentKey, Enrollment):
+    """One device."""
+
+    device_id: str | None = None
+    optional_device_information: TwinCollection | None = None
+    registration_state: DeviceRegistrationState | None = None
+
+
+class EnrollmentGroupKey(Document):
+    """What names an enrollment group."""
+
+    enrollment_group_id: RecordId
+
+
+class EnrollmentGroup(EnrollmentGroupKey, Enrollment):
+    """Devices that share a signing certificate or a key to derive theirs from."""
+
+    @field_validator("attestation")
+    @classmethod
+    def _not_tpm(cls, value: AttestationMechanism) -> AttestationMechanism:
+        if value.type is AttestationType.TPM:
+            raise fault("type tpm is for individual enrollments only")  # concepts-tpm-attestation
+        return value

@@ -1,0 +1,109 @@
+"""
+What is asked of many records at once: queries and bulk operations.
+
+Source: the Python package azure-iot-deviceprovisioning 1.0.0b1, `query` and `run_bulk_operation`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from shared.dps.models.document import Document, faults_in
+from shared.dps.models.enrollments import (
+    EnrollmentGroup,
+    EnrollmentGroupKey,
+    EnrollmentKey,
+    IndividualEnrollment,
+)
+
+
+class BulkMode(StrEnum):
+    """What becomes of each record; `upsert` is this app's own."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    UPDATE_IF_MATCH_ETAG = "updateIfMatchETag"
+    DELETE = "delete"
+    UPSERT = "upsert"
+
+
+class QuerySpecification(Document):
+    """What a query selects; DPS honours `SELECT *` and ignores a filter."""
+
+    query: str
+
+
+class BulkOperation(Document):
+    """What bulk operations on individual enrollments and on groups have in common."""
+
+    mode: BulkMode
+
+
+class BulkEnrollmentOperation(BulkOperation):
+    """One operation on many individual enrollments; each is checked by itself."""
+
+    enrollments: list[Any]
+
+
+class BulkEnrollmentGroupOperation(BulkOperation):
+    """One operation on many enrollment groups; each is checked by itself."""
+
+    enrollment_groups: list[Any]
+
+
+class BulkItemError(Document):
+    """Why one record of a bulk operation was not changed."""
+
+    registration_id: str | None = None
+    enrollment_group_id: str | None = None
+    error_code: int
+    error_status: str
+
+
+class BulkOperationResult(Document):
+    """What became of a bulk operation: records without an error were changed."""
+
+    is_successful: bool
+    errors: list[BulkItemError] = Field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordKind:
+    """What sets individual enrollments and enrollment groups apart."""
+
+    path: str
+    """The collection's path, and the member that holds the records of a bulk operation."""
+    id_member: str
+    record: type[Document]
+    key: type[Document]
+    bulk: type[BulkOperation]
+
+
+INDIVIDUAL_ENROLLMENT = RecordKind(
+    path="enrollments",
+    id_member="registrationId",
+    record=IndividualEnrollment,
+    key=EnrollmentKey,
+    bulk=BulkEnrollmentOperation,
+)
+ENROLLMENT_GROUP = RecordKind(
+    path="enrollmentGroups",
+    id_member="enrollmentGroupId",
+    record=EnrollmentGroup,
+    key=EnrollmentGroupKey,
+    bulk=BulkEnrollmentGroupOperation,
+)
+
+
+def faults_in_bulk(document: Any, kind: RecordKind) -> dict[str, str]:
+    """Every fault of a bulk operation and of all its records, as JSON Pointer to what is wrong."""
+    faults = faults_in(document, kind.bulk)
+    if faults:
+        return faults
+    # A delete names records; what else they hold does not matter to DPS.
+    model = kind.key if document["mode"] == BulkMode.DELETE else kind.record
+    for position, item in enumerate(document[kind.path]):
+        faults |= faults_in(item, model, at=(kind.path, position))
+    return faults

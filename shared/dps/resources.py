@@ -1,0 +1,145 @@
+"""What DPS keeps, and the verbs on it, each written once."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from shared.dps.context import NO_CONTEXT, CallContext
+from shared.dps.models import Document, RecordKind
+from shared.dps.queries import Query
+from shared.dps.records import Record
+
+if TYPE_CHECKING:
+    from shared.dps.transport import Transport
+
+_ANY_ETAG = "*"
+
+
+class Resource:
+    """Records of one collection; every verb raises the `DpsError` that came of it."""
+
+    def __init__(self, transport: "Transport", path: str) -> None:
+        self._transport = transport
+        self._path = path
+
+    def _at(self, id: str) -> str:
+        return f"{self._path}/{quote(id, safe='')}"
+
+    async def get(self, id: str, *, context: CallContext = NO_CONTEXT) -> Record:
+        """The record, without symmetric keys."""
+        answer = await self._transport.send("GET", self._at(id), context=context, repeatable=True)
+        return answer.record()
+
+    async def delete(
+        self,
+        id: str,
+        *,
+        if_match: str | None = None,
+        context: CallContext = NO_CONTEXT,
+    ) -> None:
+        """Removes the record; with `if_match` only if that is still its etag."""
+        headers = {"If-Match": if_match}
+        await self._transport.send("DELETE", self._at(id), headers=headers, context=context)
+
+
+class EnrollmentResource(Resource):
+    """Individual enrollments or enrollment groups."""
+
+    def __init__(self, transport: "Transport", kind: RecordKind) -> None:
+        super().__init__(transport, kind.path)
+        self.kind = kind
+
+    async def create_or_update(
+        self,
+        id: str,
+        enrollment: Mapping[str, Any] | Document,
+        *,
+        if_match: str | None = None,
+        context: CallContext = NO_CONTEXT,
+    ) -> Record:
+        """
+        Writes the whole record and gives it back with its symmetric keys.
+
+        DPS creates without `if_match` and answers 409 if the record exists; an update needs its
+        etag, or `*` (github.com/Azure/azure-sdk-for-python/issues/35187).
+        """
+        answer = await self._transport.send(
+            "PUT",
+            self._at(id),
+            document=_json(enrollment),
+            headers={"If-Match": if_match},
+            context=context,
+            repeatable=if_match == _ANY_ETAG,
+        )
+        return answer.record()
+
+    async def get_attestation_mechanism(
+        self,
+        id: str,
+        *,
+        context: CallContext = NO_CONTEXT,
+    ) -> Record:
+        """The record's attestation, with its symmetric keys."""
+        path = f"{self._at(id)}/attestationmechanism"
+        answer = await self._transport.send("POST", path, context=context, repeatable=True)
+        return answer.record()
+
+    def query(
+        self,
+        query_specification: Mapping[str, Any] | Document,
+        *,
+        top: int | None = None,
+        continuation: str | None = None,
+        context: CallContext = NO_CONTEXT,
+    ) -> Query:
+        """What `{"query": "SELECT *"}` finds, without symmetric keys and registration states."""
+        return Query(
+            transport=self._transport,
+            path=f"{self._path}/query",
+            document=_json(query_specification),
+            top=top,
+            continuation=continuation,
+            context=context,
+        )
+
+    async def run_bulk_operation(
+        self,
+        bulk_operation: Mapping[str, Any] | Document,
+        *,
+        context: CallContext = NO_CONTEXT,
+    ) -> Record:
+        """
+        One operation on up to ten records: `{"errors": […], "isSuccessful": …}`.
+
+        A record that failed is an item of `errors`, not an error raised.
+        """
+        answer = await self._transport.send(
+            "POST", self._path, document=_json(bulk_operation), context=context
+        )
+        return answer.record()
+
+
+class RegistrationStates(Resource):
+    """How devices' registrations stand."""
+
+    def query(
+        self,
+        id: str,
+        *,
+        top: int | None = None,
+        continuation: str | None = None,
+        context: CallContext = NO_CONTEXT,
+    ) -> Query:
+        """The registration states of the enrollment group `id`."""
+        return Query(
+            transport=self._transport,
+            path=f"{self._at(id)}/query",
+            document=None,
+            top=top,
+            continuation=continuation,
+            context=context,
+        )
+
+
+def _json(document: Mapping[str, Any] | Document) -> Mapping[str, Any]:
+    return document.document if isinstance(document, Document) else document

@@ -1,0 +1,52 @@
+"""Makes the keys and certificates of all tests, and remembers what it made.
+
+`made` lets a test look for secrets where they must not be: logs, errors, reports.
+"""
+
+import base64
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+made: list[str] = []
+
+
+def symmetric_key(nbytes: int = 32) -> str:
+    """A new key of so many bytes, in base64."""
+    return _remember(base64.b64encode(secrets.token_bytes(nbytes)).decode())
+
+
+def endorsement_key() -> str:
+    """A new text of the size of a TPM's endorsement key."""
+    return symmetric_key(314)
+
+
+def certificate(
+    common_name: str, *, days: int = 30, serial_number: int | None = None, organization: str = ""
+) -> str:
+    """A new self-signed certificate, PEM; its private key is thrown away."""
+    names = [x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)]
+    if organization:
+        names.insert(0, x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, organization))
+    name = x509.Name(names)
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(serial_number or x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=days))
+        .sign(key, hashes.SHA256())
+    )
+    return _remember(signed.public_bytes(serialization.Encoding.PEM).decode())
+
+
+def _remember(secret: str) -> str:
+    made.append(secret)
+    return secret

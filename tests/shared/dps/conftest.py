@@ -1,0 +1,36 @@
+"""A client and ways to disturb what it talks to."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from local.dps import DpsStandIn
+from shared.dps import DpsClient
+from shared.settings import Settings
+
+SYMMETRIC = {"attestation": {"type": "symmetricKey"}}
+
+
+@pytest.fixture
+async def client(settings: Settings) -> AsyncIterator[DpsClient]:
+    """Our client, talking to `dps`."""
+    async with DpsClient(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def enrollment() -> Callable[[str], dict[str, Any]]:
+    """Makes an enrollment of that id."""
+    return lambda registration_id: {"registrationId": registration_id, **SYMMETRIC}
+
+
+@pytest.fixture
+def order_faults(dps: DpsStandIn) -> Callable[..., None]:
+    """Orders faults: each `{"match": …, "times": …, "do": …}`."""
+
+    def order(*faults: dict[str, Any]) -> None:
+        httpx.put(f"{dps.url}/_faults", json=faults).raise_for_status()
+
+    return order

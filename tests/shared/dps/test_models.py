@@ -1,0 +1,311 @@
+"""The models: what DPS would refuse is named beforehand, what it might take is let through."""
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.dps.models import (
+    ENROLLMENT_GROUP,
+    INDIVIDUAL_ENROLLMENT,
+    AllocationPolicy,
+    AttestationType,
+    BulkMode,
+    BulkOperationResult,
+    DeviceRegistrationState,
+    EnrollmentGroup,
+    IndividualEnrollment,
+    ProvisioningStatus,
+    RegistrationStatus,
+    RegistrationSubstatus,
+    faults_in,
+    faults_in_bulk,
+)
+from tests.secret_factory import certificate, endorsement_key, symmetric_key
+
+SYMMETRIC = {"type": "symmetricKey"}
+
+
+def individual(**members: Any) -> dict[str, Any]:
+    """A sound individual enrollment, but for the members given."""
+    return {"registrationId": "dev-1", "attestation": SYMMETRIC, **members}
+
+
+def group(**members: Any) -> dict[str, Any]:
+    """A sound enrollment group, but for the members given."""
+    return {"enrollmentGroupId": "group-1", "attestation": SYMMETRIC, **members}
+
+
+def keys(primary: object, secondary: object = None) -> dict[str, Any]:
+    """Symmetric key attestation with these keys."""
+    return {**SYMMETRIC, "symmetricKey": {"primaryKey": primary, "secondaryKey": secondary}}
+
+
+def x509(**kinds: Any) -> dict[str, Any]:
+    """X.509 attestation with these kinds of certificates."""
+    return {"type": "x509", "x509": kinds}
+
+
+CERTIFICATES = {"primary": {"certificate": certificate("other-name")}}
+REFERENCES = {"primary": "root-ca"}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        individual(),
+        individual(registrationId="A:b..c_d-"),
+        individual(registrationId="x" * 128),
+        individual(attestation=keys(None, "")),
+        individual(attestation=keys(symmetric_key(16), symmetric_key(64))),
+        individual(attestation=keys(symmetric_key())),
+        individual(attestation={"type": "tpm", "tpm": {"endorsementKey": endorsement_key()}}),
+        individual(attestation={**SYMMETRIC, "tpm": None, "x509": None}),
+        individual(attestation={"type": "none"}),
+        individual(attestation=x509(clientCertificates=CERTIFICATES)),
+        individual(attestation=x509(clientCertificates={"primary": {"info": {"version": 3}}})),
+        individual(allocationPolicy="static", iotHubs=None),
+        individual(
+            allocationPolicy="geoLatency",
+            customAllocationDefinition={"webhookUrl": "https://x", "apiVersion": "2019-03-31"},
+        ),
+        individual(
+            provisioningStatus=None, reprovisionPolicy=None, capabilities=None, deviceId=None
+        ),
+        individual(reprovisionPolicy={}, capabilities={}),
+        individual(
+            initialTwin={"tags": {"version": "v2", "count": [], "metadata": 1, "new": {}}},
+            optionalDeviceInformation={"version": "b"},
+        ),
+        individual(credentialPolicy={"preview": True}, registrationState={"status": "unassigned"}),
+    ],
+)
+def test_what_dps_takes_has_no_fault(document):
+    """Nothing that DPS accepts, or may accept, is refused before DPS is asked."""
+    assert faults_in(document, IndividualEnrollment) == {}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        group(),
+        group(attestation=x509(signingCertificates=CERTIFICATES)),
+        group(attestation=x509(caReferences=REFERENCES)),
+    ],
+)
+def test_groups_that_dps_takes_have_no_fault(document):
+    """A group is a key to derive from, signing certificates, or the names of CAs."""
+    assert faults_in(document, EnrollmentGroup) == {}
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer", "words"),
+    [
+        ([], "", "must be an object"),
+        ({"attestation": SYMMETRIC}, "/registrationId", "is required"),
+        ({"registrationId": "a"}, "/attestation", "is required"),
+        (individual(registrationId=7), "/registrationId", "must be a string"),
+        *[
+            (individual(registrationId=bad), "/registrationId", "must be 1 to 128")
+            for bad in (
+                "",
+                "a b",
+                "a/b",
+                "a?b",
+                "a#b",
+                "a@b",
+                "a%2Fb",
+                "end.",
+                "x" * 129,
+                "ä",
+                "a\n",
+            )
+        ],
+        (individual(attestation={"type": "rsa"}), "/attestation/type", "must be one of 'none'"),
+        (individual(attestation={"type": "tpm"}), "/attestation/tpm", "is required for"),
+        (
+            individual(attestation={"type": "tpm", "tpm": {}}),
+            "/attestation/tpm/endorsementKey",
+            "is required",
+        ),
+        (individual(attestation={"type": "x509"}), "/attestation/x509", "is required for"),
+        (individual(attestation=x509()), "/attestation/x509", "exactly one"),
+        (
+            individual(attestation=x509(clientCertificates=CERTIFICATES, caReferences=REFERENCES)),
+            "/attestation/x509",
+            "exactly one",
+        ),
+        (
+            individual(attestation={**SYMMETRIC, "tpm": {"endorsementKey": "x"}}),
+            "/attestation/tpm",
+            "does not belong",
+        ),
+        (
+            individual(attestation=keys("not base64!")),
+            "/attestation/symmetricKey/primaryKey",
+            "base64",
+        ),
+        *[
+            (
+                individual(attestation=keys(None, symmetric_key(size))),
+                "/attestation/symmetricKey/secondaryKey",
+                "16 to 64 bytes",
+            )
+            for size in (1, 15, 65)
+        ],
+        (individual(allocationPolicy="hash"), "/allocationPolicy", "must be one of 'hashed'"),
+        (
+            individual(allocationPolicy="custom"),
+            "/customAllocationDefinition",
+            "is required when allocationPolicy is custom",
+        ),
+        (
+            individual(allocationPolicy="custom", customAllocationDefinition={"apiVersion": "x"}),
+            "/customAllocationDefinition/webhookUrl",
+            "is required",
+        ),
+        (individual(iotHubs="hub"), "/iotHubs", "must be a list"),
+        (individual(iotHubs=["hub", 1]), "/iotHubs/1", "must be a string"),
+        (individual(initialTwin={"tags": []}), "/initialTwin/tags", "must be an object"),
+        (individual(provisioningStatus="on"), "/provisioningStatus", "must be one of"),
+    ],
+)
+def test_what_dps_refuses_is_named(document, pointer, words):
+    """A fault is named where it is, in words that say what would be right."""
+    faults = faults_in(document, IndividualEnrollment)
+
+    assert list(faults) == [pointer]
+    assert words in faults[pointer]
+
+
+def test_every_fault_of_a_document_is_named():
+    """Three faults in one document are three faults in the answer."""
+    faults = faults_in(
+        {"registrationId": "a b", "attestation": keys("!"), "allocationPolicy": "custom"},
+        IndividualEnrollment,
+    )
+
+    assert set(faults) == {
+        "/registrationId",
+        "/attestation/symmetricKey/primaryKey",
+        "/customAllocationDefinition",
+    }
+
+
+def test_tpm_is_not_for_groups():
+    """A group cannot be attested by one device's TPM."""
+    document = group(attestation={"type": "tpm", "tpm": {"endorsementKey": endorsement_key()}})
+
+    assert list(faults_in(document, EnrollmentGroup)) == ["/attestation"]
+
+
+def test_every_record_of_a_bulk_operation_is_checked():
+    """Each fault of a bulk operation has the place of its record in its pointer."""
+    operation = {"mode": "create", "enrollments": [individual(), {"attestation": SYMMETRIC}, 1]}
+
+    faults = faults_in_bulk(operation, INDIVIDUAL_ENROLLMENT)
+
+    assert faults == {
+        "/enrollments/1/registrationId": "is required",
+        "/enrollments/2": "must be an object",
+    }
+
+
+def test_bulk_delete_needs_ids_alone():
+    """Whether DPS wants more for a delete than an id is for DPS to say."""
+    operation = {"mode": "delete", "enrollmentGroups": [{"enrollmentGroupId": "group-1"}]}
+
+    assert faults_in_bulk(operation, ENROLLMENT_GROUP) == {}
+
+
+@pytest.mark.parametrize(
+    ("operation", "pointers"),
+    [
+        ({}, {"/mode", "/enrollments"}),
+        ({"mode": "replace", "enrollments": {}}, {"/mode", "/enrollments"}),
+        ({"mode": "create", "enrollmentGroups": []}, {"/enrollments"}),
+    ],
+)
+def test_bulk_operation_without_its_own_members_is_named(operation, pointers):
+    """A mode nobody knows and a missing list are both named."""
+    assert set(faults_in_bulk(operation, INDIVIDUAL_ENROLLMENT)) == pointers
+
+
+@pytest.mark.parametrize(
+    ("enum", "values"),
+    [
+        (AllocationPolicy, "hashed geoLatency static custom"),
+        (AttestationType, "none tpm x509 symmetricKey"),
+        (ProvisioningStatus, "enabled disabled"),
+        (RegistrationStatus, "unassigned assigning assigned failed disabled"),
+        (
+            RegistrationSubstatus,
+            "initialAssignment deviceDataMigrated deviceDataReset reprovisionedToInitialAssignment",
+        ),
+        (BulkMode, "create update updateIfMatchETag delete upsert"),
+    ],
+)
+def test_enums_hold_dps_values(enum, values):
+    """Every value the REST reference names is there; of bulk modes one more is the app's own."""
+    assert [str(value) for value in enum] == values.split()
+
+
+def test_model_gives_back_the_document():
+    """A model made from a document holds all of it and adds nothing."""
+    document = individual(
+        deviceId="d",
+        etag="e",
+        iotHubs=["h"],
+        capabilities={"iotEdge": True},
+        initialTwin={"tags": {"a": None}, "properties": {"desired": {"b": 1}}},
+        unknown={"preview": [1]},
+        provisioningStatus=None,
+    )
+
+    model = IndividualEnrollment.model_validate(document)
+
+    assert model.document == document
+
+
+def test_model_has_members_in_pythons_spelling():
+    """A record can be written and read by attribute, enums included."""
+    record = EnrollmentGroup(
+        enrollment_group_id="group-1",
+        attestation={"type": "symmetricKey"},
+        allocation_policy=AllocationPolicy.STATIC,
+        iot_hubs=["hub-1"],
+    )
+
+    assert record.attestation.type is AttestationType.SYMMETRIC_KEY
+    assert record.document == group(allocationPolicy="static", iotHubs=["hub-1"])
+
+
+def test_print_of_a_model_shows_no_key():
+    """A model is printed as readable JSON, its keys and the webhook's query masked."""
+    key = symmetric_key()
+    model = IndividualEnrollment.model_validate(
+        individual(
+            attestation=keys(key),
+            customAllocationDefinition={"webhookUrl": f"https://x/y?code={key}", "apiVersion": "1"},
+        )
+    )
+
+    printed = json.loads(str(model))
+
+    assert key not in f"{model} {model!r}"
+    assert printed["attestation"]["symmetricKey"] == {"primaryKey": "****", "secondaryKey": None}
+    assert printed["customAllocationDefinition"]["webhookUrl"] == "https://x/y?****"
+
+
+def test_answers_of_dps_have_models_too():
+    """Registration states and bulk results can be read by attribute."""
+    state = DeviceRegistrationState.model_validate({"status": "assigned", "payload": [1]})
+    result = BulkOperationResult.model_validate(
+        {
+            "isSuccessful": False,
+            "errors": [{"registrationId": "a", "errorCode": 409201, "errorStatus": "exists"}],
+        }
+    )
+
+    assert state.status is RegistrationStatus.ASSIGNED
+    assert [error.error_code for error in result.errors] == [409201]

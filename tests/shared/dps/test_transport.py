@@ -1,0 +1,312 @@
+"""The transport: every request exactly as often on the wire as attempts were made."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from local.dps import DpsStandIn
+from shared.dps import CallContext, DpsClient
+from shared.errors import (
+    DpsCredentialError,
+    DpsFaultError,
+    DpsNotFoundError,
+    DpsReplyLostError,
+    DpsThrottledError,
+    DpsTimeoutError,
+    DpsUnreachableError,
+)
+from shared.settings import Settings
+
+CALLS = {
+    "PUT": lambda dps: dps.enrollments.create_or_update(
+        "dev-1", {"registrationId": "dev-1", "attestation": {"type": "symmetricKey"}}
+    ),
+    "POST": lambda dps: dps.enrollments.run_bulk_operation(
+        {"mode": "delete", "enrollments": [{"registrationId": "dev-1"}]}
+    ),
+    "DELETE": lambda dps: dps.enrollments.delete("dev-1"),
+}
+
+
+def impatient(dps: DpsStandIn, **settings: float) -> Settings:
+    """Settings for calls that are to fail soon."""
+    named = {name.upper(): str(value) for name, value in settings.items()}
+    return Settings.read({"DPS_CONNECTION_STRING": dps.connection_string, **named})
+
+
+def on_the_wire(dps: DpsStandIn, method: str) -> int:
+    """How often DPS saw the method."""
+    return sum(request.method == method for request in dps.requests)
+
+
+@pytest.mark.parametrize("reused", [False, True], ids=["fresh", "reused"])
+@pytest.mark.parametrize("method", CALLS)
+async def test_write_whose_reply_was_lost_is_sent_once(
+    client: DpsClient, dps: DpsStandIn, order_faults: Callable[..., None], method: str, reused: bool
+):
+    """Nothing below the client sends a write again, on a fresh connection or a reused one."""
+    if reused:
+        await client.enrollments.query({"query": "*"}).page()
+    order_faults({"match": {"method": method}, "do": {"resetBefore": True}})
+    before = on_the_wire(dps, method)
+
+    with pytest.raises(DpsReplyLostError):
+        await CALLS[method](client)
+
+    assert on_the_wire(dps, method) - before == 1
+
+
+@pytest.mark.parametrize("reused", [False, True], ids=["fresh", "reused"])
+async def test_create_that_was_committed_is_no_conflict(
+    client: DpsClient, order_faults: Callable[..., None], enrollment, reused: bool
+):
+    """A create that DPS did before the connection broke is not sent again to find itself there."""
+    if reused:
+        await client.enrollments.query({"query": "*"}).page()
+    order_faults({"match": {"method": "PUT"}, "do": {"resetAfterCommit": True}})
+
+    with pytest.raises(DpsReplyLostError):
+        await client.enrollments.create_or_update("dev-1", enrollment("dev-1"))
+
+    assert (await client.enrollments.get("dev-1")).id == "dev-1"
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        {"status": 500},
+        {"status": 503, "html": True},
+        {"resetBefore": True},
+        {"halfAnswer": True},
+        {"status": 429, "headers": {"Retry-After": "0"}},
+        {"status": 408},
+    ],
+    ids=["500", "503-html", "reset", "half", "429", "408"],
+)
+async def test_read_is_repeated_until_it_succeeds(
+    client: DpsClient, dps: DpsStandIn, order_faults: Callable[..., None], enrollment, do
+):
+    """A read that failed twice is sent a third time, and no oftener."""
+    await client.enrollments.create_or_update("dev-1", enrollment("dev-1"))
+    order_faults({"match": {"method": "GET"}, "times": 2, "do": do})
+
+    record = await client.enrollments.get("dev-1")
+
+    assert record.id == "dev-1"
+    assert on_the_wire(dps, "GET") == 3
+
+
+async def test_attempts_have_a_limit(dps: DpsStandIn, order_faults: Callable[..., None]):
+    """A read that always fails is sent as often as the settings say."""
+    order_faults({"match": {"method": "GET"}, "do": {"status": 500}})
+
+    async with DpsClient(impatient(dps, dps_max_attempts=3)) as client:
+        with pytest.raises(DpsFaultError) as raised:
+            await client.enrollments.get("dev-1")
+
+    assert raised.value.status == 500
+    assert on_the_wire(dps, "GET") == 3
+
+
+async def test_throttled_write_is_repeated(
+    client: DpsClient, dps: DpsStandIn, order_faults: Callable[..., None], enrollment
+):
+    """A write that DPS refused for its quota was not done, so it is sent again."""
+    order_faults(
+        {
+            "match": {"method": "PUT"},
+            "times": 1,
+            "do": {"status": 429, "headers": {"Retry-After": "0"}},
+        }
+    )
+
+    record = await client.enrollments.create_or_update("dev-1", enrollment("dev-1"))
+
+    assert record.id == "dev-1"
+    assert on_the_wire(dps, "PUT") == 2
+
+
+async def test_retry_after_past_the_deadline_ends_the_call(
+    client: DpsClient, dps: DpsStandIn, order_faults: Callable[..., None]
+):
+    """A wait that the deadline does not allow is handed to the caller instead."""
+    order_faults({"do": {"status": 429, "headers": {"Retry-After": "3600"}}})
+
+    with pytest.raises(DpsThrottledError) as raised:
+        await client.enrollments.get("dev-1")
+
+    assert raised.value.retry_after == 3600
+    assert on_the_wire(dps, "GET") == 1
+
+
+async def test_stalled_answer_ends_at_the_attempts_limit(
+    dps: DpsStandIn, order_faults: Callable[..., None]
+):
+    """A DPS that says nothing is a timeout, and a write is not repeated after it."""
+    order_faults({"match": {"method": "DELETE"}, "do": {"stall": True}})
+
+    async with DpsClient(impatient(dps, dps_attempt_timeout_seconds=0.2)) as client:
+        with pytest.raises(DpsTimeoutError):
+            await client.enrollments.delete("dev-1")
+
+    assert on_the_wire(dps, "DELETE") == 1
+
+
+async def test_deadline_covers_all_attempts(dps: DpsStandIn, order_faults: Callable[..., None]):
+    """However long one attempt may take, the call ends at its deadline."""
+    order_faults({"match": {"method": "GET"}, "do": {"stall": True}})
+
+    async with DpsClient(impatient(dps, dps_timeout_seconds=0.3)) as client:
+        with pytest.raises(DpsTimeoutError):
+            await client.enrollments.get("dev-1")
+
+    assert on_the_wire(dps, "GET") == 1
+
+
+async def test_refused_connection_is_unreachable():
+    """Where nobody listens nothing was sent, and the error says so."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    settings = Settings.read(
+        {
+            "DPS_CONNECTION_STRING": f"HostName={url};SharedAccessKeyName=a;SharedAccessKey=YQ==",
+            "DPS_MAX_ATTEMPTS": "2",
+        }
+    )
+
+    async with DpsClient(settings) as client:
+        with pytest.raises(DpsUnreachableError):
+            await client.enrollments.delete("dev-1")
+
+
+async def test_unknown_host_is_unreachable():
+    """A host no name server knows is named as unreachable, not as a timeout."""
+    connection_string = "HostName=dps.invalid;SharedAccessKeyName=a;SharedAccessKey=YQ=="
+    settings = Settings.read({"DPS_CONNECTION_STRING": connection_string, "DPS_MAX_ATTEMPTS": "1"})
+
+    async with DpsClient(settings) as client:
+        with pytest.raises(DpsUnreachableError):
+            await client.enrollments.get("dev-1")
+
+
+async def test_untrusted_certificate_is_unreachable(dps: DpsStandIn):
+    """A server that cannot prove who it is gets no request."""
+    connection_string = dps.connection_string.replace(dps.url[7:], dps.tls_url)
+
+    async with DpsClient(
+        Settings.read({"DPS_CONNECTION_STRING": connection_string, "DPS_MAX_ATTEMPTS": "1"})
+    ) as client:
+        with pytest.raises(DpsUnreachableError):
+            await client.enrollments.get("dev-1")
+
+    assert dps.requests == []
+
+
+async def test_trusted_certificate_is_spoken_to(dps: DpsStandIn, monkeypatch, tmp_path):
+    """Over https the client speaks to whom the machine's certificates vouch for."""
+    certificates = tmp_path / "trusted.pem"
+    certificates.write_bytes(dps.tls_certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates))
+    connection_string = dps.connection_string.replace(dps.url[7:], dps.tls_url)
+
+    async with DpsClient(Settings.read({"DPS_CONNECTION_STRING": connection_string})) as client:
+        found = await client.enrollments.query({"query": "SELECT *"}).page()
+
+    assert found.records == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_refused_credential_has_an_error_of_its_own(
+    client: DpsClient, order_faults: Callable[..., None], status: int
+):
+    """That DPS refuses the app's credential is not the fault of whoever calls the app."""
+    body = {"errorCode": status * 1000, "message": "Unauthorized", "trackingId": "t-1"}
+    order_faults({"do": {"status": status, "body": body}})
+
+    with pytest.raises(DpsCredentialError) as raised:
+        await client.enrollments.get("dev-1")
+
+    assert raised.value.tracking_id == "t-1"
+
+
+async def test_gateways_error_shape_is_read(client: DpsClient, order_faults: Callable[..., None]):
+    """The second shape of DPS's errors is understood: text and tracking id."""
+    order_faults({"do": {"status": 404, "gatewayShape": True}})
+
+    with pytest.raises(DpsNotFoundError) as raised:
+        await client.enrollments.get("dev-1")
+
+    assert "ErrorCode:" in str(raised.value)
+    assert raised.value.tracking_id
+    assert raised.value.error_code is None
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        {"status": 200, "html": True},
+        {"status": 200, "body": "text"},
+        {"status": 200, "body": [1]},
+        {"status": 204},
+    ],
+    ids=["html", "text", "list", "empty"],
+)
+async def test_answer_that_is_no_record_is_a_fault(
+    dps: DpsStandIn, order_faults: Callable[..., None], do: dict[str, Any]
+):
+    """A good status with something else than a record is never taken for one."""
+    order_faults({"match": {"method": "GET"}, "do": do})
+
+    async with DpsClient(impatient(dps, dps_max_attempts=1)) as client:
+        with pytest.raises(DpsFaultError):
+            await client.enrollments.get("dev-1")
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[tuple[str, list[str]]]:
+    """A server that notes each request's head and answers an empty record."""
+    heads: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heads
+    server.close()
+
+
+async def test_request_without_body_claims_no_content_type(listener):
+    """A POST without a body is sent as Microsoft's SDK sends it: no type, and no length but 0."""
+    url, heads = listener
+    connection_string = f"HostName={url};SharedAccessKeyName=a;SharedAccessKey=YQ=="
+
+    async with DpsClient(Settings.read({"DPS_CONNECTION_STRING": connection_string})) as client:
+        await client.enrollments.get_attestation_mechanism("a:b")
+
+    head = heads[0].lower()
+    assert "content-type" not in head
+    assert "content-length: 0" in head
+    assert heads[0].startswith("POST /enrollments/a:b/attestationmechanism?api-version=2021-10-01")
+
+
+async def test_context_of_the_caller_reaches_dps(listener):
+    """The caller's request id, trace and API version go along."""
+    url, heads = listener
+    connection_string = f"HostName={url};SharedAccessKeyName=a;SharedAccessKey=YQ=="
+    context = CallContext(
+        api_version="2019-03-31", client_request_id="order 7", traceparent="00-" + "a" * 32
+    )
+
+    async with DpsClient(Settings.read({"DPS_CONNECTION_STRING": connection_string})) as client:
+        await client.enrollments.get("dev-1", context=context)
+
+    assert "?api-version=2019-03-31 " in heads[0]
+    assert "x-ms-client-request-id: order 7\r\n" in heads[0]
+    assert "traceparent: 00-aaaa" in heads[0]
