@@ -1,0 +1,39 @@
+"""`python -m local.host --app DIR`: one app on this machine, without Azure Functions Core Tools."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from local.host import Host, environment
+from local.host.banner import function_lines
+from local.host.foreground import exit_code, serve_until_signalled
+from local.host.listening import Listener, refuse_busy
+from local.ports import port
+
+
+def main() -> int:
+    """Serves until SIGINT or SIGTERM; the exit code is 1 if the app or the port cannot be had."""
+    parser = argparse.ArgumentParser(prog="python -m local.host", description=__doc__)
+    parser.add_argument("--app", type=Path, required=True, help="the directory of function_app.py")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    parser.add_argument("--port", type=int, help="FUNCTIONS_PORT or 7071 by default; 0: a free one")
+    arguments = parser.parse_args()
+    return exit_code(lambda: _serve(arguments.app, arguments.host, arguments.port))
+
+
+def _serve(app_dir: Path, address: str, given_port: int | None) -> None:
+    environment.load_local_settings(app_dir)
+    number = port("FUNCTIONS_PORT", 7071) if given_port is None else given_port
+    refuse_busy([Listener("functions", address, number, "FUNCTIONS_PORT")])
+    key = environment.setting("LOCAL_FUNCTION_KEY")
+    host = Host(app_dir, host=address, port=number, key=key)
+    asyncio.run(serve_until_signalled(host, lambda: _announce(host)))
+
+
+def _announce(host: Host) -> None:
+    print(f"functions on {host.url}", *function_lines(host), "ready", sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""Which function a request reaches."""
+
+import pytest
+
+FUNCTION = """
+@app.function_name("{name}")
+@app.route(route={route!r}, methods={methods!r})
+async def {name}(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(json.dumps(["{name}", dict(req.route_params)]))
+"""
+
+
+def functions(*routes):
+    """Source of one function per (name, route[, methods])."""
+    return "".join(
+        FUNCTION.format(name=name, route=route, methods=methods[0] if methods else None)
+        for name, route, *methods in routes
+    )
+
+
+async def reached(serve, path, *routes, method="GET", **options):
+    """The status, and the function and route values if one was reached."""
+    served = await serve(functions(*routes), **options)
+    reply = await served.client.request(method, path)
+    return reply.json() if reply.status_code == 200 else reply.status_code
+
+
+@pytest.mark.parametrize(
+    ("route", "path", "values"),
+    [
+        pytest.param("items/{id}", "items/7", {"id": "7"}, id="parameter"),
+        pytest.param("Items/{id}", "iTEMS/A", {"id": "A"}, id="letters-without-case"),
+        pytest.param("items/{id}", "items/7/", {"id": "7"}, id="trailing-slash"),
+        pytest.param("items/{id?}", "items", {}, id="optional-left-out"),
+        pytest.param("items/{id?}", "items/7", {"id": "7"}, id="optional-given"),
+        pytest.param("files/{*path}", "files/a/b/c", {"path": "a/b/c"}, id="catch-all"),
+        pytest.param("files/{*path}", "files", {}, id="catch-all-of-nothing"),
+        pytest.param("f/{name}.{ext}", "f/a.b.c", {"name": "a.b", "ext": "c"}, id="two-in-one"),
+        pytest.param("n/{id:int}", "n/-12", {"id": "-12"}, id="int"),
+        pytest.param("n/{id:int:min(3)}", "n/3", {"id": "3"}, id="two-constraints"),
+        pytest.param("n/{id:length(2,4)}", "n/abc", {"id": "abc"}, id="length"),
+        pytest.param("n/{id:range(1,9)}", "n/9", {"id": "9"}, id="range"),
+        pytest.param("n/{on:bool}", "n/True", {"on": "True"}, id="bool"),
+        pytest.param(
+            "n/{id:guid}",
+            "n/0123ABCD-0123-0123-0123-0123456789ab",
+            {"id": "0123ABCD-0123-0123-0123-0123456789ab"},
+            id="guid",
+        ),
+    ],
+)
+async def test_template_matches(serve, route, path, values):
+    """A template reaches its function and gives the parameters their values."""
+    assert await reached(serve, f"/api/{path}", ("it", route)) == ["it", values]
+
+
+@pytest.mark.parametrize(
+    ("route", "path"),
+    [
+        pytest.param("items/{id}", "items", id="parameter-missing"),
+        pytest.param("items/{id}", "items/", id="parameter-empty"),
+        pytest.param("items/{id}", "items/7/8", id="segment-too-many"),
+        pytest.param("items", "items//", id="two-slashes"),
+        pytest.param("n/{id:int}", "n/x", id="not-an-int"),
+        pytest.param("n/{id:int}", "n/2147483648", id="more-than-an-int"),
+        pytest.param("n/{id:guid}", "n/1234", id="not-a-guid"),
+        pytest.param("n/{id:maxlength(2)}", "n/abc", id="too-long"),
+        pytest.param("n/{id:alpha}", "n/a1", id="not-only-letters"),
+    ],
+)
+async def test_template_does_not_match(serve, route, path):
+    """What a template does not say is 404."""
+    assert await reached(serve, f"/api/{path}", ("it", route)) == 404
+
+
+async def test_unknown_path_is_404_without_body(serve):
+    """The host's 404 has an empty body."""
+    served = await serve(functions(("it", "it")))
+
+    reply = await served.client.get("/api/other")
+
+    assert (reply.status_code, reply.content) == (404, b"")
+
+
+async def test_wrong_method_is_404(serve):
+    """A method that no function takes is 404, not 405; HEAD is not a GET."""
+    served = await serve(functions(("it", "it", ["GET"])))
+
+    statuses = [(await served.client.request(m, "/api/it")).status_code for m in ("PUT", "HEAD")]
+
+    assert statuses == [404, 404]
+
+
+async def test_wrong_method_tries_the_next_route(serve):
+    """One template may have a function per method."""
+    routes = [("a", "it/{id}", ["GET"]), ("b", "it/{other}", ["PUT"])]
+
+    assert await reached(serve, "/api/it/1", *routes, method="PUT") == ["b", {"other": "1"}]
+
+
+async def test_function_without_methods_takes_all(serve):
+    """No list of methods means every method."""
+    assert await reached(serve, "/api/it", ("it", "it"), method="PATCH") == ["it", {}]
+
+
+async def test_first_function_by_name_wins(serve):
+    """Routes are tried in the order of function names without case; a literal has no precedence."""
+    routes = [("Search", "items/search"), ("get", "items/{id}")]
+
+    assert await reached(serve, "/api/items/search", *routes) == ["get", {"id": "search"}]
+
+
+async def test_route_is_the_function_name_by_default(serve):
+    """Without a route the function's name is its route."""
+    assert await reached(serve, "/api/it", ("it", None)) == ["it", {}]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path"), [("", "/it"), ("v1/things", "/v1/things/it"), ("/v2/", "/v2/it")]
+)
+async def test_host_json_sets_the_prefix(serve, prefix, path):
+    """`routePrefix` replaces "api"; empty, it is gone."""
+    host_json = f'{{"version": "2.0", "extensions": {{"http": {{"routePrefix": "{prefix}"}}}}}}'
+
+    assert await reached(serve, path, ("it", "it"), host_json=host_json) == ["it", {}]
+
+
+@pytest.mark.parametrize("name", ["AzureWebJobs.it.Disabled", "AzureWebJobs_It_Disabled"])
+async def test_disabled_function_is_404(serve, monkeypatch, name):
+    """A function that a setting disables answers 404."""
+    monkeypatch.setenv(name, "true")
+
+    assert await reached(serve, "/api/it", ("it", "it")) == 404
+
+
+async def test_function_set_to_not_disabled_answers(serve, monkeypatch):
+    """Only a true value disables."""
+    monkeypatch.setenv("AzureWebJobs.it.Disabled", "false")
+
+    assert await reached(serve, "/api/it", ("it", "it")) == ["it", {}]
+
+
+async def test_functions_are_listed(serve):
+    """The host names each function with methods, route, level and URL, in the order of trial."""
+    served = await serve(functions(("b", "b/{id}", ["GET", "PUT"]), ("a", "a")))
+
+    listed = [(f.name, f.methods, f.route, f.auth_level) for f in served.host.functions]
+
+    assert listed == [
+        ("a", (), "api/a", "ANONYMOUS"),
+        ("b", ("GET", "PUT"), "api/b/{id}", "ANONYMOUS"),
+    ]
+    assert served.host.functions[0].url == f"{served.host.url}/api/a"
+
+
+async def test_other_triggers_are_listed_apart(serve):
+    """A queue function does not keep the HTTP functions from being served."""
+    served = await serve(
+        functions(("it", "it"))
+        + """
+@app.service_bus_queue_trigger(arg_name="message", queue_name="q", connection="ServiceBus")
+async def consume(message: func.ServiceBusMessage) -> None:
+    pass
+"""
+    )
+
+    assert [function.name for function in served.host.functions] == ["it"]
+    assert [function.name for function in served.host.not_served] == ["consume"]
