@@ -1,0 +1,35 @@
+"""Whether the worker lives, and whether the app can do its work."""
+
+from http import HTTPStatus
+from typing import Any
+
+import azure.functions as func
+
+from functions import _replies
+from functions._outcomes import code_of, outcome_of
+from functions._services import services
+from shared.errors import AppError, NotConfiguredError
+
+
+def live() -> func.HttpResponse:
+    """The worker answers."""
+    return _replies.document({"status": "live"})
+
+
+async def ready() -> func.HttpResponse:
+    """200 if settings are complete and DPS answers; otherwise 503, each fault with its cure."""
+    try:
+        fault: AppError | None = await services().readiness.fault()
+    except NotConfiguredError as error:
+        fault = error
+    if fault is None:
+        return _replies.document({"status": "ready"})
+    return _replies.document(
+        {"status": "not ready", "faults": _faults(fault)}, status=HTTPStatus.SERVICE_UNAVAILABLE
+    )
+
+
+def _faults(fault: AppError) -> list[dict[str, Any]]:
+    if isinstance(fault, NotConfiguredError):
+        return [{"setting": name, "fault": words} for name, words in fault.faults.items()]
+    return [{"errorCode": code_of(fault), "fault": str(fault), "cure": outcome_of(fault).cure}]

@@ -1,0 +1,163 @@
+"""HTTP out: records, pages and errors as DPS answers them."""
+
+import functools
+import json
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+import azure.functions as func
+
+from functions._outcomes import Outcome, code_of, outcome_of
+from functions._requests import client_request_id
+from shared.dps import Record
+from shared.dps.bulk import Failure
+from shared.dps.queries import Page
+from shared.errors import (
+    AppError,
+    DpsAnswerError,
+    DpsError,
+    InvalidRequestError,
+    NotConfiguredError,
+)
+
+Trigger = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
+
+_LOG = logging.getLogger(__name__)
+_PROBLEM = "application/problem+json"  # RFC 9457
+
+
+def replies(trigger: Trigger) -> Trigger:
+    """
+    Makes a trigger answer always: its errors become replies of DPS's shape.
+
+    Every reply carries `x-ms-request-id`, and the caller's `x-ms-client-request-id`.
+    """
+
+    @functools.wraps(trigger)
+    async def answer(req: func.HttpRequest) -> func.HttpResponse:
+        request_id = str(uuid4())
+        try:
+            reply = await trigger(req)
+        except Exception as error:  # noqa: BLE001  one that escapes is an empty 500
+            reply = _error(error, req, request_id)
+        reply.headers["x-ms-request-id"] = request_id
+        if client_id := client_request_id(req):
+            reply.headers["x-ms-client-request-id"] = client_id
+        return reply
+
+    return answer
+
+
+def document(
+    body: Any,
+    *,
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: Mapping[str, str | None] | None = None,
+) -> func.HttpResponse:
+    """JSON; headers that are `None` are left out."""
+    named = {"content-type": "application/json; charset=utf-8", **(headers or {})}
+    return func.HttpResponse(
+        json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        status_code=status,
+        headers={name: value for name, value in named.items() if value is not None},
+    )
+
+
+def record(found: Record) -> func.HttpResponse:
+    """One record; its etag as a header too (RFC 9110), which DPS itself does not send."""
+    return document(found, headers={"ETag": found.etag and f'"{found.etag}"'})
+
+
+def secret(found: Record) -> func.HttpResponse:
+    """A record no cache may keep."""
+    return document(found, headers={"Cache-Control": "no-store"})
+
+
+def page(found: Page) -> func.HttpResponse:
+    """The records of a page, and where the next one is."""
+    return document(
+        found.records,
+        headers={
+            "x-ms-continuation": found.continuation,
+            "x-ms-item-type": found.item_type,
+        },
+    )
+
+
+def bulk_result(failures: Sequence[Failure], id_member: str) -> func.HttpResponse:
+    """The result of a bulk operation that was split, in the shape of DPS's own."""
+    errors = [
+        {
+            id_member: failure.id,
+            "errorCode": code_of(failure.error),
+            "errorStatus": str(failure.error),
+        }
+        for failure in failures
+    ]
+    return document({"errors": errors, "isSuccessful": not errors})
+
+
+def nothing() -> func.HttpResponse:
+    """Done, and nothing to say."""
+    return func.HttpResponse(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _error(error: Exception, req: func.HttpRequest, request_id: str) -> func.HttpResponse:
+    outcome = outcome_of(error)
+    body = _error_body(error, outcome, request_id)
+    foreseen = isinstance(error, AppError)
+    _LOG.log(
+        logging.WARNING if foreseen else logging.ERROR,
+        "%s answered with %s, trackingId %s, request %s",
+        req.method,
+        body["errorCode"],
+        body["trackingId"],
+        request_id,
+        exc_info=None if foreseen else error,
+    )
+    headers = {
+        "x-ms-error-code": str(body["errorCode"]),
+        "Retry-After": _retry_after(error, outcome),
+    }
+    if _PROBLEM in req.headers.get("accept", ""):
+        return document(
+            _problem(body, outcome),
+            status=outcome.status,
+            headers=headers | {"content-type": _PROBLEM},
+        )
+    return document(body, status=outcome.status, headers=headers)
+
+
+def _error_body(error: Exception, outcome: Outcome, request_id: str) -> dict[str, Any]:
+    tracking_id = error.tracking_id if isinstance(error, DpsError) else None
+    body: dict[str, Any] = {
+        "errorCode": code_of(error),
+        "trackingId": tracking_id or request_id,
+        "message": str(error) if isinstance(error, AppError) else outcome.meaning,
+        "timestampUtc": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    }
+    info = _info(error)
+    return body | {"info": info} if info else body
+
+
+def _info(error: Exception) -> Mapping[str, str]:
+    if isinstance(error, InvalidRequestError | NotConfiguredError):
+        return error.faults
+    return error.details if isinstance(error, DpsAnswerError) else {}
+
+
+def _problem(body: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
+    problem = {"title": outcome.status.phrase, "status": outcome.status, "detail": body["message"]}
+    return problem | {name: value for name, value in body.items() if name != "message"}
+
+
+def _retry_after(error: Exception, outcome: Outcome) -> str | None:
+    """Whole seconds, rounded up."""
+    seconds = error.retry_after if isinstance(error, DpsError) else None
+    seconds = outcome.retry_after if seconds is None else seconds
+    return None if seconds is None else str(math.ceil(seconds))

@@ -1,0 +1,108 @@
+"""HTTP in: a request becomes a call, or an error that names all its faults."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import azure.functions as func
+
+from functions._services import services
+from shared.documents import MAX_BYTES, parse
+from shared.dps import CallContext
+from shared.dps.models import faults_in_id
+from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
+from shared.settings import DEFAULT_API_VERSION
+
+Check = Callable[[Any], Mapping[str, str]]
+"""Finds the faults of a document, as JSON Pointer to what is wrong there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """What an HTTP request asks; what it does not name is empty or `None`."""
+
+    id: str
+    document: Any
+    if_match: str | None
+    top: int | None
+    continuation: str | None
+    context: CallContext
+
+
+def read(req: func.HttpRequest, *, check: Check | None = None, max_bytes: int = MAX_BYTES) -> Call:
+    """
+    The call a request stands for; its body is read only where a `check` for it is given.
+
+    Raises `InvalidRequestError`, or a special case of it, with every fault of path, query, headers
+    and body.
+    """
+    faults = dict(_faults_of_head(req))
+    document: Any = None
+    kind = InvalidRequestError
+    if check:
+        try:
+            document = _body(req, max_bytes)
+            faults |= check(document)
+        except InvalidRequestError as error:
+            faults, kind = faults | error.faults, type(error)
+    if faults:
+        raise kind(faults)
+    top = req.headers.get("x-ms-max-item-count")
+    return Call(
+        id=req.route_params.get("id", ""),
+        document=document,
+        if_match=req.headers.get("if-match"),
+        top=None if top is None else int(top),
+        continuation=req.headers.get("x-ms-continuation"),
+        context=_context(req),
+    )
+
+
+_HEADERS = {
+    # An etag raw as DPS gives it, or quoted as RFC 9110 has it.
+    "If-Match": (
+        re.compile(r'\*|"[A-Za-z0-9+/=_-]+"|[A-Za-z0-9+/=_-]+'),
+        "must be one etag, quoted or not, or *",
+    ),
+    "x-ms-max-item-count": (re.compile(r"[0-9]{1,9}"), "must be a whole number"),
+}
+
+
+def _faults_of_head(req: func.HttpRequest) -> Iterator[tuple[str, str]]:
+    if "id" in req.route_params:
+        yield from faults_in_id(req.route_params["id"]).items()
+    versions = services().settings.api_versions
+    if req.params.get("api-version", DEFAULT_API_VERSION) not in versions:
+        yield "api-version", f"must be one of {', '.join(versions)}"
+    for header, (form, words) in _HEADERS.items():
+        if header in req.headers and not form.fullmatch(req.headers[header]):
+            yield header, words
+
+
+_JSON = re.compile(r"application/(json|[\w.+-]+\+json)\s*(;.*)?", re.IGNORECASE)
+
+
+def _body(req: func.HttpRequest, max_bytes: int) -> Any:
+    if not _JSON.fullmatch(req.headers.get("content-type", "application/json")):
+        raise UnsupportedMediaTypeError({"Content-Type": "must be application/json"})
+    return parse(req.get_body(), max_bytes=max_bytes)
+
+
+_PRINTABLE = re.compile(r"[\x20-\x7e]{1,128}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context
+
+
+def client_request_id(req: func.HttpRequest) -> str | None:
+    """The caller's own name for the request, if it is fit to be passed on."""
+    given = req.headers.get("x-ms-client-request-id", "")
+    return given if _PRINTABLE.fullmatch(given) else None
+
+
+def _context(req: func.HttpRequest) -> CallContext:
+    traceparent = req.headers.get("traceparent", "")
+    return CallContext(
+        api_version=req.params.get("api-version", DEFAULT_API_VERSION),
+        client_request_id=client_request_id(req),
+        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+    )

@@ -1,0 +1,56 @@
+"""
+HTTP routes of individual enrollments: six verbs, at DPS's own paths.
+
+The host tries routes in alphabetical order of the functions' names; here no two can match the same
+method and path.
+"""
+
+import azure.functions as func
+
+from functions import _verbs
+from functions._replies import replies
+from functions._services import services
+
+blueprint = func.Blueprint()
+
+
+@blueprint.function_name("enrollments_get")
+@blueprint.route("enrollments/{id}", methods=["GET"])
+@replies
+async def get(req: func.HttpRequest) -> func.HttpResponse:
+    return await _verbs.get(services().dps.enrollments, req)
+
+
+@blueprint.function_name("enrollments_create_or_update")
+@blueprint.route("enrollments/{id}", methods=["PUT"])
+@replies
+async def create_or_update(req: func.HttpRequest) -> func.HttpResponse:
+    return await _verbs.create_or_update(services().dps.enrollments, req)
+
+
+@blueprint.function_name("enrollments_delete")
+@blueprint.route("enrollments/{id}", methods=["DELETE"])
+@replies
+async def delete(req: func.HttpRequest) -> func.HttpResponse:
+    return await _verbs.delete(services().dps.enrollments, req)
+
+
+@blueprint.function_name("enrollments_get_attestation_mechanism")
+@blueprint.route("enrollments/{id}/attestationmechanism", methods=["POST"])
+@replies
+async def get_attestation_mechanism(req: func.HttpRequest) -> func.HttpResponse:
+    return await _verbs.get_attestation_mechanism(services().dps.enrollments, req)
+
+
+@blueprint.function_name("enrollments_query")
+@blueprint.route("enrollments/query", methods=["POST"])
+@replies
+async def query(req: func.HttpRequest) -> func.HttpResponse:
+    return await _verbs.query(services().dps.enrollments, req)
+
+
+@blueprint.function_name("enrollments_run_bulk_operation")
+@blueprint.route("enrollments", methods=["POST"])
+@replies
+async def run_bulk_operation(req: func.HttpRequest) -> func.HttpResponse:
+    return await _verbs.run_bulk_operation(services().dps.enrollments, req)

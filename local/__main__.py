@@ -1,0 +1,70 @@
+"""`python -m local`: the app and everything it talks to, on this machine, until Ctrl-C.
+
+Settings come from the environment alone: no `local.settings.json` can have it talk to a real DPS.
+"""
+
+import asyncio
+import json
+import sys
+
+from local.dps import Options
+from local.host import environment
+from local.host.banner import function_lines
+from local.host.foreground import exit_code, serve_until_signalled
+from local.ports import port
+from local.stack import Stack
+
+KEY_VARIABLE = "LOCAL_FUNCTION_KEY"
+
+
+def main() -> int:
+    """Serves until SIGINT or SIGTERM; the exit code is 1 if something of it cannot start."""
+    return exit_code(_serve)
+
+
+def _serve() -> None:
+    key = environment.setting(KEY_VARIABLE)
+    dps = Options(port=port("DPS_PORT", 7090), tls_port=port("DPS_TLS_PORT", 7443))
+    stack = Stack(dps, functions_port=port("FUNCTIONS_PORT", 7071), key=key)
+    asyncio.run(serve_until_signalled(stack, lambda: _announce(stack, needs_key=key is not None)))
+
+
+def _announce(stack: Stack, *, needs_key: bool) -> None:
+    print(_banner(stack, needs_key=needs_key), "ready", sep="\n", flush=True)
+
+
+def _banner(stack: Stack, *, needs_key: bool) -> str:
+    """What listens where and what to try; the only key in it is the stand-in's published one."""
+    return "\n".join(
+        [
+            f"DPS stand-in on {stack.dps.url} and {stack.dps.tls_url}",
+            f"  {stack.dps.connection_string}",
+            f"functions on {stack.host.url}, {_key_line(needs_key=needs_key)}",
+            *function_lines(stack.host),
+            f"They talk to {_dps_line(stack)}.",
+            "",
+            f"Try: {_curl(stack.host.url, needs_key=needs_key)}",
+            "Stop: Ctrl-C",
+        ]
+    )
+
+
+def _key_line(*, needs_key: bool) -> str:
+    return f"with the key of {KEY_VARIABLE}" if needs_key else "no key needed"
+
+
+def _dps_line(stack: Stack) -> str:
+    return f"the DPS that {stack.other_dps} names" if stack.other_dps else "the DPS stand-in"
+
+
+def _curl(url: str, *, needs_key: bool) -> str:
+    enrollment = {"registrationId": "device-1", "attestation": {"type": "symmetricKey"}}
+    key = f' -H "x-functions-key: ${KEY_VARIABLE}"' if needs_key else ""
+    return (
+        f"curl -X PUT {url}/enrollments/device-1{key}"
+        f" -H 'Content-Type: application/json' -d '{json.dumps(enrollment)}'"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
