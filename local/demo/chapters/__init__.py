@@ -1,0 +1,21 @@
+"""What is shown, in order."""
+
+from local.demo.chapters import access, bulk, groups, individuals, pages, registrations, removal
+from local.demo.scene import Scene
+from local.demo.steps import Chapter
+
+
+def chapters(scene: Scene) -> list[Chapter]:
+    """All of them, with every step they will have."""
+    return [
+        Chapter("Who may call", access.steps(scene)),
+        Chapter(
+            "Individual enrollments, one for each file; DPS makes the keys",
+            individuals.steps(scene),
+        ),
+        Chapter("Enrollment groups", groups.steps(scene)),
+        Chapter("Queries, page by page", pages.steps(scene)),
+        Chapter("Many at once", bulk.steps(scene)),
+        Chapter("Devices register", registrations.steps(scene)),
+        Chapter("Everything is deleted", removal.steps(scene)),
+    ]

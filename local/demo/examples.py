@@ -1,0 +1,70 @@
+"""The documents of a directory such as `examples/`."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Document = dict[str, Any]
+
+
+class ExamplesError(ValueError):
+    """Files that cannot be used at all; names every one of them."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One file: `name` is its name without the ending."""
+
+    name: str
+    document: Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Records to create one by one, and bulk operations to send as they are."""
+
+    enrollments: tuple[Example, ...]
+    groups: tuple[Example, ...]
+    bulk: tuple[Example, ...]
+
+    @property
+    def hubs(self) -> list[str]:
+        """Every hub that a record names, once."""
+        records = [example.document for example in (*self.enrollments, *self.groups)]
+        records += [record for example in self.bulk for record in example.document["enrollments"]]
+        return sorted({hub for record in records for hub in _hubs(record)})
+
+
+def load(directory: Path) -> Examples:
+    """Reads what is there; a wrong document is for DPS to refuse, a file without an id is not."""
+    faults: list[str] = []
+    examples = Examples(
+        enrollments=tuple(_read(directory / "enrollments", "registrationId", str, faults)),
+        groups=tuple(_read(directory / "enrollment-groups", "enrollmentGroupId", str, faults)),
+        bulk=tuple(_read(directory / "bulk", "enrollments", list, faults)),
+    )
+    if not examples.enrollments and not faults:
+        faults = [f"{directory / 'enrollments'} holds no *.json"]
+    if faults:
+        raise ExamplesError("\n".join(faults))
+    return examples
+
+
+def _read(directory: Path, member: str, type_: type, faults: list[str]) -> Iterator[Example]:
+    for path in sorted(directory.glob("*.json")):
+        try:
+            document = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            faults.append(f"{path} cannot be read as JSON: {error}")
+            continue
+        if isinstance(document, dict) and isinstance(document.get(member), type_):
+            yield Example(path.stem, document)
+        else:
+            faults.append(f"{path} must be an object with {member}")
+
+
+def _hubs(record: Any) -> list[str]:
+    hubs = record.get("iotHubs") if isinstance(record, dict) else None
+    return [hub for hub in hubs if isinstance(hub, str)] if isinstance(hubs, list) else []

@@ -1,0 +1,197 @@
+"""`python -m local.demo`, as whoever runs it sees it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.demo.checks import expect_same
+from local.demo.examples import ExamplesError, load
+from local.demo.steps import UnexpectedError
+from local.stack import ROOT
+from tests import secret_factory
+
+EXAMPLES = ROOT / "examples"
+KEY_MATERIAL = re.compile(r"[A-Za-z0-9+/]{40,}")
+ROW = re.compile(r"^(\S) +(\d+)/(\d+) (.{8}) ", re.MULTILINE)
+
+variables = os.environ  # noqa: TID251 - the demo's own is made from it
+
+
+def demo(*arguments, **environment):
+    """The demo as a process that has ended, its output as text."""
+    unset = {"DPS_CONNECTION_STRING", "DPS_ENDPOINT"}
+    inherited = {name: value for name, value in variables.items() if name not in unset}
+    return subprocess.run(  # noqa: S603 - this very package
+        [sys.executable, "-m", "local.demo", *map(str, arguments)],
+        cwd=ROOT,
+        env={**inherited, "PYTHONIOENCODING": "utf-8", **environment},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+def enrollment(directory: Path, registration_id, **members):
+    """A file for one device with a symmetric key, and what else is given."""
+    document = {"registrationId": registration_id, "attestation": {"type": "symmetricKey"}}
+    directory = directory / "enrollments"
+    directory.mkdir(exist_ok=True)
+    (directory / f"{registration_id}.json").write_text(json.dumps({**document, **members}))
+
+
+@pytest.fixture(scope="module")
+def shown():
+    """One run on the files of the repository."""
+    return demo()
+
+
+@pytest.fixture(scope="module")
+def given_key():
+    """A key that DPS refuses for its length."""
+    return secret_factory.symmetric_key(100)
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory, given_key):
+    """One run on two good devices and one that names no policy there is, and a key too long."""
+    directory = tmp_path_factory.mktemp("examples")
+    enrollment(directory, "good-1")
+    attestation = {"type": "symmetricKey", "symmetricKey": {"primaryKey": given_key}}
+    enrollment(directory, "wrong-2", allocationPolicy="nearest", attestation=attestation)
+    enrollment(directory, "good-3", allocationPolicy="static", iotHubs=["mine.azure-devices.net"])
+    return demo("--examples", directory)
+
+
+def rows(run):
+    """Mark, number, total and client of each row."""
+    return ROW.findall(run.stdout)
+
+
+def test_exits_0(shown):
+    """Every step does what it should, and nothing is on stderr."""
+    assert (shown.returncode, shown.stderr) == (0, ""), shown.stdout
+
+
+def test_every_step_has_its_row(shown):
+    """The rows are numbered from the first to the last, and each is marked as done."""
+    total = int(rows(shown)[0][2])
+
+    assert [(mark, int(number)) for mark, number, _, _ in rows(shown)] == [
+        ("✓", number) for number in range(1, total + 1)
+    ]
+
+
+def test_every_client_is_shown(shown):
+    """The SDK calls the app, sync and aio, and so does plain HTTP."""
+    clients = {client.strip() for _, _, _, client in rows(shown)}
+
+    assert {"SDK", "SDK aio", "HTTP"} <= clients
+
+
+def test_every_device_of_the_examples_is_created(shown):
+    """Each file of enrollments and groups has a row of its own."""
+    examples = load(EXAMPLES)
+    ids = [example.document["registrationId"] for example in examples.enrollments]
+    ids += [example.document["enrollmentGroupId"] for example in examples.groups]
+
+    assert [id_ for id_ in ids if f" create {id_} " not in shown.stdout] == []
+
+
+def test_rows_fit_a_page(shown):
+    """No line is wider than 100 columns."""
+    assert [line for line in shown.stdout.splitlines() if len(line) > 100] == []
+
+
+def test_shows_no_key(shown):
+    """Nothing that could be a key is in the output, though the run reads many."""
+    assert KEY_MATERIAL.findall(shown.stdout + shown.stderr) == []
+
+
+def test_is_not_coloured_in_a_file(shown):
+    """Output that goes nowhere near a terminal holds no escape codes."""
+    assert "\x1b" not in shown.stdout
+
+
+def test_writes_ascii_where_nothing_else_can_be_shown():
+    """A terminal without Unicode gets the same table."""
+    run = demo(PYTHONIOENCODING="ascii")
+
+    assert run.returncode == 0
+    assert run.stdout.isascii()
+    assert {mark for mark, _, _, _ in rows(run)} == {"+"}
+
+
+def test_talks_to_no_other_dps():
+    """A DPS that the environment names is left alone."""
+    run = demo(DPS_ENDPOINT="somebodys.azure-devices-provisioning.net")
+
+    assert run.returncode == 0
+
+
+def test_failed_step_exits_1(failed):
+    """One device that is refused makes the run fail."""
+    assert failed.returncode == 1
+
+
+def test_failed_step_is_named_with_its_reason(failed):
+    """Its row is marked, and says what was refused where."""
+    row = next(row for row in failed.stdout.splitlines() if " create wrong-2 " in row)
+
+    assert row.startswith("✗")
+    assert "HTTP 400, 400004" in failed.stdout
+    assert "/allocationPolicy must be one of" in failed.stdout
+
+
+def test_failed_step_keeps_none_from_running(failed):
+    """All others run and are fine, the hub that only the files know included."""
+    marks = [mark for mark, _, _, _ in rows(failed)]
+
+    assert marks.count("✗") == 1
+    assert marks.count("✓") > 20
+    assert len(marks) == int(rows(failed)[0][2])
+
+
+def test_failed_step_shows_no_key(failed, given_key):
+    """The key of a device that was refused is not in the reason."""
+    assert given_key[:20] not in failed.stdout + failed.stderr
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"registrationId": 1}', "\udcff"])
+def test_file_that_is_no_enrollment_is_named(tmp_path, text):
+    """Before anything is started, a file without an id is refused by name."""
+    enrollment(tmp_path, "good-1")
+    broken = tmp_path / "enrollments" / "broken.json"
+    broken.write_text(text, "utf-8", "surrogateescape")
+
+    with pytest.raises(ExamplesError, match=re.escape(str(broken))):
+        load(tmp_path)
+
+
+def test_directory_without_enrollments_is_refused(tmp_path):
+    """A wrong directory is no success without steps: exit code 1, and no traceback."""
+    run = demo("--examples", tmp_path)
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == f"{tmp_path / 'enrollments'} holds no *.json\n"
+
+
+@pytest.mark.parametrize(
+    ("got", "place"),
+    [({"tags": {"count": 4}}, "/tags/count"), ({"tags": {}}, "/tags/count"), ({}, "/tags")],
+    ids=["changed", "missing", "parent missing"],
+)
+def test_member_that_did_not_come_back_is_noticed(got, place):
+    """The checks name the place of a value that was lost or changed."""
+    with pytest.raises(UnexpectedError, match=f"{place}$"):
+        expect_same("twin", {"tags": {"count": 3}}, got)
+
+
+def test_null_may_come_back_as_absent():
+    """DPS drops members that are null."""
+    expect_same("enrollment", {"deviceId": None}, {})
