@@ -3,7 +3,8 @@
     with in_thread(DpsStandIn(Options(port=0, tls_port=0))) as dps:
         client = DeviceProvisioningClient(dps.url, ...)
 
-What it does where, and how sure we are that the service does the same, stands in `rules`.
+It serves the API of the service's owner and that of devices. What it does where, and how sure we
+are that the service does the same, stands in `rules`.
 """
 
 from local.dps.options import AccessPolicy, Options, Right

@@ -48,6 +48,7 @@ def _banner(dps: DpsStandIn, certificate: Path | None) -> str:
   linked hubs        {", ".join(dps.options.linked_hubs)}
   identity           IDENTITY_ENDPOINT={dps.url}/_identity/token \
 IDENTITY_HEADER={dps.options.identity_header}
+  a device           python -m local.device register --dps {dps.url} --id ID --key KEY
   control            {", ".join(dps.control_endpoints)}
   try                curl {dps.url}/_stats"""
 
@@ -69,11 +70,30 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--throttle", type=above_zero, metavar="N", help="admit N operations a minute"
     )
+    _add_times(parser)
+    return parser.parse_args()
+
+
+def _add_times(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--latency", type=float, default=0, metavar="MS", help="of an operation")
     parser.add_argument(
         "--bulk-latency", type=float, metavar="MS", help="of a bulk call (default: --latency)"
     )
-    return parser.parse_args()
+    parser.add_argument(
+        "--retry-scale",
+        type=above_zero,
+        default=Options().retry_scale,
+        metavar="N",
+        help="of the time between calls of a webhook that fails (default %(default)s)",
+    )
+    parser.add_argument(
+        "--hub-latency",
+        action="append",
+        default=[],
+        type=hub_latency,
+        metavar="HUB=MS",
+        help="what geoLatency goes by; may be given for each hub",
+    )
 
 
 def _add_addresses(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +120,14 @@ def above_zero(text: str) -> float:
     return number
 
 
+def hub_latency(text: str) -> tuple[str, float]:
+    """A hub and its latency, or ValueError; argparse shows the name."""
+    hub, _, number = text.rpartition("=")
+    if not hub:
+        raise ValueError(text)
+    return hub, float(number)
+
+
 def _options(arguments: argparse.Namespace) -> Options:
     latency, bulk = arguments.latency, arguments.bulk_latency
     return Options(
@@ -111,6 +139,8 @@ def _options(arguments: argparse.Namespace) -> Options:
         operations_per_minute=arguments.throttle or Options().operations_per_minute,
         single_ms=latency,
         bulk_ms=latency if bulk is None else bulk,
+        retry_scale=arguments.retry_scale,
+        hub_latencies=dict(arguments.hub_latency),
     )
 
 

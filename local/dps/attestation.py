@@ -38,9 +38,24 @@ def accept(kind: Kind, given: Any, stored: Members, *, keep_keys: bool) -> dict[
     return rest | {type_: _ACCEPT[type_](kind, detail, before)}
 
 
-def without_keys(attestation: Members) -> Members:
-    """What GET and query show: symmetric keys stripped, a TPM's endorsement key not (R)."""
-    return {name: value for name, value in attestation.items() if name != "symmetricKey"}
+def shown(attestation: Members, *, with_keys: bool = False) -> Members:
+    """What is answered: never a certificate, its details only (R).
+
+    GET and query show no symmetric keys, but a TPM's endorsement key (R).
+    """
+    names = [name for name in attestation if with_keys or name != "symmetricKey"]
+    return {name: _SHOWN.get(name, _as_it_is)(attestation[name]) for name in names}
+
+
+def _as_it_is(detail: Any) -> Any:
+    return detail
+
+
+def _without_certificates(detail: Members) -> Members:
+    (name, slots) = next(iter(detail.items()))
+    if name == "caReferences":
+        return detail
+    return {name: {slot: {"info": kept["info"]} for slot, kept in slots.items()}}
 
 
 def _symmetric_key(given: Any, stored: Members) -> dict[str, Any]:
@@ -98,13 +113,13 @@ def _ca_reference(given: Any, _: Sequence[Members]) -> str:
 
 
 def _certificate(given: Any, known: Sequence[Members]) -> Members:
-    """R: `info` is kept of a certificate, and nothing else.
+    """R: `info` is what is told of a certificate; devices are recognized by the certificate itself.
 
     M: an update may give back just the info (the CLI does); ?: without a certificate it is refused.
     """
     certificate = given.get("certificate") if isinstance(given, dict) else None
     if certificate:
-        return {"info": _details(certificate)}
+        return {"info": _details(certificate), "certificate": str(certificate)}
     shown = given.get("info") if isinstance(given, dict) else None
     thumbprint = shown.get("sha256Thumbprint") if isinstance(shown, dict) else None
     for slot in known:
@@ -124,6 +139,7 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+_SHOWN: Mapping[str, Callable[[Any], Any]] = {"x509": _without_certificates}
 _ACCEPT: Mapping[str, Callable[[Kind, Any, Members], dict[str, Any]]] = {
     "tpm": _tpm,
     "x509": _x509,

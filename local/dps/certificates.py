@@ -17,7 +17,7 @@ def certificate_details(text: str) -> dict[str, str | int]:
     ValueError if it cannot be read.
     """
     try:
-        return _details(_load(text))
+        return _details(load_certificate(text))
     except (x509.InvalidVersion, OverflowError) as error:
         raise ValueError("the certificate is malformed") from error
 
@@ -35,7 +35,8 @@ def _details(certificate: x509.Certificate) -> dict[str, str | int]:
     }
 
 
-def _load(text: str) -> x509.Certificate:
+def load_certificate(text: str) -> x509.Certificate:
+    """PEM or bare base64 DER; ValueError if it is neither."""
     if _PEM_BEGIN in text:
         return x509.load_pem_x509_certificate(text.encode())
     der = base64.b64decode("".join(text.split()), validate=True)

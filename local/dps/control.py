@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from local.dps import shapes
+from local.dps.devices import HubDevice
 from local.dps.instance import Instance, Latency
 from local.dps.records import Records
 from local.dps.registrations import GROUP, show
@@ -89,6 +90,7 @@ class Control:
             ("GET", "/_stats"): lambda _: Reply(200, instance.stats()),
             ("POST", "/_reset"): self._reset,
             ("POST", "/_registrations"): self._put_registration,
+            ("GET", "/_devices"): lambda _: Reply(200, [d.as_json() for d in instance.devices]),
             ("GET", "/_identity/token"): lambda o: instance.identity.token(o.headers, o.query),
         }
 
@@ -121,7 +123,7 @@ class Control:
         return Reply(204)
 
     def _get_throttle(self, _: Order) -> Reply:
-        return Reply(200, self._instance.throttle.quota.as_json())
+        return Reply(200, self._instance.quota.as_json())
 
     def _put_throttle(self, order: Order) -> Reply:
         limit = self._instance.options.operations_per_minute
@@ -144,7 +146,22 @@ class Control:
     def _put_registration(self, order: Order) -> Reply:
         """A registration without the device: stays until the record is deleted."""
         document = order.document(REGISTRATION)
-        return Reply(200, register(self._instance.registrations, document))
+        state = register(self._instance.registrations, document)
+        if state["status"] == "assigned" and "assignedHub" in state:
+            self._instance.devices.place(_device(state, document.get(GROUP)))
+        return Reply(200, state)
+
+
+def _device(state: Mapping[str, Any], group_id: str | None) -> HubDevice:
+    return HubDevice(
+        registration_id=state["registrationId"],
+        group_id=group_id,
+        hub=state["assignedHub"],
+        device_id=state["deviceId"],
+        substatus=state["substatus"],
+        twin={},
+        payload=state.get("payload"),
+    )
 
 
 def register(records: Records, document: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from local.dps.attestation import without_keys
+from local.dps import attestation
 from local.dps.errors import Refused
 from local.dps.records import Kind, Record, ordered
 from local.dps.rules import CUSTOM_NEEDS_DEFINITION, DEVICE_ID, ID, INVALID, INVALID_ID
@@ -153,8 +153,7 @@ def show(
     members = {kind.id_member: record.id, **record.members, **record.written()}
     if state is not None:
         members["registrationState"] = state
-    if not with_keys:
-        members["attestation"] = without_keys(record.members["attestation"])
+    members["attestation"] = attestation.shown(members["attestation"], with_keys=with_keys)
     definition = record.members.get("customAllocationDefinition")
     if mask_webhook_url and definition:
         masked = re.sub(r"\?.*", "?****", definition["webhookUrl"])

@@ -53,7 +53,8 @@ class Enrollments:
 
     def attestation_mechanism(self, call: Call) -> Reply:
         """R: the attestation, keys included."""
-        return Reply(200, self.records.get(call.id).members["attestation"])
+        kept = self.records.get(call.id).members["attestation"]
+        return Reply(200, attestation.shown(kept, with_keys=True))
 
     def write(self, id_: str, document: Mapping[str, Any], if_match: Condition | None) -> Record:
         """Creates a record without `if_match`, replaces it with; I: 409 if it exists without."""

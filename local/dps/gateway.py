@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from local.dps.client_certificates import ClientCertificates
 from local.dps.control import Control, Order
 from local.dps.errors import Refused, error_body
 from local.dps.faults import Fault
 from local.dps.faulty_replies import faulty_reply
 from local.dps.instance import Instance
 from local.dps.replies import Call, Reply
+from local.dps.routing import Operation
 from local.dps.rules import TOO_LARGE, UNKNOWN_API_VERSION
 from local.dps.traffic import Request
 from local.dps.wire import reset, response, send_half
@@ -23,6 +25,7 @@ class Gateway:
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
+        self.certificates = ClientCertificates()
         self._released = asyncio.Event()
         self.control = Control(instance, self.release)
 
@@ -58,26 +61,43 @@ class Gateway:
 
     async def _run(self, request: web.Request, seen: Request) -> Reply:
         instance = self._instance
-        operation, id_ = instance.service_api.find(request.method, request.rel_url.raw_path)
+        operation, ids = instance.router.find(request.method, request.rel_url.raw_path)
         instance.traffic.found(seen, operation.name)
-        self._check_api_version(request)
-        instance.authorization.check(
-            request.headers.get("Authorization"),
-            host=request.host,
-            path=request.path,
-            right=operation.right,
-        )
-        call = Call(id=id_, headers=request.headers, body=await _body(request))
+        self._check_api_version(request, operation)
+        self._check_right(request, operation)
+        call = await self._call(request, ids)
         items = operation.count_items(call)
-        instance.throttle.admit(items)
+        instance.admit(operation, items)
         instance.traffic.admitted(items)
         latency = instance.latency
         await asyncio.sleep((latency.bulkMs if operation.is_bulk else latency.singleMs) / 1000)
         return operation.run(call)
 
-    def _check_api_version(self, request: web.Request) -> None:
-        """I: azure-iot-sdk-csharp#3479."""
-        if request.query.get("api-version") not in self._instance.options.api_versions:
+    async def _call(self, request: web.Request, ids: Mapping[str, str]) -> Call:
+        connection = request.transport and request.transport.get_extra_info("ssl_object")
+        return Call(
+            **ids,
+            headers=request.headers,
+            body=await _body(request),
+            origin=f"{request.scheme}://{request.host}",
+            certificates=self.certificates.of(connection),
+        )
+
+    def _check_right(self, request: web.Request, operation: Operation) -> None:
+        if operation.right is None:
+            return
+        self._instance.authorization.check(
+            request.headers.get("Authorization"),
+            host=request.host,
+            path=request.path,
+            right=operation.right,
+        )
+
+    def _check_api_version(self, request: web.Request, operation: Operation) -> None:
+        """I: azure-iot-sdk-csharp#3479; ?: the device API refuses in the same way."""
+        options = self._instance.options
+        known = options.api_versions if operation.right else options.device_api_versions
+        if request.query.get("api-version") not in known:
             message = f"{UNKNOWN_API_VERSION.message}; uri: {request.path_qs}"
             raise Refused(UNKNOWN_API_VERSION, message)
 

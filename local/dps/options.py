@@ -1,7 +1,7 @@
 """What a stand-in can be told when it is made."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -49,6 +49,12 @@ class Options:
     id_scope: str = "0ne00000000"
     linked_hubs: tuple[str, ...] = tuple(f"hub-{n}.azure-devices.net" for n in (1, 2, 3, 4))
     api_versions: frozenset[str] = frozenset({"2018-04-01", "2019-03-31", "2021-10-01"})
+    device_api_versions: frozenset[str] = frozenset({"2019-03-31", "2021-06-01", "2021-10-01"})
+
+    retry_after_seconds: int = 3  # what devices are told to wait before they poll
+    webhook_seconds: float = 30  # how long one call of a custom allocation's webhook may take
+    retry_scale: float = 1.0  # of the time between such calls: 0.01 makes a second of 100
+    hub_latencies: Mapping[str, float] = field(default_factory=dict)  # by hub, for geoLatency
 
     # Where nobody knows what the service does, both can be had.
     mask_webhook_urls: bool = False  # answer `?****` for the query of a webhookUrl

@@ -2,10 +2,12 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+
+from cryptography import x509
 
 from local.dps.errors import Refused
 from local.dps.rules import INVALID, WRONG_MEDIA_TYPE
@@ -22,11 +24,19 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One request to one operation; `id` is the decoded id of its path, if that has one."""
+    """One request to one operation; `id`, `scope` and `operation_id` are decoded from its path.
+
+    `origin` is the scheme and host that were called, `certificates` the chain that the caller
+    presented, its own first: its key is proven, and nothing else is.
+    """
 
     id: str = ""
+    scope: str = ""
+    operation_id: str = ""
     headers: Mapping[str, str]
     body: bytes
+    origin: str = ""
+    certificates: Sequence[x509.Certificate] = ()
 
     @cached_property
     def document(self) -> dict[str, Any]:

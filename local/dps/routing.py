@@ -1,7 +1,8 @@
 """From method and path to the operation of an API."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import unquote
 
 from local.dps.errors import Refused
@@ -9,7 +10,8 @@ from local.dps.options import Right
 from local.dps.replies import Call, Reply
 from local.dps.rules import NO_SUCH_PATH, WRONG_METHOD
 
-ID = "{id}"
+# D: the operations of the service API and the registrations of devices have a quota each.
+QuotaName = Literal["operations", "registrations"]
 
 
 def _one(_: Call) -> int:
@@ -18,44 +20,51 @@ def _one(_: Call) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One operation of an API: where it is, what it needs, what it does."""
+    """One operation of an API: where it is, what it needs, what it does.
+
+    An operation without a `right` belongs to the device API and knows its callers by itself.
+    """
 
     name: str
     method: str
-    path: str  # may hold one {id}
-    right: Right
+    path: str  # {id} and the like stand for members of Call
+    right: Right | None = None
+    quota: QuotaName | None = "operations"
     run: Callable[[Call], Reply]
     is_bulk: bool = False
     count_items: Callable[[Call], int] = _one
 
-    def match(self, segments: list[str]) -> str | None:
-        """The id in the path ("" if it has none), or None if this is another path."""
+    def match(self, segments: list[str]) -> Mapping[str, str] | None:
+        """What the path gives the call, or None if this is another path."""
         pattern = self.path.strip("/").split("/")
         if len(pattern) != len(segments):
             return None
-        id_ = ""
-        for expected, given in zip(pattern, segments, strict=True):
-            if expected == ID and given:
-                id_ = unquote(given)
-            elif expected.lower() != given.lower():  # M: Node's client writes lower case
+        given: dict[str, str] = {}
+        for expected, segment in zip(pattern, segments, strict=True):
+            if expected.startswith("{") and segment:
+                given[expected.strip("{}")] = unquote(segment)
+            elif expected.lower() != segment.lower():  # M: Node's client writes lower case
                 return None
-        return id_
+        return given
 
 
 class Router:
-    """The operations of one API."""
+    """The operations of the APIs; of two that a path may mean, the first is meant."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self._operations = tuple(operations)
 
-    def find(self, method: str, raw_path: str) -> tuple[Operation, str]:
-        """The operation and the id; a trailing slash does not matter (M: the C SDK sends one)."""
+    def find(self, method: str, raw_path: str) -> tuple[Operation, Mapping[str, str]]:
+        """The operation, and what the path gives the call.
+
+        A trailing slash does not matter (M: the C SDK sends one).
+        """
         segments = raw_path.rstrip("/").split("/")[1:]
-        found = [(o, id_) for o in self._operations if (id_ := o.match(segments)) is not None]
+        found = [(o, ids) for o in self._operations if (ids := o.match(segments)) is not None]
         if not found:
             raise Refused(NO_SUCH_PATH)
-        for operation, id_ in found:
+        for operation, ids in found:
             if operation.method == method:
-                return operation, id_
+                return operation, ids
         allowed = ", ".join(sorted({operation.method for operation, _ in found}))
         raise Refused(WRONG_METHOD, headers={"Allow": allowed})

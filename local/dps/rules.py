@@ -1,4 +1,4 @@
-"""What DPS decides, as far as anybody outside can know it, for service API 2021-10-01.
+"""What DPS decides, as far as anybody outside can know it, for the APIs of 2021-10-01.
 
 Each rule here and in the modules that use it bears a mark for how it is known:
 R recorded: the recordings of azure-sdk-for-python's azure-iot-deviceprovisioning tests
@@ -33,16 +33,35 @@ FORBIDDEN: Final = Refusal(403, 403000, "Forbidden")  # M for the code, ? for th
 NO_SUCH_PATH: Final = Refusal(404, 404000, "Not Found")  # ?
 NO_ENROLLMENT: Final = Refusal(404, 404201, "Enrollment not found.")  # E for the code
 NO_REGISTRATION: Final = Refusal(404, 404202, "Registration not found.")  # ?
+NO_OPERATION: Final = Refusal(404, 404000, "Operation not found.")  # ?
 NO_GROUP: Final = Refusal(404, 404204, "EnrollmentGroup not found.")  # E for the code
 WRONG_METHOD: Final = Refusal(405, 405000, "Method Not Allowed")  # D for the status
 ENROLLMENT_EXISTS: Final = Refusal(409, 409201, "Enrollment already exists.")  # R
 GROUP_EXISTS: Final = Refusal(409, 409202, "EnrollmentGroup already exists.")  # R
+BUSY: Final = Refusal(409, 409203, "Precondition failed.")  # I: a device registers twice at once
 STALE: Final = Refusal(412, 412001, "Precondition failed.")  # D for the status, ? for the code
 TOO_LARGE: Final = Refusal(413, 413000, "Request Entity Too Large")  # ?
 WRONG_MEDIA_TYPE: Final = Refusal(415, 415000, "Unsupported Media Type")  # D for the status
 THROTTLED: Final = Refusal(  # M
     429, 429001, "Operations are being throttled for this tenant."
 )
+
+# How a registration fails: code and words, the latter with the status of the webhook's answer.
+ALLOCATION_FAILED: Final = (400207, "Custom allocation failed with status code: {}")  # D, I
+HUB_NOT_SPECIFIED: Final = (400208, "Custom allocation did not specify an IoT hub")  # D, ? words
+ALLOCATION_UNAUTHORIZED: Final = (400209, "Custom allocation was not authorized")  # D, ? words
+# ?: nothing public tells what becomes of these.
+HUB_NOT_LINKED: Final = (400207, "Custom allocation failed: the IoT hub is not among linkedHubs")
+NO_ANSWER: Final = (400207, "Custom allocation failed: the webhook does not answer")
+NO_HUB: Final = (400000, "No IoT hub is linked to the provisioning service")  # E that it fails
+UNKNOWN_TPM: Final = (NO_ENROLLMENT.code, NO_ENROLLMENT.message)  # E for the code
+BROKEN: Final = (500000, "Internal Server Error")
+
+# D: concepts-custom-allocation. A webhook that answers 429 or above is called again so often.
+RETRY_FROM: Final = 429
+RETRIES: Final = 10
+FIRST_RETRY_SECONDS: Final = 1
+RETRY_INCREMENT_SECONDS: Final = 9
 
 # I: the text of azure-docs#17690 and sdk-c#405; the group's is its twin (?).
 CUSTOM_NEEDS_DEFINITION: Final = (

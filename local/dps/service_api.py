@@ -7,7 +7,7 @@ from local.dps.enrollments import Enrollments
 from local.dps.options import Options, Right
 from local.dps.records import Records
 from local.dps.registrations import Registrations
-from local.dps.routing import Operation, Router
+from local.dps.routing import Operation
 
 # ?: reading keys needs no more than reading; a role of Entra has an action of its own for it.
 READ, WRITE = Right.ENROLLMENT_READ, Right.ENROLLMENT_WRITE
@@ -15,18 +15,15 @@ READ, WRITE = Right.ENROLLMENT_READ, Right.ENROLLMENT_WRITE
 
 def service_api(
     options: Options, enrollments: Records, groups: Records, registrations: Records
-) -> Router:
-    """The router of the service API over these records."""
+) -> Iterator[Operation]:
+    """The operations of the service API over these records."""
     collections = [
         Enrollments(records=records, registrations=registrations, options=options)
         for records in (enrollments, groups)
     ]
-    return Router(
-        [
-            *(operation for collection in collections for operation in _enrollments(collection)),
-            *_registrations(Registrations(records=registrations)),
-        ]
-    )
+    for collection in collections:
+        yield from _enrollments(collection)
+    yield from _registrations(Registrations(records=registrations))
 
 
 def _enrollments(on: Enrollments) -> Iterator[Operation]:

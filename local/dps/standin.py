@@ -43,7 +43,7 @@ class DpsStandIn:
         try:
             self.port = await self._listen(self._runner, self.options.port, None)
             if self.options.tls_port is not None:
-                context = self._tls_context()
+                context = self._gateway.certificates.asking(self._tls_context)
                 self.tls_port = await self._listen(self._runner, self.options.tls_port, context)
         except OSError:
             await self.stop()
@@ -55,6 +55,7 @@ class DpsStandIn:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        await self._instance.close()
 
     @property
     def url(self) -> str:

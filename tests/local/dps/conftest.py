@@ -11,6 +11,7 @@ from azure.core.credentials import AzureNamedKeyCredential
 from local.dps import DpsStandIn, Options
 from local.threads import in_thread
 from tests.local.dps.calls import ENROLLMENT, GROUP, NO_TLS, OWNER, Kind, signed_client
+from tests.local.dps.devices import Webhook, Yard
 
 
 @pytest.fixture(params=[ENROLLMENT, GROUP], ids=lambda kind: kind.path)
@@ -58,3 +59,39 @@ def stand_in() -> Iterator[Callable[..., tuple[DpsStandIn, httpx.Client]]]:
             return dps, opened.enter_context(signed_client(dps, now=now))
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def running_for_devices() -> Iterator[DpsStandIn]:
+    """A stand-in in a hurry: nobody waits for long, neither devices nor webhooks."""
+    hurry = Options(port=0, tls_port=0, retry_after_seconds=0, retry_scale=0.0001)
+    with in_thread(DpsStandIn(hurry)) as dps:
+        yield dps
+
+
+@pytest.fixture
+def yard(running_for_devices: DpsStandIn) -> Iterator[Yard]:
+    """The same, empty, and its owner."""
+    with signed_client(running_for_devices) as owner:
+        owner.post("/_reset").raise_for_status()
+        yield Yard(dps=running_for_devices, owner=owner)
+
+
+@pytest.fixture
+def yard_with() -> Iterator[Callable[..., Yard]]:
+    """Makes stand-ins in a hurry with options of their own."""
+    with ExitStack() as opened:
+
+        def make(**options: Any) -> Yard:
+            hurry = {"port": 0, "tls_port": None, "retry_after_seconds": 0, "retry_scale": 0.0001}
+            dps = opened.enter_context(in_thread(DpsStandIn(Options(**(hurry | options)))))
+            return Yard(dps=dps, owner=opened.enter_context(signed_client(dps)))
+
+        yield make
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    """A webhook that waits to be told what to answer."""
+    with in_thread(Webhook()) as server:
+        yield server

@@ -96,7 +96,8 @@ def test_stop_waits_for_nobody():
 def test_the_command_says_where_it_is_and_ends_when_told(number, tmp_path):
     """A banner, `ready`, and exit code 0 after Ctrl-C or SIGTERM."""
     certificate = tmp_path / "dps.pem"
-    arguments = ("--certificate", str(certificate), "--throttle", "5", "--latency", "1")
+    arguments = ["--certificate", str(certificate), "--throttle", "5", "--latency", "1"]
+    arguments += ["--retry-scale", "0.1", "--hub-latency", "hub-1.azure-devices.net=20"]
     with command(*arguments, DPS_PORT="0", DPS_TLS_PORT="0") as process:
         banner = banner_of(process)
         [curl] = [line.split()[-1] for line in banner if line.startswith("try")]
@@ -154,7 +155,16 @@ async def test_the_certificate_stands_the_strictest_verification():
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--throttle", "0"), ("--throttle", "x"), ("--port", "65536"), ("--port", "-1")]
+    "arguments",
+    [
+        ("--throttle", "0"),
+        ("--throttle", "x"),
+        ("--port", "65536"),
+        ("--port", "-1"),
+        ("--retry-scale", "0"),
+        ("--hub-latency", "5"),
+        ("--hub-latency", "hub-1=soon"),
+    ],
 )
 def test_the_command_refuses_a_garbled_argument(arguments):
     """Before anything listens, with exit code 2."""

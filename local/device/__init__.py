@@ -1,0 +1,1 @@
+"""A device that registers with a Device Provisioning Service: python -m local.device --help."""
