@@ -9,6 +9,7 @@ from enum import StrEnum
 from http import HTTPStatus
 
 from shared.errors import (
+    DeviceRefusedError,
     DocumentTooLargeError,
     DpsAnswerError,
     DpsBadRequestError,
@@ -17,14 +18,18 @@ from shared.errors import (
     DpsFaultError,
     DpsNotFoundError,
     DpsPreconditionFailedError,
+    DpsRefusedError,
     DpsReplyLostError,
     DpsThrottledError,
     DpsTimeoutError,
     DpsUnreachableError,
     InvalidRequestError,
+    NoHubError,
     NotAttemptedError,
     NotConfiguredError,
     OutcomeUnknownError,
+    PolicyFileError,
+    UnknownPolicyError,
     UnsupportedMediaTypeError,
 )
 
@@ -90,6 +95,34 @@ OUTCOME_OF: dict[type[Exception], Outcome] = {
         meaning="Settings of the app are missing or wrong; `info` names them.",
         cure="Set them as `docs/settings.md` says, and ask `GET health/ready`.",
     ),
+    PolicyFileError: Outcome(
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        code=503006,
+        settlement=_RESCHEDULE,
+        meaning="The file of allocation policies is missing or wrong; `info` names every fault.",
+        cure="Mend the file, as `docs/allocation.md` says, and deploy it.",
+    ),
+    UnknownPolicyError: Outcome(
+        status=HTTPStatus.NOT_FOUND,
+        code=404001,
+        settlement=_PARK,
+        meaning="The address of the allocation webhook names a policy that is not declared.",
+        cure="Mend the webhook URL of the enrollment, or declare the policy.",
+    ),
+    DeviceRefusedError: Outcome(
+        status=HTTPStatus.FORBIDDEN,
+        code=403001,
+        settlement=_PARK,
+        meaning="An allocation policy refuses the device; the message is its reason.",
+        cure="If the device should be let in, change the rule that the log names.",
+    ),
+    NoHubError: Outcome(
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        code=503005,
+        settlement=_RETRY,
+        meaning="An allocation policy found no linked hub for the device; DPS asks again.",
+        cure="Ask `POST allocation/{policy}/explain`, and link a hub that a rule names.",
+    ),
     DpsBadRequestError: Outcome(
         status=HTTPStatus.BAD_REQUEST,
         code=400000,
@@ -124,6 +157,13 @@ OUTCOME_OF: dict[type[Exception], Outcome] = {
         settlement=_RESCHEDULE,
         meaning="The operations a minute that DPS allows are spent.",
         cure="Wait as `Retry-After` says; send many records as one bulk operation.",
+    ),
+    DpsRefusedError: Outcome(
+        status=HTTPStatus.BAD_GATEWAY,
+        code=502004,
+        settlement=_PARK,
+        meaning="DPS refused the request with a status that its API does not name.",
+        cure="See whether the document is too large for DPS, and `DPS_ENDPOINT` names an instance.",
     ),
     DpsFaultError: Outcome(
         status=HTTPStatus.BAD_GATEWAY,
@@ -160,7 +200,7 @@ OUTCOME_OF: dict[type[Exception], Outcome] = {
         code=504001,
         settlement=_RETRY,
         meaning="DPS gave no answer within the deadline; whether it acted is unknown.",
-        cure="Read the record, then decide.",
+        cure="Try again; after a write read the record first.",
     ),
     NotAttemptedError: Outcome(
         status=HTTPStatus.SERVICE_UNAVAILABLE,
@@ -173,7 +213,7 @@ OUTCOME_OF: dict[type[Exception], Outcome] = {
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         code=503004,
         settlement=_RETRY,
-        meaning="This record of a bulk operation was sent, and no answer came.",
+        meaning="A write was sent to DPS, and whether it was done cannot be told.",
         cure="Read the record, then decide.",
     ),
 }

@@ -16,6 +16,7 @@ from functions._outcomes import Outcome, code_of, outcome_of
 from functions._requests import client_request_id
 from shared.dps import Record
 from shared.dps.bulk import Failure
+from shared.dps.certificate_names import misnamed_certificates
 from shared.dps.queries import Page
 from shared.errors import (
     AppError,
@@ -62,7 +63,8 @@ def document(
     """JSON; headers that are `None` are left out."""
     named = {"content-type": "application/json; charset=utf-8", **(headers or {})}
     return func.HttpResponse(
-        json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        # In ASCII: a lone surrogate is legal in JSON, and in no encoding of text.
+        json.dumps(body, separators=(",", ":")),
         status_code=status,
         headers={name: value for name, value in named.items() if value is not None},
     )
@@ -71,6 +73,15 @@ def document(
 def record(found: Record) -> func.HttpResponse:
     """One record; its etag as a header too (RFC 9110), which DPS itself does not send."""
     return document(found, headers={"ETag": found.etag and f'"{found.etag}"'})
+
+
+def written(found: Record) -> func.HttpResponse:
+    """A record just written; a `Warning` says which of its certificates no device can use."""
+    reply = record(found)
+    if places := misnamed_certificates(found):
+        words = f"The common name of certificate {', '.join(places)} is not the registrationId."
+        reply.headers["Warning"] = f'299 - "{words}"'  # the form of RFC 7234, as Kubernetes uses it
+    return reply
 
 
 def secret(found: Record) -> func.HttpResponse:
@@ -112,7 +123,7 @@ def _error(error: Exception, req: func.HttpRequest, request_id: str) -> func.Htt
     body = _error_body(error, outcome, request_id)
     foreseen = isinstance(error, AppError)
     _LOG.log(
-        logging.WARNING if foreseen else logging.ERROR,
+        _level(outcome) if foreseen else logging.ERROR,
         "%s answered with %s, trackingId %s, request %s",
         req.method,
         body["errorCode"],
@@ -131,6 +142,11 @@ def _error(error: Exception, req: func.HttpRequest, request_id: str) -> func.Htt
             headers=headers | {"content-type": _PROBLEM},
         )
     return document(body, status=outcome.status, headers=headers)
+
+
+def _level(outcome: Outcome) -> int:
+    """What is the caller's own fault is nothing to look into."""
+    return logging.WARNING if outcome.status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
 
 
 def _error_body(error: Exception, outcome: Outcome, request_id: str) -> dict[str, Any]:

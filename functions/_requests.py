@@ -1,7 +1,7 @@
 """HTTP in: a request becomes a call, or an error that names all its faults."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ from shared.dps import CallContext
 from shared.dps.models import faults_in_id
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
 from shared.settings import DEFAULT_API_VERSION
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
 
 Check = Callable[[Any], Mapping[str, str]]
 """Finds the faults of a document, as JSON Pointer to what is wrong there."""
@@ -30,7 +33,13 @@ class Call:
     context: CallContext
 
 
-def read(req: func.HttpRequest, *, check: Check | None = None, max_bytes: int = MAX_BYTES) -> Call:
+def read(
+    req: func.HttpRequest,
+    *,
+    check: Check | None = None,
+    media_types: Collection[str] = (JSON,),
+    max_bytes: int = MAX_BYTES,
+) -> Call:
     """
     The call a request stands for; its body is read only where a `check` for it is given.
 
@@ -42,7 +51,7 @@ def read(req: func.HttpRequest, *, check: Check | None = None, max_bytes: int = 
     kind = InvalidRequestError
     if check:
         try:
-            document = _body(req, max_bytes)
+            document = _body(req, media_types, max_bytes)
             faults |= check(document)
         except InvalidRequestError as error:
             faults, kind = faults | error.faults, type(error)
@@ -54,7 +63,7 @@ def read(req: func.HttpRequest, *, check: Check | None = None, max_bytes: int = 
         document=document,
         if_match=req.headers.get("if-match"),
         top=None if top is None else int(top),
-        continuation=req.headers.get("x-ms-continuation"),
+        continuation=req.headers.get("x-ms-continuation") or None,
         context=_context(req),
     )
 
@@ -66,6 +75,7 @@ _HEADERS = {
         "must be one etag, quoted or not, or *",
     ),
     "x-ms-max-item-count": (re.compile(r"[0-9]{1,9}"), "must be a whole number"),
+    "x-ms-continuation": (re.compile(r"[\x21-\x7e]*"), "must be what a page gave, unread"),
 }
 
 
@@ -80,12 +90,10 @@ def _faults_of_head(req: func.HttpRequest) -> Iterator[tuple[str, str]]:
             yield header, words
 
 
-_JSON = re.compile(r"application/(json|[\w.+-]+\+json)\s*(;.*)?", re.IGNORECASE)
-
-
-def _body(req: func.HttpRequest, max_bytes: int) -> Any:
-    if not _JSON.fullmatch(req.headers.get("content-type", "application/json")):
-        raise UnsupportedMediaTypeError({"Content-Type": "must be application/json"})
+def _body(req: func.HttpRequest, media_types: Collection[str], max_bytes: int) -> Any:
+    given = req.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if given not in media_types:
+        raise UnsupportedMediaTypeError({"Content-Type": f"must be {' or '.join(media_types)}"})
     return parse(req.get_body(), max_bytes=max_bytes)
 
 

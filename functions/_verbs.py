@@ -5,11 +5,11 @@ from functools import partial
 import azure.functions as func
 
 from functions import _replies
-from functions._requests import read
+from functions._requests import JSON, MERGE_PATCH, read
 from functions._services import services
 from shared.documents import MAX_BYTES, MAX_BYTES_OF_REQUEST
-from shared.dps import bulk
-from shared.dps.models import QuerySpecification, faults_in
+from shared.dps import bulk, patching
+from shared.dps.models import Document, QuerySpecification, faults_in
 from shared.dps.resources import EnrollmentResource, RegistrationStates, Resource
 
 
@@ -24,9 +24,19 @@ async def create_or_update(
 ) -> func.HttpResponse:
     """Writes one record."""
     call = read(req, check=partial(faults_in, model=resource.kind.record))
-    return _replies.record(
+    return _replies.written(
         await resource.create_or_update(
             call.id, call.document, if_match=call.if_match, context=call.context
+        )
+    )
+
+
+async def patch(resource: EnrollmentResource, req: func.HttpRequest) -> func.HttpResponse:
+    """Changes some members of one record."""
+    call = read(req, check=partial(faults_in, model=Document), media_types=(MERGE_PATCH, JSON))
+    return _replies.written(
+        await patching.patch(
+            resource, call.id, call.document, if_match=call.if_match, context=call.context
         )
     )
 

@@ -1,5 +1,5 @@
 """
-HTTP routes of enrollment groups: six verbs, at DPS's own paths.
+HTTP routes of enrollment groups: seven verbs, at DPS's own paths.
 
 The host tries routes in alphabetical order of the functions' names; here no two can match the same
 method and path.
@@ -26,6 +26,13 @@ async def get(req: func.HttpRequest) -> func.HttpResponse:
 @replies
 async def create_or_update(req: func.HttpRequest) -> func.HttpResponse:
     return await _verbs.create_or_update(services().dps.enrollment_groups, req)
+
+
+@blueprint.function_name("enrollment_groups_patch")
+@blueprint.route("enrollmentGroups/{id}", methods=["PATCH"])
+@replies
+async def patch(req: func.HttpRequest) -> func.HttpResponse:
+    return await _verbs.patch(services().dps.enrollment_groups, req)
 
 
 @blueprint.function_name("enrollment_groups_delete")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -43,8 +44,8 @@ def _load(body: bytes, doubled: list[tuple[dict[str, Any], str]]) -> Any:
     def to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            doubled.extend((found, name) for name in found if names.count(name) > 1)
+            names = Counter(name for name, _ in pairs)
+            doubled.extend((found, name) for name, times in names.items() if times > 1)
         return found
 
     try:

@@ -6,6 +6,11 @@ AppError
 │   ├── DocumentTooLargeError       one document over the limit
 │   └── UnsupportedMediaTypeError   a body that does not claim to be JSON
 ├── NotConfiguredError              our settings: missing or wrong, each with its cure
+│   └── PolicyFileError             the allocation policies: missing or wrong, every fault
+├── AllocationError                 a device that is not told its hub
+│   ├── UnknownPolicyError          the webhook's address names no policy
+│   ├── DeviceRefusedError          a policy refuses the device
+│   └── NoHubError                  no hub that DPS accepts is left for it
 └── DpsError                        one call to DPS
     ├── DpsAnswerError              DPS answered, and not with what was asked
     │   ├── DpsBadRequestError      400
@@ -13,14 +18,14 @@ AppError
     │   ├── DpsConflictError        409
     │   ├── DpsPreconditionFailedError   412
     │   ├── DpsThrottledError       429
-    │   └── DpsFaultError           any other status, or an answer nobody can read
+    │   ├── DpsRefusedError         any other 3xx or 4xx
+    │   └── DpsFaultError           408, 5xx, or an answer nobody can read
     ├── DpsCredentialError          401, 403, or no token to be had: our credential
     ├── DpsUnreachableError         no connection was made
     ├── DpsReplyLostError           the connection broke before the answer was whole
     ├── DpsTimeoutError             no answer within the deadline
-    └── BulkItemError               one record of a bulk operation that was split
-        ├── NotAttemptedError       it was not sent
-        └── OutcomeUnknownError     it was sent, and no answer came
+    ├── NotAttemptedError           a record of a bulk operation that was not sent
+    └── OutcomeUnknownError         it was sent, and whether it was done cannot be told
 """
 
 from collections.abc import Mapping
@@ -60,9 +65,42 @@ class NotConfiguredError(AppError):
     `faults` maps the name of a setting to what is wrong with it and how to mend it.
     """
 
-    def __init__(self, faults: Mapping[str, str]) -> None:
-        super().__init__(f"The app is not configured: see {', '.join(faults)}.")
+    def __init__(self, faults: Mapping[str, str], message: str | None = None) -> None:
+        super().__init__(message or f"The app is not configured: see {', '.join(faults)}.")
         self.faults = dict(faults)
+
+
+class PolicyFileError(NotConfiguredError):
+    """
+    The file of allocation policies is missing or wrong: none of it is used.
+
+    `faults` maps the setting, with `#` and a JSON Pointer into the file, to what is wrong there.
+    """
+
+    def __init__(self, faults: Mapping[str, str]) -> None:
+        super().__init__(faults, f"The allocation policies cannot be used; faults: {len(faults)}.")
+
+
+class AllocationError(AppError):
+    """A device that asks for its hub, through DPS, is not told one."""
+
+
+class UnknownPolicyError(AllocationError):
+    """The address of the webhook names a policy that is not declared."""
+
+    def __init__(self, message: str = "There is no such allocation policy.") -> None:
+        super().__init__(message)
+
+
+class DeviceRefusedError(AllocationError):
+    """A policy refuses the device; its reason is the message."""
+
+
+class NoHubError(AllocationError):
+    """No policy decides, or what it decides is no hub that DPS accepts: never a wrong hub."""
+
+    def __init__(self, message: str = "No linked hub is left for the device.") -> None:
+        super().__init__(message)
 
 
 class DpsError(AppError):
@@ -70,7 +108,11 @@ class DpsError(AppError):
     A call to DPS did not do what was asked.
 
     `tracking_id` is DPS's own, for a support request; `retry_after` is in seconds, when known.
+    `in_doubt` says that DPS may have acted all the same: at this attempt, or at an earlier one of
+    the call.
     """
+
+    in_doubt = False
 
     def __init__(
         self, message: str, *, tracking_id: str | None = None, retry_after: float | None = None
@@ -124,8 +166,14 @@ class DpsThrottledError(DpsAnswerError):
     """The quota of the DPS instance is spent (429)."""
 
 
+class DpsRefusedError(DpsAnswerError):
+    """DPS refused the request with a status its API does not name."""
+
+
 class DpsFaultError(DpsAnswerError):
-    """DPS failed (5xx), or answered with something that is not its API."""
+    """DPS failed (408, 5xx), or answered with something that is not its API."""
+
+    in_doubt = True
 
 
 class DpsCredentialError(DpsError):
@@ -139,18 +187,20 @@ class DpsUnreachableError(DpsError):
 class DpsReplyLostError(DpsError):
     """The connection broke before the answer was whole: whether DPS acted is unknown."""
 
+    in_doubt = True
+
 
 class DpsTimeoutError(DpsError):
     """No whole answer came within the deadline: whether DPS acted is unknown."""
 
-
-class BulkItemError(DpsError):
-    """One record of a bulk operation that was split into several calls has no answer of DPS's."""
+    in_doubt = True
 
 
-class NotAttemptedError(BulkItemError):
-    """The record was not sent to DPS: nothing changed."""
+class NotAttemptedError(DpsError):
+    """A record of a bulk operation was not sent to DPS: nothing changed."""
 
 
-class OutcomeUnknownError(BulkItemError):
-    """The record was sent and no answer came: whether it was changed is unknown."""
+class OutcomeUnknownError(DpsError):
+    """A write was sent, and neither an answer nor the record tells whether it was done."""
+
+    in_doubt = True

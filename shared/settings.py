@@ -1,10 +1,11 @@
 """The app's settings: the only reader of the environment."""
 
 import os
+import re
 from base64 import b64decode
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -37,13 +38,22 @@ def _url(value: str) -> str:
         _ = parts.port  # raises for a port that is none
     except ValueError as error:
         raise _fault("is not a host or its URL") from error
-    if not parts.hostname or parts.path.strip("/") or set("?#@") & set(value):
+    host = parts.hostname or ""
+    if not _is_host(host) or parts.path.strip("/") or set("?#@") & set(value):
         raise _fault("names no host such as my-dps.azure-devices-provisioning.net")
-    local = _is_loopback(parts.hostname)
+    local = _is_loopback(host)
     scheme = parts.scheme or ("http" if local else "https")
     if scheme != "https" and not (local and scheme == "http"):
         raise _fault("must be reached by https")
     return f"{scheme}://{parts.netloc.lower()}"
+
+
+# Labels of RFC 1123, and names that DPS cannot have but a machine's own resolver may know.
+_HOST = re.compile(r"(?!.{254})[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
+
+
+def _is_host(host: str) -> bool:
+    return bool(_HOST.fullmatch(host)) or ":" in host
 
 
 def _is_loopback(host: str) -> bool:
@@ -87,6 +97,10 @@ class ConnectionString(BaseModel):
             policy=named["sharedaccesskeyname"],
             key=SecretStr(named["sharedaccesskey"]),
         )
+
+
+def _word(value: object) -> str:
+    return str(value).strip().lower()
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -136,7 +150,12 @@ class Settings(BaseModel):
         description="How long a bulk operation over HTTP may take; records it did not come to are "
         "named in its answer. Azure's load balancer gives up after 230.",
     )
-    public_routes_auth_level: AuthLevel = Field(
+    allocation_policies_file: str = Field(
+        default="allocation.json",
+        description="File of the allocation policies, beginning at the app's folder. Where it is "
+        "named it must be there; where neither is, devices are spread evenly over all linked hubs.",
+    )
+    public_routes_auth_level: Annotated[AuthLevel, BeforeValidator(_word)] = Field(
         default="anonymous",
         description="`anonymous`, `function` or `admin`: the key that `GET health/live` asks for.",
     )
@@ -194,6 +213,20 @@ def public_routes_auth_level() -> AuthLevel:
 
     A value nobody understands closes the routes; `health/ready` names it.
     """
-    value = os.environ.get("PUBLIC_ROUTES_AUTH_LEVEL", "").strip().lower()  # noqa: TID251
+    value = _word(os.environ.get("PUBLIC_ROUTES_AUTH_LEVEL", ""))  # noqa: TID251
     levels: dict[str, AuthLevel] = {"": "anonymous", "anonymous": "anonymous", "admin": "admin"}
     return levels.get(value, "function")
+
+
+class PoliciesFile(NamedTuple):
+    """The file of allocation policies, and whether the environment names it."""
+
+    name: str
+    is_named: bool
+
+
+def allocation_policies_file() -> PoliciesFile:
+    """What the allocation webhook needs, though nothing else may be set: it never raises."""
+    named = os.environ.get("ALLOCATION_POLICIES_FILE", "").strip()  # noqa: TID251
+    default: str = Settings.model_fields["allocation_policies_file"].default
+    return PoliciesFile(named or default, is_named=bool(named))

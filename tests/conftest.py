@@ -1,14 +1,19 @@
-"""What every test may use: the stand-in for DPS and the whole stack, each on free ports."""
+"""What every test may use, and what every test must not do: let a secret out."""
 
+import logging
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from local.dps import DpsStandIn, Options
-from local.stack import Stack
+from local.stack import DPS_SETTINGS, Stack
 from local.threads import in_thread
+from shared.errors import AppError
+from shared.redaction import RedactingFormatter
 from shared.settings import Settings
+from tests import secret_factory
+from tests.overheard import Overheard
 
 FREE_PORTS = Options(port=0, tls_port=0)
 
@@ -30,8 +35,13 @@ def dps(one_dps: DpsStandIn) -> DpsStandIn:
 @pytest.fixture(scope="session")
 def one_stack() -> Iterator[Stack]:
     """One stack for the whole session; take `stack`, which finds its DPS empty."""
-    with in_thread(Stack(FREE_PORTS, functions_port=0)) as stack:
-        yield stack
+    with pytest.MonkeyPatch.context() as environment:
+        for name in DPS_SETTINGS:
+            environment.delenv(name, raising=False)
+        environment.setenv("DPS_MAX_ATTEMPTS", "2")
+        with in_thread(Stack(FREE_PORTS, functions_port=0)) as stack:
+            httpx.get(f"{stack.host.url}/health/ready").raise_for_status()
+            yield stack
 
 
 @pytest.fixture
@@ -43,5 +53,29 @@ def stack(one_stack: Stack) -> Stack:
 
 @pytest.fixture
 def settings(dps: DpsStandIn) -> Settings:
-    """Settings that lead to `dps`."""
-    return Settings.read({"DPS_CONNECTION_STRING": dps.connection_string})
+    """Settings that lead to `dps`, and give up sooner than one would in earnest."""
+    return Settings.read({"DPS_CONNECTION_STRING": dps.connection_string, "DPS_MAX_ATTEMPTS": "3"})
+
+
+@pytest.fixture(autouse=True)
+def no_secret_gets_out(monkeypatch) -> Iterator[None]:
+    """
+    Fails a test after which a secret stands where none may: in the log, in an error, in what a
+    child process printed, in the body of an error.
+    """
+    overheard = Overheard()
+    overheard.setFormatter(RedactingFormatter(None))
+    remember = AppError.__init__
+
+    def noted(self: AppError, *arguments: object, **named: object) -> None:
+        remember(self, *arguments, **named)
+        overheard.errors.append(self)
+
+    monkeypatch.setattr(AppError, "__init__", noted)
+    logging.getLogger().addHandler(overheard)
+    secret_factory.said.clear()
+    yield
+    logging.getLogger().removeHandler(overheard)
+    said = "\n".join([*overheard.said(), *secret_factory.said])
+    # Not which: that would put it into the report.
+    assert not any(secret in said for secret in secret_factory.made), "a secret got out"

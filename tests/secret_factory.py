@@ -1,6 +1,7 @@
 """Makes the keys and certificates of all tests, and remembers what it made.
 
-`made` lets a test look for secrets where they must not be: logs, errors, reports.
+After every test `tests/conftest.py` looks for them where they must not be: in the log, in errors, in
+what child processes print.
 """
 
 import base64
@@ -13,10 +14,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 made: list[str] = []
 
+said: list[str] = []
+"""What the running test heard from child processes and in the bodies of errors."""
+
 
 def symmetric_key(nbytes: int = 32) -> str:
     """A new key of so many bytes, in base64."""
     return _remember(base64.b64encode(secrets.token_bytes(nbytes)).decode())
+
+
+def connection_string(host: str, *, key: str | None = None) -> str:
+    """One for a host, with a key made for it unless one is given."""
+    key = key or symmetric_key()
+    return f"HostName={host};SharedAccessKeyName=owner;SharedAccessKey={key}"
 
 
 def endorsement_key() -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from shared.dps.records import Record
 from shared.errors import (
@@ -19,17 +19,23 @@ from shared.errors import (
     DpsFaultError,
     DpsNotFoundError,
     DpsPreconditionFailedError,
+    DpsRefusedError,
     DpsThrottledError,
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """A good answer: `document` is its JSON, `None` where it has no body."""
+    """
+    A good answer: `document` is its JSON, `None` where it has no body.
+
+    `in_doubt` says that an earlier attempt of the call may have been done as well.
+    """
 
     status: int
     headers: Mapping[str, str]
     document: Any
+    in_doubt: bool = False
 
     def record(self) -> Record:
         """The one record; raises `DpsFaultError` if the answer is something else."""
@@ -50,11 +56,18 @@ class Answer:
 _ERROR_OF_STATUS: dict[int, type[DpsAnswerError]] = {
     HTTPStatus.BAD_REQUEST: DpsBadRequestError,
     HTTPStatus.NOT_FOUND: DpsNotFoundError,
+    HTTPStatus.REQUEST_TIMEOUT: DpsFaultError,
     HTTPStatus.CONFLICT: DpsConflictError,
     HTTPStatus.PRECONDITION_FAILED: DpsPreconditionFailedError,
     HTTPStatus.TOO_MANY_REQUESTS: DpsThrottledError,
 }
 _CREDENTIAL_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+
+
+def _class_of(status: int) -> type[DpsAnswerError]:
+    """By the table; of what it does not hold, 3xx and 4xx are refusals and the rest faults."""
+    refused = HTTPStatus(300) <= status < HTTPStatus(500)
+    return _ERROR_OF_STATUS.get(status, DpsRefusedError if refused else DpsFaultError)
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -76,9 +89,13 @@ _UNREADABLE = object()
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body) if body else None
+        return json.loads(body, parse_constant=_no_json) if body else None
     except (ValueError, RecursionError):
         return _UNREADABLE
+
+
+def _no_json(_: str) -> NoReturn:
+    raise ValueError  # NaN and Infinity are Python's own
 
 
 def _error(status: int, headers: Mapping[str, str], document: dict[str, Any]) -> DpsError:
@@ -88,7 +105,7 @@ def _error(status: int, headers: Mapping[str, str], document: dict[str, Any]) ->
     if status in _CREDENTIAL_REFUSED:
         return DpsCredentialError(str(text), tracking_id=tracking_id, retry_after=retry_after)
     code, details = document.get("errorCode"), document.get("info")
-    return _ERROR_OF_STATUS.get(status, DpsFaultError)(
+    return _class_of(status)(
         str(text),
         status=status,
         error_code=code if isinstance(code, int) else None,
@@ -108,7 +125,7 @@ def _seconds(retry_after: str | None) -> float | None:
     """Seconds to wait, of either form of Retry-After (RFC 9110, 10.2.3); `None` if it is neither."""
     if not retry_after:
         return None
-    if retry_after.isdigit():
+    if re.fullmatch(r"[0-9]{1,9}", retry_after):
         return float(retry_after)
     try:
         return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
@@ -128,6 +145,8 @@ def errors_of_items(result: Record, id_member: str) -> dict[str, DpsError]:
         }
     except (KeyError, TypeError, ValueError) as error:
         raise DpsFaultError("DPS answered with no bulk result.", status=200) from error
+    if not all(isinstance(id, str) for id in errors):
+        raise DpsFaultError("DPS answered with no bulk result.", status=200)
     if not errors and not result.get("isSuccessful"):
         raise DpsFaultError("DPS names no record of a bulk operation that failed.", status=200)
     return errors
@@ -136,5 +155,4 @@ def errors_of_items(result: Record, id_member: str) -> dict[str, DpsError]:
 def _error_of_item(item: dict[str, Any]) -> DpsAnswerError:
     code = int(item["errorCode"])
     status = code // 1000  # the first three of the six digits are the HTTP status
-    found = _ERROR_OF_STATUS.get(status, DpsFaultError)
-    return found(str(item["errorStatus"]), status=status, error_code=code)
+    return _class_of(status)(str(item["errorStatus"]), status=status, error_code=code)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # A token that lapses while a call is under way fails it, so each is renewed a little early.
 _RENEW_BEFORE_EXPIRY = 300.0
-_TOKEN_TIMEOUT = 30.0
+_TOKEN_TIMEOUT = 10.0
 
 
 class Credential(Protocol):
@@ -100,11 +100,14 @@ class EntraToken:
         from azure.core.exceptions import AzureError  # noqa: PLC0415  costly: on first use
         from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415  costly: on first use
 
-        self._credential = self._credential or DefaultAzureCredential()
         try:
+            self._credential = self._credential or DefaultAzureCredential()
             async with asyncio.timeout(_TOKEN_TIMEOUT):
                 token = await self._credential.get_token(self.SCOPE)
-        except (AzureError, TimeoutError) as error:
+        # The library checks the settings of an identity as it goes, each in its own way.
+        except (AzureError, OSError, TimeoutError, ValueError) as error:
+            if time.time() < self._expires:
+                return  # the token at hand is good for a little longer
             raise DpsCredentialError(
                 "Microsoft Entra gave the app no token for DPS: see its identity and DPS_ENDPOINT."
             ) from error

@@ -14,19 +14,16 @@ from typing import Any
 from shared.documents import MAX_BYTES, pointer
 from shared.dps.answers import errors_of_items
 from shared.dps.context import CallContext
-from shared.dps.models import BulkMode, RecordKind, faults_in_bulk
+from shared.dps.models import BulkMode, RecordKind, faults_in, faults_in_records
 from shared.dps.replacing import replace
 from shared.dps.resources import EnrollmentResource
+from shared.dps.settling import undone
 from shared.errors import (
     DocumentTooLargeError,
-    DpsAnswerError,
     DpsConflictError,
     DpsCredentialError,
     DpsError,
-    DpsFaultError,
-    DpsReplyLostError,
     DpsThrottledError,
-    DpsTimeoutError,
     DpsUnreachableError,
     NotAttemptedError,
     OutcomeUnknownError,
@@ -37,9 +34,8 @@ MAX_RECORDS = 10
 MAX_RECORDS_OF_OPERATION = 10_000
 """What one request may ask for: DPS's quota of a minute, at ten records a call."""
 
-# DPS changed nothing, and would do no more at the next call.
-_NOTHING_DONE = (DpsUnreachableError, DpsCredentialError, DpsThrottledError, NotAttemptedError)
-_PERHAPS_DONE = (DpsFaultError, DpsReplyLostError, DpsTimeoutError)
+# DPS would do no more at the next call.
+_IN_VAIN = (DpsUnreachableError, DpsCredentialError, DpsThrottledError, NotAttemptedError)
 
 Documents = Sequence[Mapping[str, Any]]
 
@@ -54,10 +50,10 @@ class Failure:
     @classmethod
     def of(cls, id: str, error: DpsError) -> "Failure":
         """The failure of one record that an error of a whole call makes."""
-        if isinstance(error, _NOTHING_DONE):
-            error = NotAttemptedError(f"Not attempted: {error}", tracking_id=error.tracking_id)
-        elif isinstance(error, _PERHAPS_DONE):
+        if error.in_doubt:
             error = OutcomeUnknownError(f"Perhaps done: {error}", tracking_id=error.tracking_id)
+        elif isinstance(error, _IN_VAIN):
+            error = NotAttemptedError(f"Not attempted: {error}", tracking_id=error.tracking_id)
         return cls(id, error)
 
 
@@ -68,8 +64,10 @@ def check(operation: Any, *, kind: RecordKind, weigh: bool) -> Mapping[str, str]
     `weigh` says that the whole is large enough for a record to be too large: then each is looked at.
     Raises `DocumentTooLargeError` for such records, and for more than `MAX_RECORDS_OF_OPERATION`.
     """
-    faults = faults_in_bulk(operation, kind)
-    documents = [] if faults else operation[kind.path]
+    faults = faults_in(operation, kind.bulk)
+    if faults:
+        return faults
+    documents = operation[kind.path]
     if len(documents) > MAX_RECORDS_OF_OPERATION:
         words = f"may hold {MAX_RECORDS_OF_OPERATION} records at most"
         raise DocumentTooLargeError({pointer(kind.path): words})
@@ -79,11 +77,12 @@ def check(operation: Any, *, kind: RecordKind, weigh: bool) -> Mapping[str, str]
     if heavy:
         words = f"may have {MAX_BYTES} bytes at most"
         raise DocumentTooLargeError({pointer(kind.path, place): words for place in heavy})
-    return faults
+    return faults_in_records(documents, kind, mode=operation["mode"])
 
 
 def _bytes(document: Any) -> int:
-    return len(json.dumps(document, ensure_ascii=False).encode(errors="surrogatepass"))
+    compact = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return len(compact.encode(errors="surrogatepass"))
 
 
 def fits_one_call(operation: Mapping[str, Any], path: str) -> bool:
@@ -104,8 +103,8 @@ async def run_split(
     After `within` seconds no further call starts: the records left are among the failed.
     Raises a `DpsError` only if nothing was changed at all.
     """
-    run = _Run(resource, operation["mode"], context)
     deadline = asyncio.get_running_loop().time() + within
+    run = _Run(resource, operation["mode"], context, deadline)
     calls = list(_calls(operation[resource.kind.path], resource.kind.id_member))
     failures: list[Failure] = []
     for number, documents in enumerate(calls):
@@ -113,11 +112,14 @@ async def run_split(
             if number and asyncio.get_running_loop().time() >= deadline:
                 raise NotAttemptedError("the time for one request is over.")
             failures += await run.call(documents)
-        except _NOTHING_DONE as error:
+        except _IN_VAIN as error:
             if not number:
                 raise
             left = [document for rest in calls[number:] for document in rest]
             return failures + run.all_failed(left, error)
+        if run.in_vain:
+            left = [document for rest in calls[number + 1 :] for document in rest]
+            return failures + run.all_failed(left, run.in_vain)
     return failures
 
 
@@ -134,26 +136,40 @@ def _calls(documents: Documents, id_member: str) -> Iterator[Documents]:
         yield list(call.values())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Run:
     resource: EnrollmentResource
     mode: BulkMode
     context: CallContext
+    deadline: float
+    in_vain: DpsError | None = None
+    """What makes further calls useless, met after some of a call was done."""
+
+    def begin(self) -> CallContext:
+        """The context of the next thing to do: it has its own time, within that of the whole."""
+        return self.resource.begin(self.context, by=self.deadline)
 
     async def call(self, documents: Documents) -> list[Failure]:
-        """The failures of one call; raises what is in `_NOTHING_DONE`."""
+        """The failures of one call; raises what is in `_IN_VAIN`, if nothing was done."""
         mode = BulkMode.CREATE if self.mode == BulkMode.UPSERT else self.mode
         operation = {self.resource.kind.path: documents, "mode": mode}
         try:
-            result = await self.resource.run_bulk_operation(operation, context=self.context)
+            result = await self.resource.run_bulk_operation(operation, context=self.begin())
             errors = errors_of_items(result, self.resource.kind.id_member)
-        except _NOTHING_DONE:
-            raise
-        except (*_PERHAPS_DONE, DpsAnswerError) as error:
+        except DpsError as error:
+            if error.in_doubt:
+                documents = await self._undone(operation)
+            elif isinstance(error, _IN_VAIN):
+                raise
             return self.all_failed(documents, error)
         if self.mode == BulkMode.UPSERT:
             errors = await self._replace_existing(documents, errors)
         return [Failure(id, error) for id, error in errors.items()]
+
+    async def _undone(self, operation: Mapping[str, Any]) -> Documents:
+        left = await undone(self.resource, operation, self.begin())
+        id_member = self.resource.kind.id_member
+        return [d for d in operation[self.resource.kind.path] if d[id_member].casefold() in left]
 
     def all_failed(self, documents: Documents, error: DpsError) -> list[Failure]:
         """The same error for every document."""
@@ -169,9 +185,20 @@ class _Run:
             document = by_id.get(id.casefold())
             if document is None or not isinstance(error, DpsConflictError):
                 left[id] = error
-                continue
-            try:
-                await replace(self.resource, id, document, context=self.context)
-            except DpsError as failed:
+            elif failed := await self._replace(id, document):
                 left[id] = Failure.of(id, failed).error
         return left
+
+    async def _replace(self, id: str, document: Mapping[str, Any]) -> DpsError | None:
+        """Why a record was not replaced."""
+        if asyncio.get_running_loop().time() >= self.deadline:
+            self.in_vain = NotAttemptedError("the time for one request is over.")
+        if self.in_vain:
+            return self.in_vain
+        try:
+            await replace(self.resource, id, document, context=self.begin())
+        except DpsError as error:
+            if isinstance(error, _IN_VAIN):
+                self.in_vain = error
+            return error
+        return None

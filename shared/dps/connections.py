@@ -1,16 +1,20 @@
 """
-The connections to DPS: httpx over aiohttp, which costs a third of the CPU of httpx's own transport.
+The connections to DPS: httpx over aiohttp, which costs a fifth of the CPU of httpx's own transport.
 
 httpx-aiohttp 0.2 names a reset, a refused connection and a full pool alike, and aiohttp resends an
 idempotent request on a reused connection that broke: a create that was committed would come back as
 a conflict. Errors that are raised by name where aiohttp would look for its own mend both.
 """
 
+import ssl
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
 import aiohttp
 import httpx
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
 from httpx_aiohttp import AiohttpTransport
 
+from shared.errors import NotConfiguredError
 from shared.settings import Settings
 
 _MAX_CONNECTIONS = 100
@@ -35,9 +39,21 @@ async def _errors_by_name(request: ClientRequest, handler: ClientHandlerType) ->
         raise named(str(error)) from error
 
 
+def _trusted_certificates() -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:  # ssl's own errors among them
+        fault = "Names no file of certificates; without it those of certifi are trusted."
+        raise NotConfiguredError({"SSL_CERT_FILE": fault}) from error
+
+
 def http_client(settings: Settings) -> httpx.AsyncClient:
-    """A client for one event loop that sends each request exactly once."""
-    tls = httpx.create_ssl_context()
+    """
+    A client for one event loop that sends each request exactly once.
+
+    Raises `NotConfiguredError` if the certificates that the environment names are none.
+    """
+    tls = _trusted_certificates()
 
     def session() -> ClientSession:
         return ClientSession(
@@ -52,6 +68,8 @@ def http_client(settings: Settings) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=AiohttpTransport(client=session, verify=tls),
         timeout=settings.dps_attempt_timeout_seconds,
+        # Nothing DPS sets is sent back.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         headers={"Accept": "application/json", "User-Agent": "dps-enrollment-functions"},
         trust_env=False,
     )

@@ -12,11 +12,14 @@ class CallContext:
     The API version of a call, and what ties it to the caller's own logs and traces.
 
     `traceparent` is that of W3C Trace Context; `client_request_id` is any text of the caller's.
+    `deadline` is the time of the running loop at which the call ends; `None` leaves it to the
+    settings.
     """
 
     api_version: str = DEFAULT_API_VERSION
     client_request_id: str | None = None
     traceparent: str | None = None
+    deadline: float | None = None
 
     @property
     def headers(self) -> Mapping[str, str | None]:

@@ -51,7 +51,6 @@ class Query:
                 "x-ms-continuation": continuation or self.continuation,
             },
             context=self.context,
-            repeatable=True,
         )
         return Page(
             records=answer.records(),

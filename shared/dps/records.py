@@ -8,8 +8,12 @@ from typing import Any
 MASK = "****"
 
 # By name, wherever they stand: a key in a twin or in a member of a later API is a key all the same.
-_SECRET_MEMBERS = frozenset({"primarykey", "secondarykey", "authenticationkey", "sharedaccesskey"})
+SECRET_MEMBERS = frozenset({"primarykey", "secondarykey", "authenticationkey", "sharedaccesskey"})
 _ID_MEMBERS = ("registrationId", "enrollmentGroupId")
+READ_ONLY_MEMBERS = frozenset(
+    {"registrationState", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "etag"}
+)
+"""What DPS writes itself into an enrollment or a group."""
 
 
 def masked(document: Any) -> Any:
@@ -22,7 +26,7 @@ def masked(document: Any) -> Any:
 
 
 def _masked_member(name: str, value: Any) -> Any:
-    if name.lower() in _SECRET_MEMBERS and value:
+    if name.lower() in SECRET_MEMBERS and value:
         return MASK
     if name.lower() == "webhookurl" and isinstance(value, str):
         # The form DPS itself uses in its allocation requests.

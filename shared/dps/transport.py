@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from shared.dps.auth import Credential, credential_of
 from shared.dps.connections import http_client
 from shared.dps.context import CallContext
 from shared.errors import (
+    DpsCredentialError,
     DpsError,
     DpsFaultError,
     DpsReplyLostError,
@@ -25,10 +27,13 @@ from shared.settings import Settings
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 16.0
 
-# DPS did not act: whatever was asked may be asked again.
-_NOTHING_DONE = (DpsUnreachableError, DpsThrottledError)
-# DPS may have acted: only what changes nothing when done twice is asked again.
-_PERHAPS_DONE = (DpsFaultError, DpsReplyLostError, DpsTimeoutError)
+_MAY_PASS = (
+    DpsFaultError,
+    DpsReplyLostError,
+    DpsThrottledError,
+    DpsTimeoutError,
+    DpsUnreachableError,
+)
 
 
 class Transport:
@@ -41,6 +46,15 @@ class Transport:
         self._credential: Credential = credential_of(settings)
         self._client = http_client(settings)
 
+    def begin(self, context: CallContext) -> CallContext:
+        """The context with a deadline, so that what follows from a call ends with it."""
+        return replace(context, deadline=self._deadline(context))
+
+    def _deadline(self, context: CallContext) -> float:
+        if context.deadline is not None:
+            return context.deadline
+        return asyncio.get_running_loop().time() + self._timeout
+
     async def send(
         self,
         method: str,
@@ -49,30 +63,44 @@ class Transport:
         context: CallContext,
         document: Any = None,
         headers: Mapping[str, str | None] | None = None,
-        repeatable: bool = False,
+        writes: bool = False,
     ) -> Answer:
         """
-        Asks DPS and gives its answer; `path` is percent-encoded, headers that are `None` are left out.
+        Asks DPS, as often as its troubles call for, and gives its answer or raises its last error.
 
-        `repeatable` says that asking twice changes no more than asking once. Raises the `DpsError`
-        of the last attempt.
+        `path` is percent-encoded; headers that are `None` are left out. Of a request that `writes`
+        the answer or error is `in_doubt` if an attempt may have been done without a word of it.
         """
         request = self._request(method, path, context, document, headers or {})
-        deadline = asyncio.get_running_loop().time() + self._timeout
-        attempt = 0
+        deadline = self._deadline(context)
+        attempt, in_doubt = 0, False
         while True:
             attempt += 1
             try:
+                await self._sign(request, deadline)
                 with _errors_by_name():
                     async with asyncio.timeout_at(deadline):
-                        request.headers["Authorization"] = await self._credential.authorization()
                         response = await self._client.send(request)
-                return read_answer(response.status_code, response.headers, response.content)
+                answer = read_answer(response.status_code, response.headers, response.content)
+                return replace(answer, in_doubt=in_doubt)
             except DpsError as error:
-                delay = self._delay(error, attempt, repeatable=repeatable)
-                if delay is None or asyncio.get_running_loop().time() + delay >= deadline:
+                error.in_doubt = in_doubt = writes and (in_doubt or error.in_doubt)
+                delay = self._delay(error, attempt, deadline)
+                if delay is None:
                     raise
             await asyncio.sleep(delay)
+
+    async def _sign(self, request: httpx.Request, deadline: float) -> None:
+        """Fills in the credential; nothing is sent once the deadline is past."""
+        if asyncio.get_running_loop().time() >= deadline:
+            late = DpsTimeoutError("The time for the call is over.")
+            late.in_doubt = False
+            raise late
+        try:
+            async with asyncio.timeout_at(deadline):
+                request.headers["Authorization"] = await self._credential.authorization()
+        except TimeoutError as error:
+            raise DpsCredentialError("No token for DPS was given to the app in time.") from error
 
     def _request(
         self,
@@ -93,15 +121,14 @@ class Transport:
             headers={name: value for name, value in named.items() if value is not None},
         )
 
-    def _delay(self, error: DpsError, attempt: int, *, repeatable: bool) -> float | None:
+    def _delay(self, error: DpsError, attempt: int, deadline: float) -> float | None:
         """Seconds until the next attempt; `None` if there is to be none."""
-        may_repeat = isinstance(error, _NOTHING_DONE + (_PERHAPS_DONE if repeatable else ()))
-        if not may_repeat or attempt >= self._max_attempts:
+        if not isinstance(error, _MAY_PASS) or attempt >= self._max_attempts:
             return None
-        if error.retry_after is not None:
-            return error.retry_after
         # "Full jitter": callers that failed together do not come back together.
-        return random.uniform(0, min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (attempt - 1)))  # noqa: S311
+        delay = random.uniform(0, min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (attempt - 1)))  # noqa: S311
+        delay = max(delay, error.retry_after or 0)
+        return delay if asyncio.get_running_loop().time() + delay < deadline else None
 
     async def aclose(self) -> None:
         """Closes all connections."""

@@ -11,6 +11,7 @@ import pytest
 from functions import _services
 from local.host.loading import load_functions
 from local.stack import ROOT
+from tests.secret_factory import connection_string
 
 BODIES = {
     "create_or_update": b'{"registrationId": "a", "attestation": {"type": "symmetricKey"}}',
@@ -34,9 +35,7 @@ async def frames(monkeypatch) -> AsyncIterator[list[str]]:
     monkeypatch.setattr(httpx.AsyncClient, "send", note)
     monkeypatch.setenv("DPS_MAX_ATTEMPTS", "1")
     monkeypatch.setenv("DPS_ENDPOINT", "")
-    monkeypatch.setenv(
-        "DPS_CONNECTION_STRING", "HostName=127.0.0.1:9;SharedAccessKeyName=a;SharedAccessKey=YQ=="
-    )
+    monkeypatch.setenv("DPS_CONNECTION_STRING", connection_string("127.0.0.1:9"))
     yield found
     await _services.aclose()
 

@@ -8,8 +8,8 @@ import pytest
 from functions._outcomes import BUG, OUTCOME_OF, Settlement, code_of, outcome_of
 from shared import errors
 from shared.errors import (
+    AllocationError,
     AppError,
-    BulkItemError,
     DpsAnswerError,
     DpsConflictError,
     DpsError,
@@ -21,7 +21,7 @@ CATALOGUE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
 ROWS = [*OUTCOME_OF.values(), BUG]
 
 # Never raised themselves.
-ABSTRACT = {AppError, DpsError, DpsAnswerError, BulkItemError}
+ABSTRACT = {AppError, AllocationError, DpsError, DpsAnswerError}
 
 
 def all_errors() -> set[type[AppError]]:

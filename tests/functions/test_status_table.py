@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.secret_factory import connection_string
+
 ENROLLMENT = {"registrationId": "dev-1", "attestation": {"type": "symmetricKey"}}
 DPS_ERROR = {"errorCode": 400004, "message": "DPS's words", "trackingId": "dps-1"}
 
@@ -48,16 +50,45 @@ def test_error_that_is_not_the_callers_is_ours(
     app: httpx.Client, order_faults, fault, status: int, code: int
 ):
     """A refused credential, a failing DPS and an unreadable answer are 502 with a code of ours."""
-    order_faults({**fault, "match": {"method": "PUT"}})
+    order_faults(fault)
 
-    reply = app.put("/enrollments/dev-1", json=ENROLLMENT)
+    reply = app.get("/enrollments/dev-1")
 
     assert (reply.status_code, reply.json()["errorCode"]) == (status, code)
 
 
-def connection_string(url: str) -> str:
-    """One that leads to `url`."""
-    return f"HostName={url};SharedAccessKeyName=a;SharedAccessKey=YQ=="
+def test_write_whose_reply_was_lost_is_answered_as_if_it_was_not(app: httpx.Client, order_faults):
+    """After a lost reply the caller hears success if the record is as asked."""
+    order_faults({"match": {"method": "PUT"}, "times": 1, "do": {"resetAfterCommit": True}})
+
+    reply = app.put("/enrollments/dev-1", json=ENROLLMENT)
+
+    assert reply.status_code == 200
+    assert set(reply.json()["attestation"]["symmetricKey"]) == {"primaryKey", "secondaryKey"}
+
+
+def all_records(app: httpx.Client) -> list[dict[str, Any]]:
+    """Every enrollment that DPS has."""
+    return app.post("/enrollments/query", json={"query": "*"}).json()
+
+
+@pytest.mark.parametrize("number", [1, 25])
+@pytest.mark.parametrize("mode", ["create", "update", "updateIfMatchETag", "upsert", "delete"])
+def test_bulk_whose_reply_was_lost_is_answered_as_if_it_was_not(
+    app: httpx.Client, order_faults, mode: str, number: int
+):
+    """In one call or in several, a bulk operation that was done is a success."""
+    records = [ENROLLMENT | {"registrationId": f"d-{n}"} for n in range(number)]
+    if mode not in {"create", "upsert"}:
+        app.post("/enrollments", json={"mode": "create", "enrollments": records})
+        found = {record["registrationId"]: record["etag"] for record in all_records(app)}
+        records = [record | {"etag": found[record["registrationId"]]} for record in records]
+    lost = {"match": {"path": "^/enrollments$"}, "times": 1, "do": {"resetAfterCommit": True}}
+    order_faults(lost)
+
+    reply = app.post("/enrollments", json={"mode": mode, "enrollments": records})
+
+    assert (reply.status_code, reply.json()) == (200, {"errors": [], "isSuccessful": True})
 
 
 def test_unreachable_dps_is_503(app_with: Callable[..., httpx.Client]):
@@ -100,6 +131,8 @@ def test_unforeseen_error_is_500_without_details(app: httpx.Client, monkeypatch,
 
 def test_error_is_logged_with_what_finds_it(app: httpx.Client, caplog):
     """The log line of an error has its code, DPS's tracking id and the id of the request."""
+    caplog.set_level("INFO")
+
     reply = app.get("/enrollments/nobody")
 
     line = next(r.getMessage() for r in caplog.records if r.name == "functions._replies")

@@ -6,14 +6,9 @@ import pytest
 
 from shared.errors import NotConfiguredError
 from shared.settings import Settings, public_routes_auth_level
-from tests.secret_factory import symmetric_key
+from tests.secret_factory import connection_string, symmetric_key
 
 HOST = "my-dps.azure-devices-provisioning.net"
-
-
-def connection_string(host: str = HOST, key: str | None = None) -> str:
-    """A connection string with a key made for the test."""
-    return f"HostName={host};SharedAccessKeyName=owner;SharedAccessKey={key or symmetric_key()}"
 
 
 @pytest.mark.parametrize(
@@ -38,7 +33,20 @@ def test_host_is_reached_by_https_unless_it_is_this_machine(host, url):
 
 
 @pytest.mark.parametrize(
-    "host", [f"http://{HOST}", f"ftp://{HOST}", f"{HOST}/path", "a@b", "a?b", "a:99999", "[", " / "]
+    "host",
+    [
+        f"http://{HOST}",
+        f"ftp://{HOST}",
+        f"{HOST}/path",
+        "a@b",
+        "a?b",
+        "a:99999",
+        "[",
+        " / ",
+        "a..b",
+        "a\\",
+        "<your-dps>",
+    ],
 )
 def test_host_that_is_none_is_refused(host):
     """What is no host, or would be reached in the clear, is named."""
@@ -66,7 +74,7 @@ def test_connection_string_says_what_it_lacks(value, words):
 
 def test_names_of_a_connection_string_have_no_case():
     """Microsoft's SDKs read the names without regard to case, and so do we."""
-    settings = Settings.read({"DPS_CONNECTION_STRING": connection_string().lower()})
+    settings = Settings.read({"DPS_CONNECTION_STRING": connection_string(HOST).lower()})
 
     assert settings.dps_url == f"https://{HOST}"
 
@@ -79,7 +87,7 @@ def test_names_of_a_connection_string_have_no_case():
 def test_exactly_one_way_to_dps_is_needed(environment):
     """Neither way to DPS, or both, is a fault that names the two."""
     if "both" in environment:
-        environment["DPS_CONNECTION_STRING"] = connection_string()
+        environment["DPS_CONNECTION_STRING"] = connection_string(HOST)
 
     with pytest.raises(NotConfiguredError) as raised:
         Settings.read(environment)
@@ -102,10 +110,10 @@ def test_every_fault_is_named_at_once():
 def test_no_secret_is_shown():
     """Neither the print of the settings nor a fault in them shows the key."""
     key = symmetric_key()
-    settings = Settings.read({"DPS_CONNECTION_STRING": connection_string(key=key)})
+    settings = Settings.read({"DPS_CONNECTION_STRING": connection_string(HOST, key=key)})
 
     with pytest.raises(NotConfiguredError) as raised:
-        Settings.read({"DPS_CONNECTION_STRING": connection_string("http://example.com", key)})
+        Settings.read({"DPS_CONNECTION_STRING": connection_string("http://example.com", key=key)})
 
     assert key not in f"{settings!r} {settings} {raised.value!r} {raised.value.faults}"
 
@@ -124,8 +132,9 @@ def test_api_versions_are_added_to_the_known():
 def test_auth_level_of_public_routes_is_what_the_setting_says(monkeypatch, value, level):
     """The level is read without regard to case, and open when unset."""
     monkeypatch.setenv("PUBLIC_ROUTES_AUTH_LEVEL", value)
+    read = Settings.read({"DPS_ENDPOINT": HOST, "PUBLIC_ROUTES_AUTH_LEVEL": value})
 
-    assert public_routes_auth_level() == level
+    assert public_routes_auth_level() == read.public_routes_auth_level == level
 
 
 def test_auth_level_nobody_understands_closes_the_routes(monkeypatch):

@@ -38,7 +38,7 @@ from shared.dps.models.operations import (
     BulkOperationResult,
     QuerySpecification,
     RecordKind,
-    faults_in_bulk,
+    faults_in_records,
 )
 
 __all__ = [
@@ -75,6 +75,6 @@ __all__ = [
     "X509CertificateWithInfo",
     "X509Certificates",
     "faults_in",
-    "faults_in_bulk",
     "faults_in_id",
+    "faults_in_records",
 ]

@@ -50,7 +50,8 @@ def faults_in(document: Any, model: type[Document], *, at: Iterable[object] = ()
     `at` is the document's own place in what the caller sent.
     """
     try:
-        model.model_validate(document)
+        # By DPS's names alone: a member in Python's spelling is one nobody knows.
+        model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         return {pointer(*at, *map(_member, found["loc"])): _in_words(found) for found in errors}

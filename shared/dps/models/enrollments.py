@@ -134,13 +134,13 @@ class Enrollment(Document):
     attestation: AttestationMechanism
     capabilities: DeviceCapabilities | None = None
     iot_hub_host_name: str | None = None
-    iot_hubs: list[str] | None = None
+    iot_hubs: list[str] | None = Field(default=None, max_length=1000)  # DPS links 50 at most
     initial_twin: InitialTwin | None = None
-    etag: str | None = None
+    etag: Any = None
     provisioning_status: ProvisioningStatus | None = None
     reprovision_policy: ReprovisionPolicy | None = None
-    created_date_time_utc: str | None = None
-    last_updated_date_time_utc: str | None = None
+    created_date_time_utc: Any = None
+    last_updated_date_time_utc: Any = None
     allocation_policy: AllocationPolicy | None = None
     custom_allocation_definition: CustomAllocationDefinition | None = Field(
         default=None, validate_default=True
@@ -177,7 +177,8 @@ class IndividualEnrollment(EnrollmentKey, Enrollment):
 
     device_id: str | None = None
     optional_device_information: TwinCollection | None = None
-    registration_state: DeviceRegistrationState | None = None
+    registration_state: Any = None
+    """Read only, as are etag and times: what a GET gave may be sent back, and means nothing."""
 
 
 class EnrollmentGroupKey(Document):

@@ -97,13 +97,20 @@ ENROLLMENT_GROUP = RecordKind(
 )
 
 
-def faults_in_bulk(document: Any, kind: RecordKind) -> dict[str, str]:
-    """Every fault of a bulk operation and of all its records, as JSON Pointer to what is wrong."""
-    faults = faults_in(document, kind.bulk)
-    if faults:
-        return faults
+_MAX_FAULTS = 1000
+
+
+def faults_in_records(documents: list[Any], kind: RecordKind, *, mode: str) -> dict[str, str]:
+    """
+    Every fault of the records of a bulk operation, as JSON Pointer to what is wrong.
+
+    Past a thousand faults no further record is looked at.
+    """
     # A delete names records; what else they hold does not matter to DPS.
-    model = kind.key if document["mode"] == BulkMode.DELETE else kind.record
-    for position, item in enumerate(document[kind.path]):
+    model = kind.key if mode == BulkMode.DELETE else kind.record
+    faults: dict[str, str] = {}
+    for position, item in enumerate(documents):
         faults |= faults_in(item, model, at=(kind.path, position))
+        if len(faults) >= _MAX_FAULTS:
+            return faults | {"": "holds more faults than are named"}
     return faults

@@ -32,7 +32,14 @@ def test_error_without_a_body_of_dps_still_has_its_status(body):
 
 @pytest.mark.parametrize(
     ("retry_after", "seconds"),
-    [("7", 7.0), (None, None), ("soon", None), ("Sat, 21 Nov 2026 10:00:00", None), ("", None)],
+    [
+        ("7", 7.0),
+        (None, None),
+        ("soon", None),
+        ("Sat, 21 Nov 2026 10:00:00", None),
+        ("9" * 400, None),
+        ("²", None),
+    ],
 )
 def test_retry_after_is_read_as_seconds(retry_after, seconds):
     """Seconds are taken; what is neither seconds nor a date is as good as nothing."""
@@ -40,6 +47,12 @@ def test_retry_after_is_read_as_seconds(retry_after, seconds):
         read_answer(429, {"Retry-After": retry_after} if retry_after else {}, b"")
 
     assert raised.value.retry_after == seconds
+
+
+def test_answer_with_a_number_that_is_none_is_a_fault():
+    """NaN is Python's, not JSON's, and would spoil the answer it is passed on in."""
+    with pytest.raises(DpsFaultError):
+        read_answer(200, {}, b'{"registrationId": NaN}')
 
 
 def test_retry_after_may_be_a_date():

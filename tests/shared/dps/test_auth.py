@@ -1,6 +1,8 @@
 """Signing in to DPS: with a policy's key, and with Microsoft Entra."""
 
+import asyncio
 from base64 import b64encode
+from collections.abc import AsyncIterator
 from urllib.parse import parse_qs
 
 import pytest
@@ -10,6 +12,7 @@ from shared.dps import DpsClient
 from shared.dps.auth import SharedAccessSignature
 from shared.errors import DpsCredentialError
 from shared.settings import ConnectionString, Settings
+from tests.secret_factory import connection_string, symmetric_key
 
 
 class Clock:
@@ -26,10 +29,8 @@ def signature(clock: Clock) -> SharedAccessSignature:
     """A signature for a published key, so that it can be compared with Microsoft's."""
     key = b64encode(bytes(range(32))).decode()
     host = "mydps.azure-devices-provisioning.net"
-    connection_string = (
-        f"HostName={host};SharedAccessKeyName=provisioningserviceowner;SharedAccessKey={key}"
-    )
-    return SharedAccessSignature(ConnectionString.parse(connection_string), clock=clock)
+    named = f"HostName={host};SharedAccessKeyName=provisioningserviceowner;SharedAccessKey={key}"
+    return SharedAccessSignature(ConnectionString.parse(named), clock=clock)
 
 
 async def test_signature_is_the_one_microsofts_sdk_makes():
@@ -60,6 +61,14 @@ async def test_signature_is_kept_until_shortly_before_it_lapses():
     assert int(parse_qs(renewed)["se"][0]) == int(clock.now + 3600)
 
 
+def test_credential_prints_no_secret():
+    """Neither the credential nor the connection string it was made from shows the key."""
+    key = symmetric_key()
+    parsed = ConnectionString.parse(connection_string("host", key=key))
+
+    assert key not in f"{SharedAccessSignature(parsed)!r} {parsed!r} {parsed}"
+
+
 @pytest.fixture
 def identity(dps: DpsStandIn, monkeypatch) -> DpsStandIn:
     """The stand-in as the identity endpoint that App Service gives an app."""
@@ -85,5 +94,50 @@ async def test_no_identity_is_a_credential_error(dps: DpsStandIn, monkeypatch):
     async with DpsClient(Settings.read({"DPS_ENDPOINT": dps.url})) as client:
         with pytest.raises(DpsCredentialError):
             await client.enrollments.get("dev-1")
+
+    assert dps.requests == []
+
+
+@pytest.mark.parametrize(
+    "variable", [("AZURE_TOKEN_CREDENTIALS", "bogus"), ("AZURE_AUTHORITY_HOST", "ftp://x/y")]
+)
+async def test_identity_set_wrongly_is_a_credential_error(dps: DpsStandIn, monkeypatch, variable):
+    """Settings that the identity library cannot read are the app's credential, not a bug."""
+    monkeypatch.setenv("AZURE_TENANT_ID", "tenant")
+    monkeypatch.setenv("AZURE_CLIENT_ID", "client")
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", symmetric_key())
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
+    monkeypatch.setenv(*variable)
+
+    async with DpsClient(Settings.read({"DPS_ENDPOINT": dps.url})) as client:
+        with pytest.raises(DpsCredentialError):
+            await client.enrollments.get("dev-1")
+
+
+@pytest.fixture
+async def silent_port() -> AsyncIterator[int]:
+    """A port where somebody listens and says nothing."""
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+async def test_silent_identity_is_a_credential_error(
+    dps: DpsStandIn, monkeypatch, silent_port: int
+):
+    """An identity endpoint that says nothing is not taken for a DPS that says nothing."""
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{silent_port}/token")
+    monkeypatch.setenv("IDENTITY_HEADER", "header")
+    named = {"DPS_ENDPOINT": dps.url, "DPS_TIMEOUT_SECONDS": "0.5"}
+
+    async with DpsClient(Settings.read(named)) as client:
+        with pytest.raises(DpsCredentialError):
+            await client.enrollments.delete("dev-1")
 
     assert dps.requests == []

@@ -1,11 +1,13 @@
 """Bulk operations that DPS does not take in one call: split, merged, every record accounted for."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from local.dps import DpsStandIn
+from shared.documents import MAX_BYTES
 from shared.dps import CallContext, DpsClient
 from shared.dps.bulk import MAX_RECORDS_OF_OPERATION, Failure, check, fits_one_call, run_split
 from shared.dps.models import INDIVIDUAL_ENROLLMENT
@@ -14,6 +16,7 @@ from shared.errors import (
     DpsBadRequestError,
     DpsConflictError,
     DpsCredentialError,
+    DpsFaultError,
     DpsNotFoundError,
     NotAttemptedError,
     OutcomeUnknownError,
@@ -100,15 +103,39 @@ async def test_call_that_dps_refuses_fails_its_records_alone(run, client, order_
     assert await stored(client) == {f"d-{n}" for n in range(10, 15)}
 
 
-async def test_call_without_reply_leaves_its_records_unknown(run, client, order_faults):
-    """Of a call whose reply was lost nobody knows; that is what its records are told."""
+async def test_call_without_reply_is_settled_by_the_records(run, client, order_faults):
+    """A call that DPS did before its reply was lost has no failures: the records are there."""
     order_faults({"match": BULK, "times": 1, "do": {"resetAfterCommit": True}})
 
     failures = await run("create", enrollments(15))
 
-    assert {type(failure.error) for failure in failures} == {OutcomeUnknownError}
-    assert len(failures) == 10
+    assert failures == []
     assert len(await stored(client)) == 15
+
+
+async def test_call_that_cannot_be_settled_leaves_its_records_unknown(run, order_faults):
+    """If DPS neither answers the call nor shows the records, that is what its records are told."""
+    order_faults({"match": BULK, "every": 2, "do": {"stall": True}})
+
+    failures = await run("create", enrollments(30), within=0.3)
+
+    assert [failure.id for failure in failures] == [f"d-{n}" for n in range(10, 30)]
+    assert [type(failure.error) for failure in failures] == (
+        [OutcomeUnknownError] * 10 + [NotAttemptedError] * 10
+    )
+
+
+async def test_records_that_are_there_are_not_unknown(run, client, order_faults):
+    """Of a call whose replies were all lost only the records that are not there are in question."""
+    for existing in ("d-0", "d-3"):
+        await client.enrollments.create_or_update(existing, enrollment(existing))
+    order_faults({"match": BULK, "do": {"resetBefore": True}})
+
+    failures = await run("create", enrollments(11), within=2)
+
+    assert "d-0" not in {failure.id for failure in failures}
+    assert {type(failure.error) for failure in failures} == {OutcomeUnknownError}
+    assert len(failures) == 9
 
 
 async def test_refused_credential_ends_the_operation(run, client: DpsClient, order_faults):
@@ -130,20 +157,15 @@ async def test_operation_that_changed_nothing_is_an_error(run, order_faults):
         await run("create", enrollments(30))
 
 
-async def test_time_that_is_over_leaves_records_not_attempted(run, client: DpsClient, dps):
-    """Past its time an operation makes no further call and names what it left."""
-    failures = await run("create", enrollments(30), within=1e-9)
-
-    assert len(failures) == 20
-    assert {type(failure.error) for failure in failures} == {NotAttemptedError}
-    assert len(await stored(client)) == 10
-    assert bulk_calls(dps) == 1
-
-
 @pytest.mark.parametrize(
     "answer",
-    [{"isSuccessful": False, "errors": []}, {"isSuccessful": False}, {"errors": [{}]}],
-    ids=["no names", "no list", "no codes"],
+    [
+        {"isSuccessful": False, "errors": []},
+        {"isSuccessful": False},
+        {"errors": [{}]},
+        {"errors": [{"registrationId": None, "errorCode": 409201, "errorStatus": "x"}]},
+    ],
+    ids=["no names", "no list", "no codes", "no id"],
 )
 async def test_result_that_says_nothing_is_unknown(run, order_faults, answer):
     """A result that does not say which records failed is not read as a success."""
@@ -179,6 +201,32 @@ async def test_upsert_names_the_record_it_could_not_replace(run, client, order_f
     ]
 
 
+async def test_upsert_that_could_not_read_does_not_say_it_wrote(run, client, order_faults):
+    """A record that could not be read to be replaced was not written, and nothing is in doubt."""
+    await client.enrollments.create_or_update("d-1", enrollment("d-1"))
+    order_faults({"match": {"method": "GET"}, "do": {"status": 500}})
+
+    failures = await run("upsert", [enrollment("d-1")])
+
+    assert [type(failure.error) for failure in failures] == [DpsFaultError]
+    assert not failures[0].error.in_doubt
+
+
+async def test_upsert_stops_when_it_is_in_vain(run, client, dps, order_faults):
+    """When DPS is out of quota no further record is tried; those left are named."""
+    for record in enrollments(12):
+        await client.enrollments.create_or_update(record["registrationId"], record)
+    order_faults(
+        {"match": {"method": "PUT"}, "do": {"status": 429, "headers": {"Retry-After": "99"}}}
+    )
+
+    failures = await run("upsert", enrollments(12))
+
+    assert {type(failure.error) for failure in failures} == {NotAttemptedError}
+    assert [failure.id for failure in failures] == [f"d-{n}" for n in range(12)]
+    assert bulk_calls(dps) == 1
+
+
 async def test_upsert_leaves_other_errors_alone(run, order_faults):
     """What is no conflict is not replaced but reported."""
     errors = [{"registrationId": "d-1", "errorCode": 404201, "errorStatus": "gone"}]
@@ -208,6 +256,16 @@ def test_operation_of_too_many_records_is_too_large():
         check(operation, kind=INDIVIDUAL_ENROLLMENT, weigh=False)
 
     assert str(MAX_RECORDS_OF_OPERATION) in raised.value.faults["/enrollments"]
+
+
+def test_record_is_weighed_as_it_would_be_sent_alone():
+    """A record that a PUT takes is not too large for bulk."""
+    tags = {f"tag-{number}": number for number in range(55_000)}
+    record = enrollment("d-1", initialTwin={"tags": tags})
+    operation = {"mode": "create", "enrollments": [record]}
+
+    assert len(json.dumps(record)) > MAX_BYTES > len(json.dumps(record, separators=(",", ":")))
+    assert check(operation, kind=INDIVIDUAL_ENROLLMENT, weigh=True) == {}
 
 
 def test_record_that_is_too_large_is_named():

@@ -19,7 +19,7 @@ from shared.dps.models import (
     RegistrationStatus,
     RegistrationSubstatus,
     faults_in,
-    faults_in_bulk,
+    faults_in_records,
 )
 from tests.secret_factory import certificate, endorsement_key, symmetric_key
 
@@ -77,7 +77,7 @@ REFERENCES = {"primary": "root-ca"}
             initialTwin={"tags": {"version": "v2", "count": [], "metadata": 1, "new": {}}},
             optionalDeviceInformation={"version": "b"},
         ),
-        individual(credentialPolicy={"preview": True}, registrationState={"status": "unassigned"}),
+        individual(credentialPolicy={"preview": True}, registrationState={"status": "new"}, etag=1),
     ],
 )
 def test_what_dps_takes_has_no_fault(document):
@@ -201,9 +201,9 @@ def test_tpm_is_not_for_groups():
 
 def test_every_record_of_a_bulk_operation_is_checked():
     """Each fault of a bulk operation has the place of its record in its pointer."""
-    operation = {"mode": "create", "enrollments": [individual(), {"attestation": SYMMETRIC}, 1]}
+    records = [individual(), {"attestation": SYMMETRIC}, 1]
 
-    faults = faults_in_bulk(operation, INDIVIDUAL_ENROLLMENT)
+    faults = faults_in_records(records, INDIVIDUAL_ENROLLMENT, mode="create")
 
     assert faults == {
         "/enrollments/1/registrationId": "is required",
@@ -211,11 +211,19 @@ def test_every_record_of_a_bulk_operation_is_checked():
     }
 
 
+def test_faults_have_an_end():
+    """Where everything is wrong a thousand faults are named, and that there are more."""
+    faults = faults_in_records([{}] * 5000, INDIVIDUAL_ENROLLMENT, mode="create")
+
+    assert len(faults) == 1001
+    assert "more" in faults[""]
+
+
 def test_bulk_delete_needs_ids_alone():
     """Whether DPS wants more for a delete than an id is for DPS to say."""
-    operation = {"mode": "delete", "enrollmentGroups": [{"enrollmentGroupId": "group-1"}]}
+    records = [{"enrollmentGroupId": "group-1"}]
 
-    assert faults_in_bulk(operation, ENROLLMENT_GROUP) == {}
+    assert faults_in_records(records, ENROLLMENT_GROUP, mode="delete") == {}
 
 
 @pytest.mark.parametrize(
@@ -228,7 +236,15 @@ def test_bulk_delete_needs_ids_alone():
 )
 def test_bulk_operation_without_its_own_members_is_named(operation, pointers):
     """A mode nobody knows and a missing list are both named."""
-    assert set(faults_in_bulk(operation, INDIVIDUAL_ENROLLMENT)) == pointers
+    assert set(faults_in(operation, INDIVIDUAL_ENROLLMENT.bulk)) == pointers
+
+
+def test_members_in_pythons_spelling_are_unknown_members():
+    """A document's members have DPS's names; any other name means nothing to the check."""
+    document = individual(allocation_policy="x", initial_twin=5, registration_id=7)
+
+    assert faults_in(document, IndividualEnrollment) == {}
+    assert list(faults_in({"registration_id": "a"}, IndividualEnrollment)) != []
 
 
 @pytest.mark.parametrize(

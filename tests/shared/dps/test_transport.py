@@ -13,22 +13,28 @@ from shared.errors import (
     DpsCredentialError,
     DpsFaultError,
     DpsNotFoundError,
+    DpsRefusedError,
     DpsReplyLostError,
     DpsThrottledError,
     DpsTimeoutError,
     DpsUnreachableError,
+    NotConfiguredError,
 )
 from shared.settings import Settings
+from tests.secret_factory import connection_string
 
+ENROLLMENT = {"registrationId": "dev-1", "attestation": {"type": "symmetricKey"}}
 CALLS = {
-    "PUT": lambda dps: dps.enrollments.create_or_update(
-        "dev-1", {"registrationId": "dev-1", "attestation": {"type": "symmetricKey"}}
-    ),
+    "PUT": lambda dps: dps.enrollments.create_or_update("dev-1", ENROLLMENT),
     "POST": lambda dps: dps.enrollments.run_bulk_operation(
-        {"mode": "delete", "enrollments": [{"registrationId": "dev-1"}]}
+        {"mode": "create", "enrollments": [ENROLLMENT]}
     ),
-    "DELETE": lambda dps: dps.enrollments.delete("dev-1"),
+    "DELETE": lambda dps: dps.enrollments.delete("dev-2"),
 }
+
+
+# Not the POST that reads attestation mechanisms.
+WRITTEN = "^/enrollments(/dev-.)?$"
 
 
 def impatient(dps: DpsStandIn, **settings: float) -> Settings:
@@ -43,35 +49,24 @@ def on_the_wire(dps: DpsStandIn, method: str) -> int:
 
 
 @pytest.mark.parametrize("reused", [False, True], ids=["fresh", "reused"])
+@pytest.mark.parametrize("attempts", [1, 3])
 @pytest.mark.parametrize("method", CALLS)
-async def test_write_whose_reply_was_lost_is_sent_once(
-    client: DpsClient, dps: DpsStandIn, order_faults: Callable[..., None], method: str, reused: bool
+async def test_requests_on_the_wire_are_the_attempts_made(
+    dps: DpsStandIn, order_faults: Callable[..., None], method: str, attempts: int, reused: bool
 ):
-    """Nothing below the client sends a write again, on a fresh connection or a reused one."""
-    if reused:
-        await client.enrollments.query({"query": "*"}).page()
-    order_faults({"match": {"method": method}, "do": {"resetBefore": True}})
-    before = on_the_wire(dps, method)
+    """Nothing below the client sends a request again, on a fresh connection or a reused one."""
+    settings = impatient(dps, dps_max_attempts=attempts)
 
-    with pytest.raises(DpsReplyLostError):
-        await CALLS[method](client)
+    async with DpsClient(settings) as client:
+        if reused:
+            await client.enrollments.query({"query": "*"}).page()
+        await client.enrollments.create_or_update("dev-2", ENROLLMENT | {"registrationId": "dev-2"})
+        order_faults({"match": {"method": method, "path": WRITTEN}, "do": {"resetBefore": True}})
+        before = on_the_wire(dps, method)
+        with pytest.raises(DpsReplyLostError):
+            await CALLS[method](client)
 
-    assert on_the_wire(dps, method) - before == 1
-
-
-@pytest.mark.parametrize("reused", [False, True], ids=["fresh", "reused"])
-async def test_create_that_was_committed_is_no_conflict(
-    client: DpsClient, order_faults: Callable[..., None], enrollment, reused: bool
-):
-    """A create that DPS did before the connection broke is not sent again to find itself there."""
-    if reused:
-        await client.enrollments.query({"query": "*"}).page()
-    order_faults({"match": {"method": "PUT"}, "do": {"resetAfterCommit": True}})
-
-    with pytest.raises(DpsReplyLostError):
-        await client.enrollments.create_or_update("dev-1", enrollment("dev-1"))
-
-    assert (await client.enrollments.get("dev-1")).id == "dev-1"
+    assert on_the_wire(dps, method) - before == attempts
 
 
 @pytest.mark.parametrize(
@@ -145,14 +140,15 @@ async def test_retry_after_past_the_deadline_ends_the_call(
 async def test_stalled_answer_ends_at_the_attempts_limit(
     dps: DpsStandIn, order_faults: Callable[..., None]
 ):
-    """A DPS that says nothing is a timeout, and a write is not repeated after it."""
-    order_faults({"match": {"method": "DELETE"}, "do": {"stall": True}})
+    """A DPS that says nothing is a timeout, attempt by attempt."""
+    order_faults({"match": {"method": "GET"}, "do": {"stall": True}})
 
-    async with DpsClient(impatient(dps, dps_attempt_timeout_seconds=0.2)) as client:
+    settings = impatient(dps, dps_attempt_timeout_seconds=0.2, dps_max_attempts=2)
+    async with DpsClient(settings) as client:
         with pytest.raises(DpsTimeoutError):
-            await client.enrollments.delete("dev-1")
+            await client.enrollments.get("dev-1")
 
-    assert on_the_wire(dps, "DELETE") == 1
+    assert on_the_wire(dps, "GET") == 2
 
 
 async def test_deadline_covers_all_attempts(dps: DpsStandIn, order_faults: Callable[..., None]):
@@ -173,7 +169,7 @@ async def test_refused_connection_is_unreachable():
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
     settings = Settings.read(
         {
-            "DPS_CONNECTION_STRING": f"HostName={url};SharedAccessKeyName=a;SharedAccessKey=YQ==",
+            "DPS_CONNECTION_STRING": connection_string(url),
             "DPS_MAX_ATTEMPTS": "2",
         }
     )
@@ -185,8 +181,8 @@ async def test_refused_connection_is_unreachable():
 
 async def test_unknown_host_is_unreachable():
     """A host no name server knows is named as unreachable, not as a timeout."""
-    connection_string = "HostName=dps.invalid;SharedAccessKeyName=a;SharedAccessKey=YQ=="
-    settings = Settings.read({"DPS_CONNECTION_STRING": connection_string, "DPS_MAX_ATTEMPTS": "1"})
+    named = connection_string("dps.invalid")
+    settings = Settings.read({"DPS_CONNECTION_STRING": named, "DPS_MAX_ATTEMPTS": "1"})
 
     async with DpsClient(settings) as client:
         with pytest.raises(DpsUnreachableError):
@@ -195,10 +191,10 @@ async def test_unknown_host_is_unreachable():
 
 async def test_untrusted_certificate_is_unreachable(dps: DpsStandIn):
     """A server that cannot prove who it is gets no request."""
-    connection_string = dps.connection_string.replace(dps.url[7:], dps.tls_url)
+    named = dps.connection_string.replace(dps.url[7:], dps.tls_url)
 
     async with DpsClient(
-        Settings.read({"DPS_CONNECTION_STRING": connection_string, "DPS_MAX_ATTEMPTS": "1"})
+        Settings.read({"DPS_CONNECTION_STRING": named, "DPS_MAX_ATTEMPTS": "1"})
     ) as client:
         with pytest.raises(DpsUnreachableError):
             await client.enrollments.get("dev-1")
@@ -211,9 +207,9 @@ async def test_trusted_certificate_is_spoken_to(dps: DpsStandIn, monkeypatch, tm
     certificates = tmp_path / "trusted.pem"
     certificates.write_bytes(dps.tls_certificate)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates))
-    connection_string = dps.connection_string.replace(dps.url[7:], dps.tls_url)
+    named = dps.connection_string.replace(dps.url[7:], dps.tls_url)
 
-    async with DpsClient(Settings.read({"DPS_CONNECTION_STRING": connection_string})) as client:
+    async with DpsClient(Settings.read({"DPS_CONNECTION_STRING": named})) as client:
         found = await client.enrollments.query({"query": "SELECT *"}).page()
 
     assert found.records == []
@@ -273,7 +269,9 @@ async def listener() -> AsyncIterator[tuple[str, list[str]]]:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=b\r\nConnection: close\r\n\r\n{}"
+        )
         await writer.drain()
         writer.close()
 
@@ -285,9 +283,9 @@ async def listener() -> AsyncIterator[tuple[str, list[str]]]:
 async def test_request_without_body_claims_no_content_type(listener):
     """A POST without a body is sent as Microsoft's SDK sends it: no type, and no length but 0."""
     url, heads = listener
-    connection_string = f"HostName={url};SharedAccessKeyName=a;SharedAccessKey=YQ=="
+    named = connection_string(url)
 
-    async with DpsClient(Settings.read({"DPS_CONNECTION_STRING": connection_string})) as client:
+    async with DpsClient(Settings.read({"DPS_CONNECTION_STRING": named})) as client:
         await client.enrollments.get_attestation_mechanism("a:b")
 
     head = heads[0].lower()
@@ -299,14 +297,73 @@ async def test_request_without_body_claims_no_content_type(listener):
 async def test_context_of_the_caller_reaches_dps(listener):
     """The caller's request id, trace and API version go along."""
     url, heads = listener
-    connection_string = f"HostName={url};SharedAccessKeyName=a;SharedAccessKey=YQ=="
+    named = connection_string(url)
     context = CallContext(
         api_version="2019-03-31", client_request_id="order 7", traceparent="00-" + "a" * 32
     )
 
-    async with DpsClient(Settings.read({"DPS_CONNECTION_STRING": connection_string})) as client:
+    async with DpsClient(Settings.read({"DPS_CONNECTION_STRING": named})) as client:
         await client.enrollments.get("dev-1", context=context)
 
     assert "?api-version=2019-03-31 " in heads[0]
     assert "x-ms-client-request-id: order 7\r\n" in heads[0]
     assert "traceparent: 00-aaaa" in heads[0]
+
+
+async def test_nothing_is_sent_after_the_deadline(client: DpsClient, dps: DpsStandIn):
+    """A call whose time is over is not begun."""
+    await client.enrollments.query({"query": "*"}).page()
+    over = CallContext(deadline=asyncio.get_running_loop().time() - 1)
+
+    with pytest.raises(DpsTimeoutError) as raised:
+        await client.enrollments.create_or_update("dev-1", ENROLLMENT, context=over)
+
+    assert not raised.value.in_doubt
+    assert on_the_wire(dps, "PUT") == 0
+
+
+@pytest.mark.parametrize("status", [301, 405, 413, 415])
+async def test_refusal_with_another_status_is_not_repeated(
+    client: DpsClient, dps: DpsStandIn, order_faults: Callable[..., None], status: int
+):
+    """What DPS refuses once it refuses again, whatever the status."""
+    order_faults({"match": {"method": "PUT"}, "do": {"status": status}})
+
+    with pytest.raises(DpsRefusedError) as raised:
+        await client.enrollments.create_or_update("dev-1", ENROLLMENT)
+
+    assert not raised.value.in_doubt
+    assert on_the_wire(dps, "PUT") == 1
+
+
+async def test_failed_read_is_never_in_doubt(client: DpsClient, order_faults):
+    """A read changes nothing, so nothing of it is unknown."""
+    order_faults({"do": {"status": 500}})
+
+    with pytest.raises(DpsFaultError) as raised:
+        await client.enrollments.get("dev-1")
+
+    assert not raised.value.in_doubt
+
+
+async def test_cookies_are_not_sent_back(listener):
+    """Whatever DPS sets, the next request does not carry it."""
+    url, heads = listener
+    named = connection_string(url)
+
+    async with DpsClient(Settings.read({"DPS_CONNECTION_STRING": named})) as client:
+        await client.enrollments.get("dev-1")
+        await client.enrollments.get("dev-1")
+
+    assert len(heads) == 2
+    assert not any("cookie:" in head.lower() for head in heads)
+
+
+async def test_certificates_that_are_none_are_a_setting(monkeypatch, tmp_path):
+    """A file of trusted certificates that is not there is named as what it is: a wrong setting."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+
+    with pytest.raises(NotConfiguredError) as raised:
+        DpsClient(Settings.read({"DPS_CONNECTION_STRING": connection_string("localhost")}))
+
+    assert list(raised.value.faults) == ["SSL_CERT_FILE"]
