@@ -5,7 +5,7 @@ BIN := .venv/bin
 WORKERS ?= auto
 LOCK = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-header --quiet
 
-.PHONY: demo run test test-all check fix lock
+.PHONY: demo run test test-all check fix lock package
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready   ## the main job end to end on this machine
@@ -38,6 +38,9 @@ fix: .venv/ready   ## what the linter and the formatter can mend by themselves
 lock: .venv/ready   ## requirements.txt and requirements-dev.txt from pyproject.toml
 	$(LOCK) --upgrade -o requirements.txt
 	$(LOCK) --upgrade --group dev -c requirements.txt -o requirements-dev.txt
+
+package: .venv/ready ## dist/app.zip, what is deployed; PYTHON= names the Python it is compiled for
+	$(BIN)/python -m local.package --python $(PYTHON)
 
 .venv/ready: requirements-dev.txt
 	@$(if $(PYTHON),:,echo "Python 3.11 or newer is needed: apt-get install python3 or https://www.python.org" && exit 1)
