@@ -5,7 +5,7 @@ from typing import Any
 
 import azure.functions as func
 
-from functions import _replies
+from functions import _allocation, _replies
 from functions._outcomes import code_of, outcome_of
 from functions._services import services
 from shared.errors import AppError, NotConfiguredError
@@ -17,19 +17,24 @@ def live() -> func.HttpResponse:
 
 
 async def ready() -> func.HttpResponse:
-    """200 if settings are complete and DPS answers; otherwise 503, each fault with its cure."""
-    try:
-        fault: AppError | None = await services().readiness.fault()
-    except NotConfiguredError as error:
-        fault = error
-    if fault is None:
+    """200 if settings, policies and DPS are well; otherwise 503, each fault with its cure."""
+    found = [await _of_dps(), _allocation.fault()]
+    faults = [words for fault in found if fault for words in _in_words(fault)]
+    if not faults:
         return _replies.document({"status": "ready"})
     return _replies.document(
-        {"status": "not ready", "faults": _faults(fault)}, status=HTTPStatus.SERVICE_UNAVAILABLE
+        {"status": "not ready", "faults": faults}, status=HTTPStatus.SERVICE_UNAVAILABLE
     )
 
 
-def _faults(fault: AppError) -> list[dict[str, Any]]:
+async def _of_dps() -> AppError | None:
+    try:
+        return await services().readiness.fault()
+    except NotConfiguredError as error:
+        return error
+
+
+def _in_words(fault: AppError) -> list[dict[str, Any]]:
     if isinstance(fault, NotConfiguredError):
         return [{"setting": name, "fault": words} for name, words in fault.faults.items()]
     return [{"errorCode": code_of(fault), "fault": str(fault), "cure": outcome_of(fault).cure}]

@@ -1,7 +1,9 @@
 """The app over HTTP, and its DPS at the test's orders."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,13 +14,24 @@ from local.host import Host
 from local.stack import ROOT, Stack
 from local.threads import in_thread
 from shared.settings import Settings
+from tests import secret_factory
+from tests.functions.allocation_cases import POLICIES, Start
 
 
 @pytest.fixture
 def app(stack: Stack) -> Iterator[httpx.Client]:
     """A client of the app."""
-    with httpx.Client(base_url=stack.host.url, timeout=30) as client:
+    with httpx.Client(
+        base_url=stack.host.url, timeout=30, event_hooks={"response": [hear_errors]}
+    ) as client:
         yield client
+
+
+def hear_errors(response: httpx.Response) -> None:
+    """Keeps what an error says, to be searched for secrets."""
+    if response.is_error:
+        response.read()
+        secret_factory.said.append(f"{response.headers} {response.text}")
 
 
 @pytest.fixture
@@ -51,6 +64,25 @@ def app_with(monkeypatch) -> Iterator[Callable[..., httpx.Client]]:
             for name, value in settings.items():
                 monkeypatch.setenv(name, value)
             host = running.enter_context(in_thread(ConfiguredApp(ROOT, port=0)))
-            return running.enter_context(httpx.Client(base_url=host.url, timeout=30))
+            client = httpx.Client(
+                base_url=host.url,
+                timeout=30,
+                verify=False,  # noqa: S501  plain http, whatever certificates a test names
+                event_hooks={"response": [hear_errors]},
+            )
+            return running.enter_context(client)
 
         yield start
+
+
+@pytest.fixture
+def with_policies(app_with: Callable[..., httpx.Client], tmp_path: Path) -> Start:
+    """Starts the app with these allocation policies, or this text as their file."""
+
+    def start(policies: Any = POLICIES, **settings: str) -> httpx.Client:
+        text = policies if isinstance(policies, str) else json.dumps({"policies": policies})
+        path = tmp_path / "policies.json"
+        path.write_text(text)
+        return app_with(ALLOCATION_POLICIES_FILE=str(path), **settings)
+
+    return start

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from local.stack import Stack
+from tests import secret_factory
 
 ROOT = Path(__file__).parents[2]
 
-SIX_VERBS = {
+VERBS = {
     "create_or_update": ("PUT", "{}/{{id}}"),
     "delete": ("DELETE", "{}/{{id}}"),
     "get": ("GET", "{}/{{id}}"),
+    "patch": ("PATCH", "{}/{{id}}"),
     "get_attestation_mechanism": ("POST", "{}/{{id}}/attestationmechanism"),
     "query": ("POST", "{}/query"),
     "run_bulk_operation": ("POST", "{}"),
@@ -27,11 +29,14 @@ ROUTES = {
         ("enrollments", "enrollments"),
         ("enrollment_groups", "enrollmentGroups"),
     )
-    for verb, (method, route) in SIX_VERBS.items()
+    for verb, (method, route) in VERBS.items()
 } | {
     "registration_states_get": ("GET", "registrations/{id}"),
     "registration_states_delete": ("DELETE", "registrations/{id}"),
     "registration_states_query": ("POST", "registrations/{id}/query"),
+    "allocation_decide": ("POST", "allocation"),
+    "allocation_decide_by_policy": ("POST", "allocation/{policy}"),
+    "allocation_explain": ("POST", "allocation/{policy}/explain"),
     "health_live": ("GET", "health/live"),
     "health_ready": ("GET", "health/ready"),
 }
@@ -51,6 +56,7 @@ def run_python(code: str, **environment: str) -> str:
         timeout=60,
         check=True,
     )
+    secret_factory.said += [ran.stdout, ran.stderr]
     return ran.stdout
 
 

@@ -54,3 +54,21 @@ def test_app_that_dps_refuses_is_not_ready(app_with, dps: DpsStandIn, do, code, 
     assert reply.status_code == 503
     assert reply.json()["faults"][0]["errorCode"] == code
     assert cure in reply.json()["faults"][0]["cure"]
+
+
+def test_app_that_is_only_throttled_is_ready(app_with, dps: DpsStandIn):
+    """A DPS that is out of quota is there, and takes the credential."""
+    faults = [{"do": {"status": 429, "headers": {"Retry-After": "60"}}}]
+    httpx.put(f"{dps.url}/_faults", json=faults).raise_for_status()
+
+    assert app_with(DPS_CONNECTION_STRING=dps.connection_string).get("/health/ready").is_success
+
+
+def test_certificates_that_are_none_are_named(app_with, dps: DpsStandIn, monkeypatch):
+    """A wrong setting of the platform is named like one of the app's own."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent.pem")
+
+    reply = app_with(DPS_CONNECTION_STRING=dps.connection_string).get("/health/ready")
+
+    assert reply.status_code == 503
+    assert reply.json()["faults"][0]["setting"] == "SSL_CERT_FILE"

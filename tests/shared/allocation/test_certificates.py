@@ -1,0 +1,155 @@
+"""Certificates as facts: what DPS read in them, or what stands in them."""
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests import secret_factory
+from tests.shared.allocation.asking import GROUP, matches
+
+INFO = {
+    "subjectName": "CN=Contoso Issuing CA, O=Contoso",
+    "sha1Thumbprint": "00000000000000000000000000000000000000AB",
+    "sha256Thumbprint": "AB" * 32,
+    "issuerName": "CN=Contoso Root CA",
+    "notBeforeUtc": "2025-01-01T00:00:00Z",
+    "notAfterUtc": "2030-01-01T00:00:00Z",
+    "serialNumber": "0A1B2C",
+    "version": 3,
+}
+
+
+def signed_by(certificate: Any, *, which: str = "primary") -> dict[str, Any]:
+    """A group whose devices are signed with this certificate."""
+    x509 = {"signingCertificates": {which: certificate}}
+    return GROUP | {"attestation": {"type": "x509", "x509": x509}}
+
+
+@pytest.mark.parametrize(
+    ("member", "condition"),
+    [
+        ("subject", {"equals": "CN=Contoso Issuing CA, O=Contoso"}),
+        ("commonName", {"equals": "Contoso Issuing CA"}),
+        ("issuer", {"endsWith": "Root CA"}),
+        ("serialNumber", {"equals": "0a1b2c"}),
+        ("sha1Thumbprint", {"endsWith": "ab"}),
+        ("sha256Thumbprint", {"in": ["ab" * 32]}),
+        ("notBefore", {"lt": "2026-01-01"}),
+        ("notAfter", {"gte": "2030-01-01T00:00:00Z"}),
+        ("alternativeNames", {"exists": False}),
+    ],
+)
+@pytest.mark.parametrize("which", ["primary", "secondary"])
+def test_signing_certificate_of_a_group(member, condition, which):
+    """DPS sends what it read in the certificate; that is what a rule tests."""
+    when = {f"signingCertificates.{which}.{member}": condition}
+
+    assert matches(when, group=signed_by({"info": INFO}, which=which))
+
+
+def test_client_certificate_of_an_individual_enrollment():
+    """The certificate an individual enrollment was made with."""
+    attestation = {"type": "x509", "x509": {"clientCertificates": {"primary": {"info": INFO}}}}
+
+    assert matches(
+        {"clientCertificates.primary.commonName": {"contains": "Issuing"}},
+        individual={"registrationId": "dev-1", "attestation": attestation},
+    )
+
+
+@pytest.mark.parametrize(
+    "shape", [lambda pem: pem, lambda pem: {"certificate": pem}], ids=["text", "object"]
+)
+def test_certificate_of_the_device_is_read(shape):
+    """Where DPS sends the device's certificate, in PEM or as an object with it, it is parsed."""
+    pem = secret_factory.certificate("dev-1", organization="Contoso", serial_number=0xABCD)
+
+    assert matches(
+        {
+            "deviceCertificate.subject": {"equals": "CN=dev-1, O=Contoso"},
+            "deviceCertificate.issuer": {"equals": "CN=dev-1, O=Contoso"},
+            "deviceCertificate.commonName": {"equals": "dev-1"},
+            "deviceCertificate.serialNumber": {"equals": "abcd"},
+            "deviceCertificate.notAfter": {"gt": "2026-01-01"},
+        },
+        x509={"clientCertificate": shape(pem)},
+    )
+
+
+def test_certificate_without_its_frame_is_read():
+    """Base64 without BEGIN and END is the same certificate; thumbprints are those of its bytes."""
+    pem = secret_factory.certificate("dev-1")
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    bare = "".join(pem.splitlines()[1:-1])
+
+    assert matches(
+        {
+            "deviceCertificate.sha1Thumbprint": {
+                "equals": certificate.fingerprint(hashes.SHA1()).hex()  # noqa: S303
+            },
+            "deviceCertificate.sha256Thumbprint": {
+                "equals": certificate.fingerprint(hashes.SHA256()).hex()
+            },
+        },
+        x509={"clientCertificate": bare},
+    )
+
+
+def test_alternative_names_are_a_list():
+    """Each name is text, whatever kind it is of."""
+    names = [
+        x509.DNSName("dev-1.contoso.example"),
+        x509.IPAddress(ip_address("192.0.2.1")),
+        x509.UniformResourceIdentifier("urn:dev:1"),
+    ]
+    pem = with_alternative_names(names)
+
+    for name in ("dev-1.contoso.example", "192.0.2.1", "urn:dev:1"):
+        when = {"deviceCertificate.alternativeNames": {"contains": name}}
+        assert matches(when, x509={"clientCertificate": pem})
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None,
+        {},
+        5,
+        [],
+        "",
+        "no certificate",
+        "AAAA",
+        "-----BEGIN CERTIFICATE-----\nAAAA",
+        {"info": 5},
+    ],
+    ids=repr,
+)
+def test_certificate_that_cannot_be_read_is_absent(sent):
+    """What nobody understands matches no rule, and breaks none."""
+    assert matches(
+        {"deviceCertificate.subject": {"exists": False}}, x509={"clientCertificate": sent}
+    )
+
+
+def with_alternative_names(names: list[x509.GeneralName]) -> str:
+    """A new certificate, PEM, with subject alternative names."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "dev-1")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return signed.public_bytes(serialization.Encoding.PEM).decode()
