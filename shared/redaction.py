@@ -8,7 +8,7 @@ from shared.dps.records import MASK, SECRET_MEMBERS
 
 # Quotes may be escaped, once or twice, where JSON lies in JSON; a key may be bytes.
 _QUOTE = r"\\*[\"']"
-_SIGN = rf"(?:{_QUOTE})?\s*(?:=|:|,|%3D)\s*b?(?:{_QUOTE})?"
+_SIGN = rf"(?:{_QUOTE})?\s*(?:=|:|,|%3D)\s*(?:b?{_QUOTE})?"
 _VALUE = r"[^\s&;,\\\"'<>)}\]]+"
 
 _NAMES = "|".join(

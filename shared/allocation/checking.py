@@ -10,6 +10,7 @@ from shared.allocation.language import OTHERWISE, TAGS, PolicyFile
 from shared.allocation.plugging import UnusablePolicyError, load
 from shared.allocation.rules import OTHERS
 from shared.documents import pointer
+from shared.faults import in_words
 
 Fault = tuple[str, str]
 """A JSON Pointer, and what is wrong there."""
@@ -21,30 +22,10 @@ def faults_in(document: Any) -> Iterator[Fault]:
         PolicyFile.model_validate(document)
     except ValidationError as error:
         for found in error.errors(include_url=False, include_input=False):
-            yield pointer(*_steps(found)), _in_words(found)
+            yield pointer(*_steps(found)), in_words(found)
     yield from _doubled_names(document)
     yield from _undeclared_hubs(document)
     yield from _unusable_python(document)
-
-
-_WORDS = {
-    "missing": "is required",
-    "extra_forbidden": "is not known here, or does not go with what stands beside it",
-    "string_type": "must be a string",
-    "string_too_short": "must not be empty",
-    "string_too_long": "may have {max_length} characters at most",
-    "float_type": "must be a number",
-    "greater_than_equal": "must be {ge:g} or more",
-    "less_than_equal": "must be {le:g} or less",
-    "list_type": "must be a list",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "too_short": "must not be empty",
-}
-
-
-def _in_words(found: ErrorDetails) -> str:
-    return _WORDS.get(found["type"], found["msg"]).format_map(found.get("ctx", {}))
 
 
 def _steps(found: ErrorDetails) -> Iterator[object]:

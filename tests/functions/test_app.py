@@ -9,37 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from local.host.loading import load_functions
 from local.stack import Stack
 from tests import secret_factory
 
 ROOT = Path(__file__).parents[2]
 
-VERBS = {
-    "create_or_update": ("PUT", "{}/{{id}}"),
-    "delete": ("DELETE", "{}/{{id}}"),
-    "get": ("GET", "{}/{{id}}"),
-    "patch": ("PATCH", "{}/{{id}}"),
-    "get_attestation_mechanism": ("POST", "{}/{{id}}/attestationmechanism"),
-    "query": ("POST", "{}/query"),
-    "run_bulk_operation": ("POST", "{}"),
-}
-ROUTES = {
-    f"{resource}_{verb}": (method, route.format(path))
-    for resource, path in (
-        ("enrollments", "enrollments"),
-        ("enrollment_groups", "enrollmentGroups"),
-    )
-    for verb, (method, route) in VERBS.items()
-} | {
-    "registration_states_get": ("GET", "registrations/{id}"),
-    "registration_states_delete": ("DELETE", "registrations/{id}"),
-    "registration_states_query": ("POST", "registrations/{id}/query"),
-    "allocation_decide": ("POST", "allocation"),
-    "allocation_decide_by_policy": ("POST", "allocation/{policy}"),
-    "allocation_explain": ("POST", "allocation/{policy}/explain"),
-    "health_live": ("GET", "health/live"),
-    "health_ready": ("GET", "health/ready"),
-}
+INVENTORY = json.loads((Path(__file__).parent / "inventory.json").read_text())
+"""Every function of the app: name, trigger, methods, route and auth level."""
 
 COSTLY = {"httpx", "aiohttp", "azure.identity", "azure.servicebus", "cryptography"}
 
@@ -60,18 +37,52 @@ def run_python(code: str, **environment: str) -> str:
     return ran.stdout
 
 
-def test_app_answers_to_dps_paths(stack: Stack):
-    """Every verb of DPS has its route at DPS's own path, and there is no other route."""
-    found = {f.name: (*f.methods, f.route) for f in stack.host.functions}
+def test_app_has_the_functions_of_the_inventory():
+    """No function is lost, added or opened without the inventory saying so."""
+    found = {}
+    for function in load_functions(ROOT):
+        trigger = function.trigger
+        members = ("type", "methods", "route", "authLevel", "queueName", "connection")
+        found[function.name] = {name: trigger[name] for name in members if name in trigger}
 
-    assert found == ROUTES
+    assert found == INVENTORY
 
 
-def test_every_route_needs_a_key_but_health_live(stack: Stack):
+def test_every_verb_of_dps_has_its_route(stack: Stack):
+    """The seven verbs of enrollments and of groups, and the three of registration states."""
+    verbs = {
+        "create_or_update": ("PUT", "/{id}"),
+        "delete": ("DELETE", "/{id}"),
+        "get": ("GET", "/{id}"),
+        "patch": ("PATCH", "/{id}"),
+        "get_attestation_mechanism": ("POST", "/{id}/attestationmechanism"),
+        "query": ("POST", "/query"),
+        "run_bulk_operation": ("POST", ""),
+    }
+    of_states = {
+        "get": ("GET", "/{id}"),
+        "delete": ("DELETE", "/{id}"),
+        "query": ("POST", "/{id}/query"),
+    }
+    served = {
+        function.name: (*function.methods, function.route) for function in stack.host.functions
+    }
+
+    for resource, path, has in (
+        ("enrollments", "enrollments", verbs),
+        ("enrollment_groups", "enrollmentGroups", verbs),
+        ("registration_states", "registrations", of_states),
+    ):
+        assert {verb: served[f"{resource}_{verb}"] for verb in has} == {
+            verb: (method, f"{path}{rest}") for verb, (method, rest) in has.items()
+        }
+
+
+def test_every_route_needs_a_key_but_health_live():
     """Only the question whether the worker lives is free of a function key."""
-    levels = {function.name: function.auth_level for function in stack.host.functions}
+    open_to_all = {name for name, it in INVENTORY.items() if it.get("authLevel") != "FUNCTION"}
 
-    assert {name for name, level in levels.items() if level != "FUNCTION"} == {"health_live"}
+    assert open_to_all == {"health_live"}
 
 
 @pytest.mark.parametrize("level", ["FUNCTION", "ADMIN", "ANONYMOUS"])

@@ -5,10 +5,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from shared.documents import pointer
 from shared.dps.records import Record
+from shared.faults import in_words
 
 
 class Document(BaseModel):
@@ -54,28 +55,10 @@ def faults_in(document: Any, model: type[Document], *, at: Iterable[object] = ()
         model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
-        return {pointer(*at, *map(_member, found["loc"])): _in_words(found) for found in errors}
+        return {pointer(*at, *map(_member, found["loc"])): in_words(found) for found in errors}
     return {}
 
 
 def _member(step: int | str) -> int | str:
     # pydantic names a member that is missing, and may not be, by its Python name.
     return to_camel(step) if isinstance(step, str) and "_" in step else step
-
-
-_WORDS = {
-    "missing": "is required",
-    "string_type": "must be a string",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "list_type": "must be a list",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "enum": "must be one of {expected}",
-}
-
-
-def _in_words(found: ErrorDetails) -> str:
-    return _WORDS.get(found["type"], found["msg"]).format_map(found.get("ctx", {}))
