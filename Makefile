@@ -2,7 +2,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-WORKERS ?= auto
+# Most tests wait for sockets, so there may be more of them at once than cores.
+WORKERS ?= 4
 LOCK = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-header --quiet
 
 .PHONY: demo run test test-all check fix lock package

@@ -1,0 +1,183 @@
+"""Reading frames (part 2, 2.3) and the performatives in them (2.7, and part 5, 5.3.3)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from local.servicebus.amqp import decode
+from local.servicebus.amqp.decode import Described
+from local.servicebus.amqp.errors import AmqpError, Condition
+
+SENDER, RECEIVER = False, True
+SASL = 1
+_HEADER_SIZE = 8
+
+
+class SaslInit(NamedTuple):
+    mechanism: str
+
+
+class Open(NamedTuple):
+    container_id: str
+    hostname: str | None = None
+    max_frame_size: int | None = None
+    channel_max: int | None = None
+    idle_time_out: int | None = None
+
+
+class Begin(NamedTuple):
+    remote_channel: int | None
+    next_outgoing_id: int
+    incoming_window: int
+    outgoing_window: int
+
+
+class Attach(NamedTuple):
+    name: str
+    handle: int
+    role: bool
+    snd_settle_mode: int | None = None
+    rcv_settle_mode: int | None = None
+    source: Any = None
+    target: Any = None
+    unsettled: dict[Any, Any] | None = None
+    incomplete_unsettled: bool | None = None
+    initial_delivery_count: int | None = None
+    max_message_size: int | None = None
+    offered_capabilities: Any = None
+    desired_capabilities: Any = None
+    properties: dict[Any, Any] | None = None
+    raw: Sequence[bytes] = ()  # the fields as they came: settle modes and termini are echoed
+
+
+class Flow(NamedTuple):
+    next_incoming_id: int | None
+    incoming_window: int
+    next_outgoing_id: int
+    outgoing_window: int
+    handle: int | None = None
+    delivery_count: int | None = None
+    link_credit: int | None = None
+    available: int | None = None
+    drain: bool | None = None
+    echo: bool | None = None
+
+
+class Transfer(NamedTuple):
+    handle: int
+    delivery_id: int | None = None
+    delivery_tag: bytes | None = None
+    message_format: int | None = None
+    settled: bool | None = None
+    more: bool | None = None
+    rcv_settle_mode: int | None = None
+    state: Any = None
+    resume: bool | None = None
+    aborted: bool | None = None
+
+
+class Disposition(NamedTuple):
+    role: bool
+    first: int
+    last: int | None = None
+    settled: bool | None = None
+    state: Described | None = None
+
+
+class Detach(NamedTuple):
+    handle: int
+    closed: bool | None = None
+
+
+class End(NamedTuple):
+    error: Any = None
+
+
+class Close(NamedTuple):
+    error: Any = None
+
+
+Performative = (
+    SaslInit | Open | Begin | Attach | Flow | Transfer | Disposition | Detach | End | Close
+)
+
+_NUMBER, _FLAG = (int,), (bool,)
+_NUMBER_OR_NONE, _FLAG_OR_NONE = (int, type(None)), (bool, type(None))
+_BYTES_OR_NONE, _MAP_OR_NONE = (bytes, type(None)), (dict, type(None))
+_TERMINUS = (Described, type(None))
+_ANY = None
+_UINT_END = 2**32
+
+# Descriptor to performative, and the types its first fields must have; every number is a uint.
+_KINDS: dict[int, tuple[Callable[..., Performative], tuple[tuple[type, ...] | None, ...]]] = {
+    0x10: (Open, ((str,), _ANY, _NUMBER_OR_NONE, _NUMBER_OR_NONE, _NUMBER_OR_NONE)),
+    0x11: (Begin, (_NUMBER_OR_NONE, _NUMBER, _NUMBER, _NUMBER)),
+    0x12: (
+        Attach,
+        (
+            *((str,), _NUMBER, _FLAG, _NUMBER_OR_NONE, _NUMBER_OR_NONE, _TERMINUS, _TERMINUS),
+            *(_ANY, _ANY, _NUMBER_OR_NONE, _ANY, _ANY, _ANY, _MAP_OR_NONE),
+        ),
+    ),
+    0x13: (
+        Flow,
+        (
+            *(_NUMBER_OR_NONE, _NUMBER, _NUMBER, _NUMBER, _NUMBER_OR_NONE, _NUMBER_OR_NONE),
+            *(_NUMBER_OR_NONE, _NUMBER_OR_NONE, _FLAG_OR_NONE, _FLAG_OR_NONE),
+        ),
+    ),
+    0x14: (
+        Transfer,
+        (
+            *(_NUMBER, _NUMBER_OR_NONE, _BYTES_OR_NONE, _NUMBER_OR_NONE),
+            *(_FLAG_OR_NONE, _FLAG_OR_NONE, _ANY, _ANY, _ANY, _FLAG_OR_NONE),
+        ),
+    ),
+    0x15: (Disposition, (_FLAG, _NUMBER, _NUMBER_OR_NONE, _FLAG_OR_NONE, _TERMINUS)),
+    0x16: (Detach, (_NUMBER, _FLAG_OR_NONE)),
+    0x17: (End, ()),
+    0x18: (Close, ()),
+    0x41: (SaslInit, ((str,),)),
+}
+
+
+class Frame(NamedTuple):
+    """A frame with a performative in it."""
+
+    channel: int
+    performative: Performative
+    payload: bytes
+
+
+def read(frame: bytes) -> Frame | None:
+    """What a whole frame holds, None for an empty one; AmqpError if it cannot be understood."""
+    start = frame[4] * 4
+    if start < _HEADER_SIZE:
+        raise AmqpError(Condition.FRAMING_ERROR, f"a frame whose data start at {start}")
+    if start >= len(frame):
+        return None
+    code, at = decode.descriptor(frame, start)
+    fields, end = decode.value(frame, at)
+    if code not in _KINDS or type(fields) is not list:
+        raise AmqpError(Condition.FRAMING_ERROR, f"no performative of a client: {code:#x}")
+    performative = _performative(code, fields)
+    if type(performative) is Attach:
+        performative = _with_raw_fields(performative, frame, at)
+    return Frame(int.from_bytes(frame[6:8], "big"), performative, frame[end:])
+
+
+def _performative(code: int, fields: list[Any]) -> Performative:
+    kind, types = _KINDS[code]
+    for field, allowed in zip(fields, types, strict=False):
+        is_wrong = allowed and not isinstance(field, allowed)
+        if is_wrong or (type(field) is int and allowed and not 0 <= field < _UINT_END):
+            raise AmqpError(Condition.INVALID_FIELD, f"{field!r} in performative {code:#x}")
+    try:
+        # Fields past those that a broker of queues reads are not kept.
+        return kind(*fields[: len(types)])
+    except TypeError as error:
+        raise AmqpError(Condition.INVALID_FIELD, str(error)) from error
+
+
+def _with_raw_fields(attach: Attach, frame: bytes, at: int) -> Attach:
+    raw = decode.raw_items(frame, at)
+    return attach._replace(raw=raw + [b"\x40"] * (len(attach) - len(raw)))

@@ -1,0 +1,85 @@
+"""A client that speaks bare AMQP, as badly as a test wants."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from local.servicebus import Broker
+from local.servicebus.amqp import decode, encode, frames
+
+NULL = encode.NULL
+OPEN, BEGIN, ATTACH, FLOW, TRANSFER = 0x10, 0x11, 0x12, 0x13, 0x14
+DISPOSITION, DETACH, END, CLOSE = 0x15, 0x16, 0x17, 0x18
+
+
+@contextmanager
+def connected(broker: Broker) -> Iterator[socket.socket]:
+    """A socket that waits five seconds at most."""
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=5) as client:
+        yield client
+
+
+def performative(code: int, *fields: bytes, payload: bytes = b"") -> bytes:
+    """A frame on channel 0."""
+    return frames.frame(0, encode.described(code, encode.list_(*fields)), payload)
+
+
+def opening(*, idle_time_out: bytes = NULL) -> bytes:
+    """Protocol header, open and begin."""
+    number = encode.uint(5000)
+    return (
+        frames.HEADER
+        + performative(OPEN, encode.string("test"), NULL, NULL, NULL, idle_time_out)
+        + performative(BEGIN, NULL, encode.uint(0), number, number)
+    )
+
+
+def attach(address: str, *, handle: int = 0, receives: bool = False) -> bytes:
+    """An attach to a node."""
+    source, target = (
+        encode.described(c, encode.list_(encode.string(address))) for c in (0x28, 0x29)
+    )
+    return performative(
+        *(ATTACH, encode.string(f"link-{handle}"), encode.uint(handle), encode.boolean(receives)),
+        *(NULL, NULL, source, target, NULL, NULL, encode.uint(0)),
+    )
+
+
+def transfer(message: bytes, *, handle: int = 0, delivery: int = 0, more: bool = False) -> bytes:
+    """A transfer of a message or of a part of it."""
+    return performative(
+        *(TRANSFER, encode.uint(handle), encode.uint(delivery), encode.binary(b"tag")),
+        *(encode.uint(0), encode.FALSE, encode.boolean(more)),
+        payload=message,
+    )
+
+
+def message(data: bytes) -> bytes:
+    """A message of one data section."""
+    return encode.described(0x75, encode.binary(data))
+
+
+def read(client: socket.socket, until: int | None = None) -> list[tuple[int, list]]:
+    """Code and fields of each frame up to the first of code `until`, or to the end."""
+    seen, data = [], b""
+    while until is None or until not in [code for code, _ in seen]:
+        more = client.recv(65536)
+        data += more
+        if data.startswith(b"AMQP"):
+            data = data[8:]
+        while len(data) >= 8 and len(data) >= (size := int.from_bytes(data[:4], "big")):
+            if size > 8:
+                code, at = decode.descriptor(data, 8)
+                seen.append((code, decode.value(data, at)[0]))
+            else:
+                seen.append((0, []))
+            data = data[size:]
+        if not more:
+            break
+    return seen
+
+
+def condition(fields: list) -> str:
+    """That of the last error among the fields."""
+    errors = [field.value for field in fields if isinstance(field, decode.Described)]
+    return str(errors[-1][0])
