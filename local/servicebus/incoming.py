@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from local.servicebus import management, requests
-from local.servicebus.amqp import decode, encode, frames, serial
+from local.servicebus.amqp import decode, encode, frames, serial, spans
 from local.servicebus.amqp.errors import AmqpError, Condition, DecodeError
 from local.servicebus.amqp.performatives import RECEIVER, Attach, Transfer
 from local.servicebus.faults import Effect, Step
@@ -186,7 +186,7 @@ def _request(delivery: _Delivery, payload: bytes) -> Request:
 
 
 def _unpacked(batch: bytes) -> list[bytes]:
-    data = (at for code, _, at, _ in decode.sections(batch) if code == _DATA)
+    data = (at for code, _, at, _ in spans.sections(batch) if code == _DATA)
     messages = [decode.value(batch, at)[0] for at in data]
     if not all(isinstance(message, bytes) for message in messages):
         raise DecodeError("a data section without binary data")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from local.servicebus.amqp import decode, encode
+from local.servicebus.amqp import decode, encode, spans
 from local.servicebus.amqp.encode import NULL
 from local.servicebus.amqp.errors import DecodeError
 
@@ -100,8 +100,8 @@ class Message:
         """Sets application properties."""
         pairs: dict[Any, bytes] = {}
         if self._application_properties:
-            _, at = decode.descriptor(self._application_properties, 0)
-            pairs = decode.raw_pairs(self._application_properties, at)
+            _, at = spans.descriptor(self._application_properties, 0)
+            pairs = spans.raw_pairs(self._application_properties, at)
         pairs |= {
             name: encode.string(name) + encode.string(properties[name]) for name in properties
         }
@@ -131,7 +131,7 @@ class Message:
         )
 
     def _read(self, raw: bytes) -> None:
-        for code, start, at, end in decode.sections(raw):
+        for code, start, at, end in spans.sections(raw):
             if code == _HEADER:
                 self._read_header(raw, at)
             elif code == _ANNOTATIONS:
@@ -140,18 +140,18 @@ class Message:
                 self._properties = raw[start:end]
                 self._read_properties(raw, at)
             elif code == _APPLICATION_PROPERTIES:
-                decode.raw_pairs(raw, at)
+                spans.raw_pairs(raw, at)
                 self._application_properties = raw[start:end]
             elif code != _DELIVERY_ANNOTATIONS and not self._body:
                 self._body = raw[start:]
 
     def _read_header(self, raw: bytes, at: int) -> None:
-        fields = decode.raw_items(raw, at)[:3]
+        fields = spans.raw_items(raw, at)[:3]
         self._header[: len(fields)] = fields
         self.time_to_live = _number(decode.value(self._header[_TTL])[0], "ttl")
 
     def _read_annotations(self, raw: bytes, at: int) -> None:
-        pairs = decode.raw_pairs(raw, at)
+        pairs = spans.raw_pairs(raw, at)
         values = {name: self._value(pairs.get(name)) for name in (_SCHEDULED, _PARTITION_KEY)}
         self.scheduled = _number(values[_SCHEDULED], _SCHEDULED)
         self.partition_key = _hashable(values[_PARTITION_KEY])
@@ -170,7 +170,7 @@ class Message:
 
     @staticmethod
     def _value(pair: bytes | None) -> Any:
-        return decode.value(pair, decode.skip(pair, 0))[0] if pair else None
+        return decode.value(pair, spans.skip(pair, 0))[0] if pair else None
 
 
 def _number(value: Any, name: str) -> int | None:

@@ -5,7 +5,7 @@ learn.microsoft.com: "AMQP 1.0 in Azure Service Bus: request-response-based oper
 
 from typing import Any, NamedTuple
 
-from local.servicebus.amqp import decode, encode
+from local.servicebus.amqp import decode, encode, spans
 from local.servicebus.amqp.encode import NULL
 from local.servicebus.amqp.errors import AmqpError, DecodeError
 
@@ -50,8 +50,8 @@ def refused(error: AmqpError) -> Reply:
 
 def read(message: bytes) -> Request:
     """The request in `message`; DecodeError if there is none."""
-    found = {code: at for code, _, at, _ in decode.sections(message)}
-    properties = _section(message, found, _PROPERTIES, decode.raw_items) or []
+    found = {code: at for code, _, at, _ in spans.sections(message)}
+    properties = _section(message, found, _PROPERTIES, spans.raw_items) or []
     properties += [NULL] * (_REPLY_TO + 1 - len(properties))
     application_properties = _section(message, found, _APPLICATION_PROPERTIES, decode.value)
     operation = _operation(application_properties[0] if application_properties else {})

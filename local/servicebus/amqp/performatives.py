@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from local.servicebus.amqp import decode
+from local.servicebus.amqp import decode, spans
 from local.servicebus.amqp.decode import Described
 from local.servicebus.amqp.errors import AmqpError, Condition
 
@@ -155,7 +155,7 @@ def read(frame: bytes) -> Frame | None:
         raise AmqpError(Condition.FRAMING_ERROR, f"a frame whose data start at {start}")
     if start >= len(frame):
         return None
-    code, at = decode.descriptor(frame, start)
+    code, at = spans.descriptor(frame, start)
     fields, end = decode.value(frame, at)
     if code not in _KINDS or type(fields) is not list:
         raise AmqpError(Condition.FRAMING_ERROR, f"no performative of a client: {code:#x}")
@@ -179,5 +179,5 @@ def _performative(code: int, fields: list[Any]) -> Performative:
 
 
 def _with_raw_fields(attach: Attach, frame: bytes, at: int) -> Attach:
-    raw = decode.raw_items(frame, at)
+    raw = spans.raw_items(frame, at)
     return attach._replace(raw=raw + [b"\x40"] * (len(attach) - len(raw)))

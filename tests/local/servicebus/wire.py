@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from local.servicebus import Broker
-from local.servicebus.amqp import decode, encode, frames
+from local.servicebus.amqp import decode, encode, frames, spans
 
 NULL = encode.NULL
 OPEN, BEGIN, ATTACH, FLOW, TRANSFER = 0x10, 0x11, 0x12, 0x13, 0x14
@@ -69,7 +69,7 @@ def read(client: socket.socket, until: int | None = None) -> list[tuple[int, lis
             data = data[8:]
         while len(data) >= 8 and len(data) >= (size := int.from_bytes(data[:4], "big")):
             if size > 8:
-                code, at = decode.descriptor(data, 8)
+                code, at = spans.descriptor(data, 8)
                 seen.append((code, decode.value(data, at)[0]))
             else:
                 seen.append((0, []))
