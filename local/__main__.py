@@ -1,6 +1,6 @@
 """`python -m local`: the app and everything it talks to, on this machine, until Ctrl-C.
 
-Settings come from the environment alone: no `local.settings.json` can have it talk to a real DPS.
+Settings come from the environment alone: no `local.settings.json` can have it talk to a real DPS or Service Bus.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from local.host import environment
 from local.host.banner import function_lines
 from local.host.foreground import exit_code, serve_until_signalled
 from local.ports import port
-from local.stack import Stack
+from local.stack import QUEUES, Stack
 
 KEY_VARIABLE = "LOCAL_FUNCTION_KEY"
 
@@ -25,7 +25,12 @@ def main() -> int:
 def _serve() -> None:
     key = environment.setting(KEY_VARIABLE)
     dps = Options(port=port("DPS_PORT", 7090), tls_port=port("DPS_TLS_PORT", 7443))
-    stack = Stack(dps, functions_port=port("FUNCTIONS_PORT", 7071), key=key)
+    stack = Stack(
+        dps,
+        functions_port=port("FUNCTIONS_PORT", 7071),
+        servicebus_port=port("SERVICEBUS_PORT", 5672),
+        key=key,
+    )
     asyncio.run(serve_until_signalled(stack, lambda: _announce(stack, needs_key=key is not None)))
 
 
@@ -34,14 +39,16 @@ def _announce(stack: Stack, *, needs_key: bool) -> None:
 
 
 def _banner(stack: Stack, *, needs_key: bool) -> str:
-    """What listens where and what to try; the only key in it is the stand-in's published one."""
+    """What listens where and what to try; its keys are the published ones of the stand-ins."""
     return "\n".join(
         [
             f"DPS stand-in on {stack.dps.url} and {stack.dps.tls_url}",
             f"  {stack.dps.connection_string}",
+            f"Service Bus broker with the queues {', '.join(QUEUES)}",
+            f"  {stack.broker.connection_string}",
             f"functions on {stack.host.url}, {_key_line(needs_key=needs_key)}",
             *function_lines(stack.host),
-            f"They talk to {_dps_line(stack)}.",
+            f"They talk to {_dps_line(stack)} and {_broker_line(stack)}.",
             "",
             f"Try: {_curl(stack.host.url, needs_key=needs_key)}",
             "Stop: Ctrl-C",
@@ -55,6 +62,12 @@ def _key_line(*, needs_key: bool) -> str:
 
 def _dps_line(stack: Stack) -> str:
     return f"the DPS that {stack.other_dps} names" if stack.other_dps else "the DPS stand-in"
+
+
+def _broker_line(stack: Stack) -> str:
+    if stack.other_service_bus:
+        return f"the Service Bus that {stack.other_service_bus} names"
+    return "the broker"
 
 
 def _curl(url: str, *, needs_key: bool) -> str:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from local.dps import DpsStandIn, Options
-from local.stack import DPS_SETTINGS, Stack
+from local.stack import DPS_SETTINGS, SERVICE_BUS_SETTINGS, Stack
 from local.threads import in_thread
 from shared.errors import AppError
 from shared.redaction import RedactingFormatter
@@ -36,7 +36,7 @@ def dps(one_dps: DpsStandIn) -> DpsStandIn:
 def one_stack() -> Iterator[Stack]:
     """One stack for the whole session; take `stack`, which finds its DPS empty."""
     with pytest.MonkeyPatch.context() as environment:
-        for name in DPS_SETTINGS:
+        for name in (*DPS_SETTINGS, *SERVICE_BUS_SETTINGS):
             environment.delenv(name, raising=False)
         environment.setenv("DPS_MAX_ATTEMPTS", "2")
         with in_thread(Stack(FREE_PORTS, functions_port=0)) as stack:

@@ -33,7 +33,7 @@ class TraceContext:
 
 
 class RetryContext:
-    """HTTP functions are never retried."""
+    """The platform retries neither HTTP functions nor messages: those are the queue's to repeat."""
 
     retry_count = 0
     max_retry_count = 0

@@ -20,6 +20,21 @@ def setting(name: str) -> str | None:
     return _variables.get(name) or None
 
 
+def section(name: str) -> dict[str, str]:
+    """The settings `name` and `name__…`: values by what follows, in lower case, "" for `name`.
+
+    Names have no case, and ":" stands for "__":
+    https://learn.microsoft.com/aspnet/core/fundamentals/configuration#environment-variables.
+    """
+    found: dict[str, str] = {}
+    for variable, value in _variables.items():
+        path = variable.lower().replace(":", "__")
+        below = path.removeprefix(name.lower().replace(":", "__"))
+        if value and below != path and (not below or below.startswith("__")):
+            found[below.removeprefix("__")] = value
+    return found
+
+
 def is_disabled(function: str) -> bool:
     """Whether the settings switch `function` off; names of settings have no case."""
     names = {spelling.format(function).lower() for spelling in _DISABLED}

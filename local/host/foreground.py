@@ -22,6 +22,8 @@ class Service(Protocol):
 def exit_code(serve: Callable[[], None]) -> int:
     """Runs `serve` as a process's main part: 0, or 1 with the reason on stderr."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # Of an SDK at work each frame would be a line.
+    logging.getLogger("azure").setLevel(logging.WARNING)
     try:
         serve()
     except AppRefusedError as exc:

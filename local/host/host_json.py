@@ -1,11 +1,29 @@
-"""`host.json`: what of it matters to HTTP functions."""
+"""`host.json`: what of it matters to this host."""
 
 import json
-from dataclasses import dataclass
+import os
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from local.host.errors import AppRefusedError
+
+# .NET's TimeSpan: days may stand before the hours, fractions behind the seconds.
+_TIME_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{1,2})(?::(\d{1,2}(?:\.\d{1,7})?))?")
+
+
+@dataclass(frozen=True)
+class ServiceBusOptions:
+    """The members of `extensions.serviceBus` that triggers of single messages obey.
+
+    https://learn.microsoft.com/azure/azure-functions/functions-bindings-service-bus#hostjson-settings
+    """
+
+    auto_complete: bool = True
+    max_concurrent_calls: int = 16 * (os.cpu_count() or 1)
+    max_lock_renewal: timedelta = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -13,6 +31,7 @@ class HostJson:
     """The settings read from `host.json`."""
 
     route_prefix: str
+    service_bus: ServiceBusOptions = field(default_factory=ServiceBusOptions)
 
 
 def read_host_json(app_dir: Path) -> HostJson:
@@ -20,6 +39,15 @@ def read_host_json(app_dir: Path) -> HostJson:
 
     https://learn.microsoft.com/azure/azure-functions/functions-host-json
     """
+    extensions = _member(_document(app_dir), "extensions")
+    prefix = _member(extensions, "http").get("routePrefix", "api")
+    if not isinstance(prefix, str):
+        raise AppRefusedError(["host.json: extensions.http.routePrefix is not a string"])
+    service_bus = _service_bus(_member(extensions, "serviceBus"))
+    return HostJson(route_prefix=prefix.strip("/"), service_bus=service_bus)
+
+
+def _document(app_dir: Path) -> dict[str, Any]:
     path = app_dir / "host.json"
     try:
         document = json.loads(path.read_text("utf-8-sig"))
@@ -29,10 +57,33 @@ def read_host_json(app_dir: Path) -> HostJson:
         raise AppRefusedError([f"host.json is not JSON: {exc}"]) from exc
     if not isinstance(document, dict) or document.get("version") != "2.0":
         raise AppRefusedError(['host.json does not say "version": "2.0"'])
-    prefix = _member(_member(document, "extensions"), "http").get("routePrefix", "api")
-    if not isinstance(prefix, str):
-        raise AppRefusedError(["host.json: extensions.http.routePrefix is not a string"])
-    return HostJson(route_prefix=prefix.strip("/"))
+    return document
+
+
+def _service_bus(given: dict[str, Any]) -> ServiceBusOptions:
+    defaults = ServiceBusOptions()
+    auto_complete = given.get("autoCompleteMessages", defaults.auto_complete)
+    if not isinstance(auto_complete, bool):
+        raise _refused("autoCompleteMessages", "true or false")
+    calls = given.get("maxConcurrentCalls", defaults.max_concurrent_calls)
+    if type(calls) is not int or calls < 1:
+        raise _refused("maxConcurrentCalls", "a whole number above 0")
+    renewal = _time_span(given.get("maxAutoLockRenewalDuration", "00:05:00"))
+    if renewal is None:
+        raise _refused("maxAutoLockRenewalDuration", "a time such as 00:05:00")
+    return ServiceBusOptions(auto_complete, calls, renewal)
+
+
+def _refused(name: str, expected: str) -> AppRefusedError:
+    return AppRefusedError([f"host.json: extensions.serviceBus.{name} is not {expected}"])
+
+
+def _time_span(text: object) -> timedelta | None:
+    found = _TIME_SPAN.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        return None
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _member(document: dict[str, Any], name: str) -> dict[str, Any]:

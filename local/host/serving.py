@@ -1,5 +1,6 @@
-"""The host: an app's HTTP functions on a socket."""
+"""The host: an app's HTTP functions on a socket, its queue functions on their queues."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from local.host import environment
 from local.host.answering import MAX_BODY, Answering
 from local.host.checks import function_faults, route_faults
 from local.host.errors import AppRefusedError
-from local.host.host_json import read_host_json
+from local.host.host_json import ServiceBusOptions, read_host_json
 from local.host.invoking import STOP_WITHIN, Invocations
 from local.host.loading import AppFunction, load_functions
+from local.host.queues import DRAIN_WITHIN, Feeding, NotFedError, QueueTrigger
 from local.host.routing import HttpFunction
 
 # Azure's load balancer waits this long for an answer: https://learn.microsoft.com/azure/
@@ -35,11 +37,30 @@ class ServedFunction:
     url: str
 
 
+@dataclass(frozen=True)
+class FedFunction:
+    """One function that gets the messages of a queue; `connection` is the name in its trigger."""
+
+    name: str
+    trigger: str
+    queue: str
+    connection: str
+
+
+@dataclass(frozen=True)
+class IdleFunction:
+    """One function that nothing starts here, and why."""
+
+    name: str
+    trigger: str
+    reason: str
+
+
 class Host:
     """Serves the functions that `function_app.app` in `app_dir` registered.
 
     Port 0 takes a free one, `url` names it. Without `key` nobody needs one, as under Azure
-    Functions Core Tools.
+    Functions Core Tools. A stop waits `drain_within` seconds for messages that are being handled.
     """
 
     def __init__(
@@ -50,17 +71,22 @@ class Host:
         port: int = 7071,
         key: str | None = None,
         answer_within: float = ANSWER_WITHIN,
+        drain_within: float = DRAIN_WITHIN,
     ) -> None:
         self._app_dir = app_dir.resolve()
         self._address = host
         self._port = port
         self._key = key
         self._answer_within = answer_within
+        self._drain_within = drain_within
         self._invocations: Invocations | None = None
         self._runner: web.AppRunner | None = None
+        self._feeding: Feeding | None = None
         self._http: Sequence[HttpFunction] = ()
-        self.not_served: Sequence[AppFunction] = ()
-        """The functions that something else than HTTP starts."""
+        self.fed: Sequence[FedFunction] = ()
+        """The functions that get messages."""
+        self.idle: Sequence[IdleFunction] = ()
+        """The functions that neither requests nor messages start here."""
 
     @property
     def url(self) -> str:
@@ -84,11 +110,14 @@ class Host:
         ]
 
     async def start(self) -> None:
-        """Loads the app and listens; AppRefusedError if Azure would not run it."""
-        route_prefix = read_host_json(self._app_dir).route_prefix
+        """Loads the app, listens and begins to receive; AppRefusedError if Azure would not run it.
+
+        A namespace that cannot be reached does not keep it from starting.
+        """
+        host_json = read_host_json(self._app_dir)
         functions = load_functions(self._app_dir)
-        self._http = _http_functions(functions, route_prefix)
-        self.not_served = tuple(function for function in functions if not function.is_http)
+        self._http = _http_functions(functions, host_json.route_prefix)
+        triggers = self._triggers(functions, host_json.service_bus)
         self._invocations = Invocations()
         answering = Answering(
             self._http,
@@ -98,14 +127,38 @@ class Host:
             answer_within=self._answer_within,
         )
         await self._listen(answering)
+        self._feeding = Feeding(
+            triggers, host_json.service_bus, self._invocations, drain_within=self._drain_within
+        )
+        self._feeding.start()
 
     async def stop(self) -> None:
-        """Stops listening; invocations under way get a moment, then they are cancelled."""
+        """Stops listening and receiving; what is under way gets a moment, then it is cancelled."""
         runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        feeding, self._feeding = self._feeding, None
+        ends = [runner.cleanup()] if runner is not None else []
+        ends += [feeding.stop()] if feeding is not None else []
+        await asyncio.gather(*ends)
         if self._invocations is not None:
             await self._invocations.stop()
+
+    def _triggers(
+        self, functions: Sequence[AppFunction], options: ServiceBusOptions
+    ) -> list[QueueTrigger]:
+        """The triggers to feed; what is fed and what is not can be read of the host then."""
+        triggers: list[QueueTrigger] = []
+        idle: list[IdleFunction] = []
+        for function in (function for function in functions if not function.is_http):
+            try:
+                triggers.append(QueueTrigger.of(function, options))
+            except NotFedError as exc:
+                kind = str(function.trigger["type"])
+                idle.append(IdleFunction(function.name, kind, str(exc)))
+        self.fed = [
+            FedFunction(t.function.name, t.kind, t.queue, t.connection.name) for t in triggers
+        ]
+        self.idle = idle
+        return triggers
 
     async def _listen(self, answering: Answering) -> None:
         application = web.Application(client_max_size=MAX_BODY)

@@ -11,7 +11,7 @@ import pytest
 from azure.core.utils import parse_connection_string
 
 from local.dps import Options
-from local.stack import DPS_SETTINGS, Stack
+from local.stack import DPS_SETTINGS, SERVICE_BUS_SETTINGS, Stack
 from local.threads import in_thread
 from tests.contract import drivers, sdk_drivers
 from tests.contract.drivers import Driver
@@ -52,7 +52,7 @@ def options() -> Options:
 def running(options: Options, function_key: str) -> Iterator[Stack]:
     """The app in front of the stand-in, whatever DPS the environment names."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in DPS_SETTINGS:
+        for name in (*DPS_SETTINGS, *SERVICE_BUS_SETTINGS):
             patch.delenv(name, raising=False)
         with in_thread(Stack(options, functions_port=0, key=function_key)) as stack:
             yield stack

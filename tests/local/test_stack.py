@@ -6,25 +6,25 @@ import os
 import shlex
 import signal
 import socket
-import sys
 
 import httpx
 import pytest
 
 from local.dps import Options
 from local.host.listening import PortBusyError
-from local.stack import DPS_SETTINGS, Stack
+from local.stack import DPS_SETTINGS, QUEUES, SERVICE_BUS_SETTINGS, Stack
+from tests.processes import modules_run
 
-FREE = {"DPS_PORT": "0", "DPS_TLS_PORT": "0", "FUNCTIONS_PORT": "0"}
+FREE = {"DPS_PORT": "0", "DPS_TLS_PORT": "0", "FUNCTIONS_PORT": "0", "SERVICEBUS_PORT": "0"}
 ENROLLMENT = {"registrationId": "device-1", "attestation": {"type": "symmetricKey"}}
 
 variables = os.environ  # noqa: TID251 - what the stack does to it is tested here
 
 
 @pytest.fixture(autouse=True)
-def no_other_dps(monkeypatch):
-    """The environment of whoever runs the tests names no DPS and no key."""
-    for name in (*DPS_SETTINGS, "LOCAL_FUNCTION_KEY"):
+def no_other_services(monkeypatch):
+    """The environment of whoever runs the tests names no DPS, no Service Bus and no key."""
+    for name in (*DPS_SETTINGS, *SERVICE_BUS_SETTINGS, "LOCAL_FUNCTION_KEY"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -68,12 +68,28 @@ async def test_key_guards_the_functions():
 
 
 async def test_environment_is_put_back():
-    """The setting that names the stand-in lasts as long as the stack."""
+    """The settings that name the stand-ins last as long as the stack."""
     async with running() as stack:
-        while_running = variables["DPS_CONNECTION_STRING"]
+        while_running = (variables["DPS_CONNECTION_STRING"], variables["ServiceBus"])
+        assert while_running == (stack.dps.connection_string, stack.broker.connection_string)
 
-    assert while_running == stack.dps.connection_string
-    assert "DPS_CONNECTION_STRING" not in variables
+    assert not {"DPS_CONNECTION_STRING", "ServiceBus"} & set(variables)
+
+
+async def test_broker_has_the_apps_queues():
+    """The broker holds the four queues of the app, and only those."""
+    async with running() as stack:
+        assert stack.broker.queues == list(QUEUES)
+
+
+@pytest.mark.parametrize("name", SERVICE_BUS_SETTINGS)
+async def test_another_service_bus_is_left_alone(monkeypatch, name):
+    """A namespace that the environment names already stays the app's, and the stack says so."""
+    monkeypatch.setenv(name, "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=n;SharedAccessKey=k")
+
+    async with running() as stack:
+        assert stack.other_service_bus == name
+        assert variables.get("ServiceBus") != stack.broker.connection_string
 
 
 async def test_another_dps_is_left_alone(monkeypatch):
@@ -119,26 +135,9 @@ async def test_every_busy_port_is_named():
 
 @pytest.fixture
 async def run():
-    """Starts `python -m local` with variables; kills what is left of it."""
-    async with contextlib.AsyncExitStack() as stack:
-
-        async def start(**given):
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "local"),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=variables | FREE | given,
-            )
-            stack.push_async_callback(_end, process)
-            return process
-
-        yield start
-
-
-async def _end(process):
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.communicate()
+    """Starts `python -m local` with variables, on free ports."""
+    async with modules_run() as start:
+        yield lambda **given: start("local", **(FREE | given))
 
 
 async def banner(process):
@@ -173,12 +172,13 @@ async def test_process_runs_until_signalled(run, number):
 
 
 async def test_banner_says_what_listens_where(run):
-    """The banner lists both services, every function and how to stop."""
+    """The banner lists all services, every function and how to stop."""
     text = await banner(await run())
 
     assert "DPS stand-in on http://127.0.0.1:" in text
     assert "functions on http://127.0.0.1:" in text
-    assert "They talk to the DPS stand-in." in text
+    assert f"Service Bus broker with the queues {', '.join(QUEUES)}\n  Endpoint=sb://" in text
+    assert "They talk to the DPS stand-in and the broker." in text
     assert "/enrollments/{id}" in text
     assert "Stop: Ctrl-C" in text
 
@@ -206,7 +206,7 @@ async def test_other_dps_is_named_in_the_banner(run):
     process.terminate()
     _, err = await process.communicate()
 
-    assert "They talk to the DPS that DPS_CONNECTION_STRING names." in text
+    assert "They talk to the DPS that DPS_CONNECTION_STRING names and the broker." in text
     assert key not in text + err.decode()
 
 

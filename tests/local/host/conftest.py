@@ -8,15 +8,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from local.host import Host
-
-PREAMBLE = """
-import asyncio, contextvars, json, threading
-import azure.functions as func
-
-app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-"""
+from local.servicebus import Broker, BrokerOptions, QueueOptions
+from local.threads import in_thread
+from tests.local.host import app_files
+from tests.local.host.app_files import PREAMBLE
 
 ECHO = """
 @app.route(route="echo/{id?}")
@@ -33,6 +31,14 @@ async def echo(req: func.HttpRequest) -> func.HttpResponse:
 """
 
 
+# What the toy apps with queues listen to: messages are locked for long, for a moment, for long.
+QUEUES = {
+    "work": QueueOptions(max_delivery_count=3),
+    "brief": QueueOptions(lock_duration=1),
+    "text": QueueOptions(),
+}
+
+
 class Served:
     """A running host with a client for it."""
 
@@ -40,6 +46,11 @@ class Served:
         self.app_dir = app_dir
         self.host = host
         self.client = client
+
+    @property
+    def app(self):
+        """The module of the toy app, with what its functions keep there."""
+        return app_files.module_in(self.app_dir)
 
     async def raw(self, request: bytes, *, until: bytes | None = None) -> bytes:
         """What the host sends for these bytes, to the end of the connection or `until` this."""
@@ -52,6 +63,14 @@ class Served:
         return reply
 
 
+@pytest.fixture(autouse=True)
+def no_namespace(monkeypatch):
+    """The environment of whoever runs the tests names no namespace."""
+    for prefix in ("", "AzureWebJobs"):
+        for suffix in ("", "__fullyQualifiedNamespace", "__credential", "__clientId"):
+            monkeypatch.delenv(f"{prefix}ServiceBus{suffix}", raising=False)
+
+
 @pytest.fixture
 def write_app(tmp_path):
     """Writes a function_app.py and returns its directory; host_json None: none."""
@@ -60,9 +79,7 @@ def write_app(tmp_path):
     def write(source, *, preamble=PREAMBLE, host_json='{"version": "2.0"}') -> Path:
         directory = tmp_path / f"app-{next(numbers)}"
         directory.mkdir()
-        (directory / "function_app.py").write_text(preamble + textwrap.dedent(source))
-        if host_json is not None:
-            (directory / "host.json").write_text(host_json)
+        app_files.write(directory, preamble + textwrap.dedent(source), host_json=host_json)
         return directory
 
     return write
@@ -88,3 +105,53 @@ async def serve(write_app):
 async def echo(serve):
     """A host whose one function answers with what it was given."""
     return await serve(ECHO)
+
+
+class Sender:
+    """Sends to a broker, through one sender of the SDK for each queue."""
+
+    def __init__(self, client: ServiceBusClient) -> None:
+        self._client = client
+        self._senders = {}
+
+    def __call__(self, queue, body=b"a body", **properties):
+        if queue not in self._senders:
+            self._senders[queue] = self._client.get_queue_sender(queue)
+        self._senders[queue].send_messages(ServiceBusMessage(body, **properties))
+
+
+@pytest.fixture(scope="session")
+def one_broker():
+    """One broker for the whole session; take `broker`, which is found empty."""
+    with in_thread(Broker(BrokerOptions(port=0, queues=QUEUES))) as running:
+        yield running
+
+
+@pytest.fixture
+def broker(one_broker, monkeypatch):
+    """A broker with empty queues, which the setting ServiceBus names."""
+    monkeypatch.setenv("ServiceBus", one_broker.connection_string)
+    yield one_broker
+    one_broker.reset()
+
+
+@pytest.fixture(scope="session")
+def send(one_broker):
+    """Sends a message to a queue of the broker: its name, the body, properties by keyword."""
+    with ServiceBusClient.from_connection_string(
+        one_broker.connection_string, retry_backoff_factor=0.1
+    ) as client:
+        yield Sender(client)
+
+
+@pytest.fixture
+def until():
+    """Waits until something holds; TimeoutError if it takes too long."""
+
+    async def wait(holds, *, within=15):
+        async with asyncio.timeout(within):
+            # What it waits for happens in other threads and processes, without an event.
+            while not holds():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    return wait

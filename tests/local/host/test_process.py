@@ -1,14 +1,14 @@
 """`python -m local.host` as a process."""
 
 import asyncio
-import contextlib
-import os
 import signal
 import socket
-import sys
+from functools import partial
 
 import httpx
 import pytest
+
+from tests.processes import modules_run
 
 APP = """
 import os
@@ -25,26 +25,9 @@ async def consume(message: func.ServiceBusMessage) -> None:
 
 @pytest.fixture
 async def run():
-    """Starts `python -m local.host` with arguments and variables; kills what is left of it."""
-    async with contextlib.AsyncExitStack() as stack:
-
-        async def start(*arguments, **variables):
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "local.host", *map(str, arguments)),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=os.environ | variables,  # noqa: TID251 - a process inherits it
-            )
-            stack.push_async_callback(_end, process)
-            return process
-
-        yield start
-
-
-async def _end(process):
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.communicate()
+    """Starts `python -m local.host` with arguments and variables."""
+    async with modules_run() as start:
+        yield partial(start, "local.host")
 
 
 async def banner(process):
@@ -70,7 +53,10 @@ async def test_runs_until_signalled(run, write_app, number):
     assert reply.text == "none"
     assert lines[1:] == [
         f"  read_setting  GET,PUT            {url_in(lines)}/api/setting/{{name}}",
-        "  consume       serviceBusTrigger  is not fed by this host",
+        (
+            "  consume       serviceBusTrigger  is not fed: "
+            "neither ServiceBus nor ServiceBus__fullyQualifiedNamespace is set"
+        ),
         "ready",
     ]
     assert (process.returncode, out) == (0, b"")

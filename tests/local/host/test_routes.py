@@ -165,4 +165,4 @@ async def consume(message: func.ServiceBusMessage) -> None:
     )
 
     assert [function.name for function in served.host.functions] == ["it"]
-    assert [function.name for function in served.host.not_served] == ["consume"]
+    assert [function.name for function in served.host.idle] == ["consume"]

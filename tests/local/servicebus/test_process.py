@@ -1,10 +1,9 @@
 """`python -m local.servicebus` as a process."""
 
 import asyncio
-import contextlib
 import signal
 import socket
-import sys
+from functools import partial
 
 import pytest
 from azure.servicebus import ServiceBusMessage
@@ -12,29 +11,14 @@ from azure.servicebus.aio import ServiceBusClient
 
 from tests.local.servicebus.conftest import CLIENT
 from tests.local.servicebus.handlers import leaves_sockets
+from tests.processes import modules_run
 
 
 @pytest.fixture
 async def run():
-    """Starts `python -m local.servicebus` with arguments; kills what is left of it."""
-    async with contextlib.AsyncExitStack() as stack:
-
-        async def start(*arguments):
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "local.servicebus", *map(str, arguments)),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-            stack.push_async_callback(_end, process)
-            return process
-
-        yield start
-
-
-async def _end(process):
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.communicate()
+    """Starts `python -m local.servicebus` with arguments."""
+    async with modules_run() as start:
+        yield partial(start, "local.servicebus")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

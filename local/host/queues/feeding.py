@@ -1,0 +1,141 @@
+"""Feeds: each takes messages from one queue and has them delivered, until it is stopped."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+
+from local.host.host_json import ServiceBusOptions
+from local.host.invoking import Invocations
+from local.host.queues.delivering import Delivering
+from local.host.queues.receiving import Receiving
+from local.host.queues.tasks import cancelled, ended, is_set, keep
+from local.host.queues.triggers import QueueTrigger
+
+DRAIN_WITHIN = 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
+# For a receiver to notice that it is stopped, which takes one look at its socket, and to close.
+_NOTICE_WITHIN = 1.0
+_CLOSE_WITHIN = 5.0
+
+logger = logging.getLogger("local.host.queues")
+
+
+class Feeding:
+    """All feeds of an app; start returns at once, a namespace that is not there is tried again."""
+
+    def __init__(
+        self,
+        triggers: Iterable[QueueTrigger],
+        options: ServiceBusOptions,
+        invocations: Invocations,
+        *,
+        drain_within: float = DRAIN_WITHIN,
+    ) -> None:
+        self._feeds = [_Feed(trigger, options, invocations) for trigger in triggers]
+        self._drain_within = drain_within
+
+    def start(self) -> None:
+        """Begins to receive."""
+        for feed in self._feeds:
+            feed.start()
+
+    async def stop(self) -> None:
+        """Takes no more messages, and waits for those under way.
+
+        What takes too long is left to its lock: the queue delivers it again.
+        """
+        await asyncio.gather(*(feed.stop(within=self._drain_within) for feed in self._feeds))
+
+
+class _Feed:
+    """Hands the messages of one queue to one function, at most `max_concurrent_calls` at once."""
+
+    def __init__(
+        self, trigger: QueueTrigger, options: ServiceBusOptions, invocations: Invocations
+    ) -> None:
+        self._trigger = trigger
+        self._most = options.max_concurrent_calls
+        self._delivering = Delivering(
+            trigger, invocations, max_lock_renewal=options.max_lock_renewal
+        )
+        self._stopping = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._pause = _FIRST_PAUSE
+        self._complaint = ""
+
+    def start(self) -> None:
+        self._running = asyncio.create_task(self._run())
+
+    async def stop(self, *, within: float) -> None:
+        self._stopping.set()
+        self._has_room.set()
+        if self._running is not None:
+            await ended({self._running}, within=_NOTICE_WITHIN)
+            await cancelled({self._running})
+        await ended(self._under_way, within=within)
+        if self._under_way:
+            left = len(self._under_way)
+            logger.warning("%s: %d left to their locks", self._trigger.function.name, left)
+        await cancelled(self._under_way)
+        await ended(self._closing, within=_CLOSE_WITHIN)
+        await cancelled(self._closing)
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._use_receiver()
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the next receiver may work
+                self._complain(exc)
+                await is_set(self._stopping, within=self._pause)
+                self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    async def _use_receiver(self) -> None:
+        """Receives until the feed is stopped; the SDK's errors say why it ended sooner."""
+        async with contextlib.AsyncExitStack() as opened:
+            receiving = await opened.enter_async_context(
+                Receiving.open(self._trigger.connection, self._trigger.queue)
+            )
+            self._rejoice()
+            deliveries: set[asyncio.Task[None]] = set()
+            try:
+                await self._receive(receiving, deliveries)
+            finally:
+                # What came from this receiver is settled by it, so it is closed last.
+                keep(self._closing, _close_after(deliveries, opened.pop_all()))
+
+    async def _receive(self, receiving: Receiving, deliveries: set[asyncio.Task[None]]) -> None:
+        while not self._stopping.is_set():
+            room = self._most - len(self._under_way)
+            if not room:
+                self._has_room.clear()
+                await self._has_room.wait()
+                continue
+            for message in await receiving.receive(room):
+                delivery = keep(self._under_way, self._delivering.deliver(receiving, message))
+                delivery.add_done_callback(lambda _: self._has_room.set())
+                deliveries.add(delivery)
+                delivery.add_done_callback(deliveries.discard)
+
+    def _rejoice(self) -> None:
+        function, queue = self._trigger.function.name, self._trigger.queue
+        logger.info("%s: receives from queue %s", function, queue)
+        self._pause, self._complaint = _FIRST_PAUSE, ""
+
+    def _complain(self, exc: Exception) -> None:
+        complaint = f"{type(exc).__name__}: {exc}".splitlines()[0]
+        if complaint != self._complaint:
+            function, queue = self._trigger.function.name, self._trigger.queue
+            logger.warning("%s: no messages from queue %s: %s", function, queue, complaint)
+        self._complaint = complaint
+
+
+async def _close_after(
+    deliveries: set[asyncio.Task[None]], opened: contextlib.AsyncExitStack
+) -> None:
+    async with opened:
+        if deliveries:
+            await asyncio.wait(set(deliveries))  # each of them is bounded
