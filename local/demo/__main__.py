@@ -42,7 +42,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=ROOT / "examples",
         metavar="DIR",
-        help="your own files: DIR/enrollments/*.json, DIR/enrollment-groups/*.json, DIR/bulk/*.json",
+        help="your own files: DIR/enrollments/*.json, DIR/enrollment-groups/*.json, DIR/bulk/*.json,"
+        " DIR/fleets/*.json with the policies of DIR/allocation.json",
     )
     return parser
 

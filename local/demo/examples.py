@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local.demo.fleets import Fleet
+
 Document = dict[str, Any]
 
 
@@ -23,27 +25,37 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Records to create one by one, and bulk operations to send as they are."""
+    """Records to create one by one, bulk operations to send as they are, devices to register.
+
+    `policies` is the file of rules by which the webhook places them; None: there is none.
+    """
 
     enrollments: tuple[Example, ...]
     groups: tuple[Example, ...]
     bulk: tuple[Example, ...]
+    fleets: tuple[Fleet, ...]
+    policies: Path | None
 
     @property
     def hubs(self) -> list[str]:
         """Every hub that a record names, once."""
-        records = [example.document for example in (*self.enrollments, *self.groups)]
+        examples = (*self.enrollments, *self.groups)
+        records: list[Any] = [example.document for example in examples]
         records += [record for example in self.bulk for record in example.document["enrollments"]]
+        records += [fleet.group for fleet in self.fleets]
         return sorted({hub for record in records for hub in _hubs(record)})
 
 
 def load(directory: Path) -> Examples:
     """Reads what is there; a wrong document is for DPS to refuse, a file without an id is not."""
     faults: list[str] = []
+    policies = directory / "allocation.json"
     examples = Examples(
         enrollments=tuple(_read(directory / "enrollments", "registrationId", str, faults)),
         groups=tuple(_read(directory / "enrollment-groups", "enrollmentGroupId", str, faults)),
         bulk=tuple(_read(directory / "bulk", "enrollments", list, faults)),
+        fleets=tuple(_fleets(directory / "fleets", faults)),
+        policies=policies if policies.exists() else None,
     )
     if not examples.enrollments and not faults:
         faults = [f"{directory / 'enrollments'} holds no *.json"]
@@ -63,6 +75,15 @@ def _read(directory: Path, member: str, type_: type, faults: list[str]) -> Itera
             yield Example(path.stem, document)
         else:
             faults.append(f"{path} must be an object with {member}")
+
+
+def _fleets(directory: Path, faults: list[str]) -> Iterator[Fleet]:
+    for example in _read(directory, "devices", list, faults):
+        try:
+            yield Fleet.read(example.document)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            path = directory / f"{example.name}.json"
+            faults.append(f"{path} must hold policy, enrollmentGroup and devices with ids")
 
 
 def _hubs(record: Any) -> list[str]:

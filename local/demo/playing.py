@@ -39,7 +39,7 @@ def _introduce(scene: Scene, table: Table) -> None:
     table.line(f"  -> DPS   {scene.dps_url}, a stand-in that starts empty")
     table.line(
         f"  files    {len(examples.enrollments)} enrollments, {len(examples.groups)} groups, "
-        f"{len(examples.bulk)} bulk operations"
+        f"{len(examples.bulk)} bulk operations, {len(examples.fleets)} fleets"
     )
     table.head()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -16,14 +16,14 @@ from local.demo.examples import Document, Examples
 from local.demo.steps import NothingToShowError
 from local.dps import Options
 from local.host import environment
-from local.stack import Stack
+from local.stack import SERVICE_BUS_SETTINGS, Stack
 from local.threads import in_thread
 from shared.settings import Settings
 
 ResultT = TypeVar("ResultT")
 
 # Emptied, they count as not set: the defaults hold, and no DPS but the stand-in is talked to.
-_SETTINGS = tuple(name.upper() for name in Settings.model_fields)
+_SETTINGS = (*(name.upper() for name in Settings.model_fields), *SERVICE_BUS_SETTINGS)
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,9 +47,12 @@ class Scene:
     stranger: httpx.Client
     dps: httpx.Client
     loop: asyncio.Runner
+    function_key: str
+    hubs: Sequence[str]
     enrollments: dict[str, Written] = field(default_factory=dict)
     groups: dict[str, Written] = field(default_factory=dict)
     bulk: dict[str, Document] = field(default_factory=dict)
+    fleet_keys: dict[str, str] = field(default_factory=dict)
 
     def run(self, doing: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Runs what is asynchronous, for as long as a call may take."""
@@ -76,10 +79,11 @@ class Scene:
 def opened(examples: Examples) -> Iterator[Scene]:
     """A stack of its own on free ports, whatever settings the environment has, and its clients."""
     key = secrets.token_hex(32)
-    hubs = tuple({*Options().linked_hubs, *examples.hubs})
+    hubs = tuple(sorted({*Options().linked_hubs, *examples.hubs}))
     with ExitStack() as open_:
-        open_.enter_context(environment.applied(dict.fromkeys(_SETTINGS, "")))
-        options = Options(port=0, tls_port=None, linked_hubs=hubs)
+        open_.enter_context(environment.applied(_settings(examples)))
+        # Devices are told to poll at once: nobody watches a table for seconds of waiting.
+        options = Options(port=0, tls_port=None, linked_hubs=hubs, retry_after_seconds=0)
         stack = open_.enter_context(in_thread(Stack(options, functions_port=0, key=key)))
         loop = open_.enter_context(asyncio.Runner())
         aio = clients.sdk_aio(stack.host.url, key)
@@ -94,4 +98,11 @@ def opened(examples: Examples) -> Iterator[Scene]:
             stranger=open_.enter_context(clients.http(stack.host.url)),
             dps=open_.enter_context(clients.http(stack.dps.url)),
             loop=loop,
+            function_key=key,
+            hubs=hubs,
         )
+
+
+def _settings(examples: Examples) -> dict[str, str]:
+    policies = "" if examples.policies is None else str(examples.policies.resolve())
+    return dict.fromkeys(_SETTINGS, "") | {"ALLOCATION_POLICIES_FILE": policies}

@@ -68,6 +68,20 @@ def failed(tmp_path_factory, given_key):
     return demo("--examples", directory)
 
 
+def fleet(directory: Path, *, rule):
+    """A fleet of one device that is to be decided by a rule, and the policies with rule `right`."""
+    rules = [{"name": "right", "hub": "hub-1.azure-devices.net"}]
+    policies = {"policies": {"default": {"rules": rules}}}
+    (directory / "allocation.json").write_text(json.dumps(policies))
+    document = {
+        "policy": "default",
+        "enrollmentGroup": {"enrollmentGroupId": "g", "attestation": {"type": "symmetricKey"}},
+        "devices": [{"registrationId": "member-1", "rule": rule}],
+    }
+    (directory / "fleets").mkdir()
+    (directory / "fleets" / "one.json").write_text(json.dumps(document))
+
+
 def rows(run):
     """Mark, number, total and client of each row."""
     return ROW.findall(run.stdout)
@@ -101,6 +115,32 @@ def test_every_device_of_the_examples_is_created(shown):
     ids += [example.document["enrollmentGroupId"] for example in examples.groups]
 
     assert [id_ for id_ in ids if f" create {id_} " not in shown.stdout] == []
+
+
+def test_every_device_of_the_fleets_is_registered(shown):
+    """Each has a row with its hub, rule and twin, or the code and rule it is refused with."""
+    text = " ".join(shown.stdout.split())
+    devices = [device for fleet in load(EXAMPLES).fleets for device in fleet.devices]
+
+    assert len(devices) == 9
+    for device in devices:
+        lands = rf"hub-\d by rule {device.rule}; (no )?twin"
+        row = rf" register {device.id} ({lands}|400207, refused by rule {device.rule}) "
+        assert re.search(row, text), device.id
+
+
+@pytest.mark.parametrize(
+    ("rule", "exit_code", "text"),
+    [("right", 0, "hub-1 by rule right; no twin"), ("wrong", 1, "expected wrong, got right")],
+)
+def test_own_fleet_is_placed_by_own_policies(tmp_path, rule, exit_code, text):
+    """The run fails if a device is not decided by the rule that its file names."""
+    enrollment(tmp_path, "good-1")
+    fleet(tmp_path, rule=rule)
+
+    run = demo("--examples", tmp_path)
+
+    assert (run.returncode, text in run.stdout) == (exit_code, True), run.stdout
 
 
 def test_rows_fit_a_page(shown):
@@ -168,6 +208,18 @@ def test_file_that_is_no_enrollment_is_named(tmp_path, text):
     enrollment(tmp_path, "good-1")
     broken = tmp_path / "enrollments" / "broken.json"
     broken.write_text(text, "utf-8", "surrogateescape")
+
+    with pytest.raises(ExamplesError, match=re.escape(str(broken))):
+        load(tmp_path)
+
+
+def test_file_that_is_no_fleet_is_named(tmp_path):
+    """Before anything is started, a fleet whose devices have no ids is refused by name."""
+    enrollment(tmp_path, "good-1")
+    (tmp_path / "fleets").mkdir()
+    broken = tmp_path / "fleets" / "broken.json"
+    group = {"enrollmentGroupId": "g"}
+    broken.write_text(json.dumps({"policy": "p", "enrollmentGroup": group, "devices": [{}]}))
 
     with pytest.raises(ExamplesError, match=re.escape(str(broken))):
         load(tmp_path)

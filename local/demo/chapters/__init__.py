@@ -1,6 +1,15 @@
 """What is shown, in order."""
 
-from local.demo.chapters import access, bulk, groups, individuals, pages, registrations, removal
+from local.demo.chapters import (
+    access,
+    allocation,
+    bulk,
+    groups,
+    individuals,
+    pages,
+    registrations,
+    removal,
+)
 from local.demo.scene import Scene
 from local.demo.steps import Chapter
 
@@ -17,5 +26,6 @@ def chapters(scene: Scene) -> list[Chapter]:
         Chapter("Queries, page by page", pages.steps(scene)),
         Chapter("Many at once", bulk.steps(scene)),
         Chapter("Devices register", registrations.steps(scene)),
+        Chapter("Devices whose hub the webhook chooses, by rules", allocation.steps(scene)),
         Chapter("Everything is deleted", removal.steps(scene)),
     ]
