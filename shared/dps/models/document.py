@@ -25,6 +25,7 @@ class Document(BaseModel):
         populate_by_name=True,
         extra="allow",
         hide_input_in_errors=True,
+        defer_build=True,  # a cold start that answers the webhook never needs them
     )
 
     @property
