@@ -1,8 +1,10 @@
 """`python -m local`: the app and everything it talks to, on this machine, until Ctrl-C.
 
-Settings come from the environment alone: no `local.settings.json` can have it talk to a real DPS or Service Bus.
+Settings come from the environment alone: no `local.settings.json` can have it talk to a real DPS or
+Service Bus. Ports: FUNCTIONS_PORT, DPS_PORT, DPS_TLS_PORT, SERVICEBUS_PORT. Key: LOCAL_FUNCTION_KEY.
 """
 
+import argparse
 import asyncio
 import json
 import sys
@@ -19,6 +21,7 @@ KEY_VARIABLE = "LOCAL_FUNCTION_KEY"
 
 def main() -> int:
     """Serves until SIGINT or SIGTERM; the exit code is 1 if something of it cannot start."""
+    argparse.ArgumentParser(prog="python -m local", description=__doc__).parse_args()
     return exit_code(_serve)
 
 
