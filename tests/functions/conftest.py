@@ -86,3 +86,10 @@ def with_policies(app_with: Callable[..., httpx.Client], tmp_path: Path) -> Star
         return app_with(ALLOCATION_POLICIES_FILE=str(path), **settings)
 
     return start
+
+
+@pytest.fixture
+def untouched(stack: Stack):
+    """Fails the test if DPS was asked at all."""
+    yield
+    assert stack.dps.requests == []

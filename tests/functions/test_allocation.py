@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from local.stack import ROOT
 from tests.functions.allocation_cases import API_2019, INITIAL, POLICIES, REPROVISION, Start
 from tests.shared.allocation.asking import GROUP, HUB_2, HUB_3, HUBS, body
 
@@ -131,7 +130,6 @@ def test_id_cannot_forge_a_line_of_the_log(with_policies: Start, caplog):
     assert len(json.loads(record.getMessage())["registrationId"]) == 128
 
 
-@pytest.mark.skipif((ROOT / "allocation.json").exists(), reason="the app has policies of its own")
 def test_without_a_file_devices_are_spread_over_the_linked_hubs(app_with: Start):
     """Nothing set, nothing there: the webhook works, by hashing."""
     app = app_with()

@@ -1,13 +1,14 @@
 """A client and ways to disturb what it talks to."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import httpx
 import pytest
 
 from local.dps import DpsStandIn
-from shared.dps import DpsClient
+from shared.dps import CallContext, DpsClient
+from shared.dps.bulk import Failure, run_split
 from shared.settings import Settings
 
 SYMMETRIC = {"attestation": {"type": "symmetricKey"}}
@@ -34,3 +35,14 @@ def order_faults(dps: DpsStandIn) -> Callable[..., None]:
         httpx.put(f"{dps.url}/_faults", json=faults).raise_for_status()
 
     return order
+
+
+@pytest.fixture
+def run(client: DpsClient) -> Callable[..., Any]:
+    """Runs a split operation on individual enrollments."""
+
+    async def run(mode: str, documents: Sequence[Any], *, within: float = 60) -> list[Failure]:
+        operation = {"mode": mode, "enrollments": documents}
+        return await run_split(client.enrollments, operation, within=within, context=CallContext())
+
+    return run

@@ -1,63 +1,23 @@
 """Bulk operations that DPS does not take in one call: split, merged, every record accounted for."""
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 
 from local.dps import DpsStandIn
 from shared.documents import MAX_BYTES
-from shared.dps import CallContext, DpsClient
-from shared.dps.bulk import MAX_RECORDS_OF_OPERATION, Failure, check, fits_one_call, run_split
+from shared.dps import DpsClient
+from shared.dps.bulk import MAX_RECORDS_OF_OPERATION, check, fits_one_call
 from shared.dps.models import INDIVIDUAL_ENROLLMENT
 from shared.errors import (
     DocumentTooLargeError,
     DpsBadRequestError,
     DpsConflictError,
     DpsCredentialError,
-    DpsFaultError,
-    DpsNotFoundError,
     NotAttemptedError,
     OutcomeUnknownError,
 )
-
-BULK = {"method": "POST", "path": "^/enrollments$"}
-
-
-def enrollment(registration_id: str, **members: Any) -> dict[str, Any]:
-    """A sound enrollment."""
-    return {
-        "registrationId": registration_id,
-        "attestation": {"type": "symmetricKey"},
-        **members,
-    }
-
-
-def enrollments(number: int) -> list[dict[str, Any]]:
-    """So many enrollments, `d-0` and on."""
-    return [enrollment(f"d-{position}") for position in range(number)]
-
-
-@pytest.fixture
-def run(client: DpsClient) -> Callable[..., Any]:
-    """Runs a split operation on individual enrollments."""
-
-    async def run(mode: str, documents: Sequence[Any], *, within: float = 60) -> list[Failure]:
-        operation = {"mode": mode, "enrollments": documents}
-        return await run_split(client.enrollments, operation, within=within, context=CallContext())
-
-    return run
-
-
-def bulk_calls(dps: DpsStandIn) -> int:
-    """How many bulk calls DPS saw."""
-    return sum(r.method == "POST" and r.path == "/enrollments" for r in dps.requests)
-
-
-async def stored(client: DpsClient) -> set[str]:
-    """The ids DPS knows."""
-    return {record["registrationId"] async for record in client.enrollments.query({"query": "*"})}
+from tests.shared.dps.bulk_records import BULK, bulk_calls, enrollment, enrollments, stored
 
 
 async def test_records_go_ten_a_call(run, client: DpsClient, dps: DpsStandIn):
@@ -175,66 +135,6 @@ async def test_result_that_says_nothing_is_unknown(run, order_faults, answer):
 
     assert {type(failure.error) for failure in failures} == {OutcomeUnknownError}
     assert len(failures) == 11
-
-
-async def test_upsert_creates_and_replaces(run, client: DpsClient):
-    """Upsert writes records that are new and records that are there, and keeps the latter's keys."""
-    before = await client.enrollments.create_or_update("d-1", enrollment("d-1", deviceId="old"))
-
-    failures = await run("upsert", [enrollment("d-0"), enrollment("d-1", deviceId="new")])
-
-    after = await client.enrollments.get_attestation_mechanism("d-1")
-    assert failures == []
-    assert (await client.enrollments.get("d-1"))["deviceId"] == "new"
-    assert after == before["attestation"]
-
-
-async def test_upsert_names_the_record_it_could_not_replace(run, client, order_faults):
-    """A record that DPS will not have replaced is named with DPS's own reason."""
-    await client.enrollments.create_or_update("d-1", enrollment("d-1"))
-    order_faults({"match": {"method": "PUT"}, "do": {"status": 400, "body": {"errorCode": 400004}}})
-
-    failures = await run("upsert", [enrollment("d-0"), enrollment("d-1")])
-
-    assert [(failure.id, type(failure.error)) for failure in failures] == [
-        ("d-1", DpsBadRequestError)
-    ]
-
-
-async def test_upsert_that_could_not_read_does_not_say_it_wrote(run, client, order_faults):
-    """A record that could not be read to be replaced was not written, and nothing is in doubt."""
-    await client.enrollments.create_or_update("d-1", enrollment("d-1"))
-    order_faults({"match": {"method": "GET"}, "do": {"status": 500}})
-
-    failures = await run("upsert", [enrollment("d-1")])
-
-    assert [type(failure.error) for failure in failures] == [DpsFaultError]
-    assert not failures[0].error.in_doubt
-
-
-async def test_upsert_stops_when_it_is_in_vain(run, client, dps, order_faults):
-    """When DPS is out of quota no further record is tried; those left are named."""
-    for record in enrollments(12):
-        await client.enrollments.create_or_update(record["registrationId"], record)
-    order_faults(
-        {"match": {"method": "PUT"}, "do": {"status": 429, "headers": {"Retry-After": "99"}}}
-    )
-
-    failures = await run("upsert", enrollments(12))
-
-    assert {type(failure.error) for failure in failures} == {NotAttemptedError}
-    assert [failure.id for failure in failures] == [f"d-{n}" for n in range(12)]
-    assert bulk_calls(dps) == 1
-
-
-async def test_upsert_leaves_other_errors_alone(run, order_faults):
-    """What is no conflict is not replaced but reported."""
-    errors = [{"registrationId": "d-1", "errorCode": 404201, "errorStatus": "gone"}]
-    order_faults({"match": BULK, "do": {"status": 200, "body": {"errors": errors}}})
-
-    failures = await run("upsert", [enrollment("d-1")])
-
-    assert [type(failure.error) for failure in failures] == [DpsNotFoundError]
 
 
 @pytest.mark.parametrize(
