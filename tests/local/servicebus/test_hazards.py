@@ -6,6 +6,8 @@ github.com/Azure/azure-sdk-for-python. Where that repository has an issue, the t
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 import threading
 import time
 
@@ -112,6 +114,39 @@ async def test_cold_aio_sender_behind_a_lock_sends_once(broker: Broker, queue):
 # C: one sync sender, many threads (issues 21385, 20442)
 
 
+# Threads that wait for ever can only be ended with their process.
+SHARED_SENDER = """
+import os, sys, threading
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
+client = ServiceBusClient.from_connection_string(sys.argv[1], try_timeout=3, retry_total=0)
+sender, done = client.get_queue_sender(sys.argv[2]), []
+
+def send():
+    for _ in range(25):
+        sender.send_messages(ServiceBusMessage("x"), timeout=3)
+        done.append(1)
+
+threads = [threading.Thread(target=send, daemon=True) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(1)
+print(len(done), flush=True)
+os._exit(0)
+"""
+
+
+def test_cold_sync_sender_is_not_for_many_threads(broker: Broker, queue):
+    """Threads that share it end in errors of its inner state, or wait for ever."""
+
+    def sends_that_returned() -> int:
+        command = [sys.executable, "-c", SHARED_SENDER, broker.connection_string, queue]
+        ran = subprocess.run(command, capture_output=True, timeout=60, check=True)  # noqa: S603
+        return int(ran.stdout)
+
+    assert any(sends_that_returned() < 8 * 25 for _ in range(3))
+
+
 @leaves_sockets
 def test_sync_sender_behind_a_lock_serves_many_threads(broker: Broker, handlers: Handlers, queue):
     """Without the threading.Lock threads lose sends and wait for ever."""
@@ -136,8 +171,21 @@ def test_sync_sender_behind_a_lock_serves_many_threads(broker: Broker, handlers:
 
 
 @leaves_sockets
+def test_client_that_outlives_its_loop_raises_for_what_it_sent(broker: Broker, queue):
+    """In a second loop the call is cancelled by nobody, and its message is stored all the same."""
+    client = AioClient.from_connection_string(broker.connection_string, **CLIENT)
+    sender = client.get_queue_sender(queue)
+
+    asyncio.run(sender.send_messages(ServiceBusMessage("first loop")))
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(asyncio.wait_for(sender.send_messages(ServiceBusMessage("second")), WAIT))
+
+    assert broker.queue(queue) == QueueCounts(active=2)
+
+
+@leaves_sockets
 def test_client_of_each_loop_sends_once(broker: Broker, queue):
-    """A client that outlives its loop raises though its message is stored."""
+    """With a client for each event loop every send is what it seems."""
 
     async def send():
         async with AioClient.from_connection_string(broker.connection_string, **CLIENT) as client:
