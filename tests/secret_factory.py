@@ -23,6 +23,11 @@ def symmetric_key(nbytes: int = 32) -> str:
     return _remember(base64.b64encode(secrets.token_bytes(nbytes)).decode())
 
 
+def function_key() -> str:
+    """A new function key, of letters and digits, as fits into a URL."""
+    return _remember(secrets.token_hex(20))
+
+
 def connection_string(host: str, *, key: str | None = None) -> str:
     """One for a host, with a key made for it unless one is given."""
     key = key or symmetric_key()

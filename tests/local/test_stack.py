@@ -14,6 +14,9 @@ from local.dps import Options
 from local.host.listening import PortBusyError
 from local.stack import DPS_SETTINGS, QUEUES, SERVICE_BUS_SETTINGS, Stack
 from tests.processes import modules_run
+from tests.secret_factory import function_key
+
+KEY = function_key()
 
 FREE = {"DPS_PORT": "0", "DPS_TLS_PORT": "0", "FUNCTIONS_PORT": "0", "SERVICEBUS_PORT": "0"}
 ENROLLMENT = {"registrationId": "device-1", "attestation": {"type": "symmetricKey"}}
@@ -61,7 +64,7 @@ async def test_two_stacks_after_each_other_do_not_mix():
 
 async def test_key_guards_the_functions():
     """A stack with a key asks for it, though not for health/live."""
-    async with running(key="sesame") as stack, httpx.AsyncClient(base_url=stack.host.url) as client:
+    async with running(key=KEY) as stack, httpx.AsyncClient(base_url=stack.host.url) as client:
         replies = [await client.get(path) for path in ("/enrollments/x", "/health/live")]
 
     assert [reply.status_code for reply in replies] == [401, 200]
@@ -185,16 +188,16 @@ async def test_banner_says_what_listens_where(run):
 
 async def test_key_is_asked_for_but_not_printed(run):
     """With LOCAL_FUNCTION_KEY the curl sends it by the variable's name."""
-    process = await run(LOCAL_FUNCTION_KEY="sesame")
+    process = await run(LOCAL_FUNCTION_KEY=KEY)
     text = await banner(process)
 
     refused = await paste(text)
-    reply = await paste(text, LOCAL_FUNCTION_KEY="sesame")
+    reply = await paste(text, LOCAL_FUNCTION_KEY=KEY)
     process.terminate()
     _, err = await process.communicate()
 
     assert (refused.status_code, reply.status_code) == (401, 200)
-    assert "sesame" not in text + err.decode()
+    assert KEY not in text + err.decode()
 
 
 async def test_other_dps_is_named_in_the_banner(run):

@@ -4,6 +4,10 @@ import logging
 
 import pytest
 
+from tests.secret_factory import function_key
+
+KEY = function_key()
+
 TOY = """
 @app.route(route="anonymous", auth_level=func.AuthLevel.ANONYMOUS)
 async def anonymous(req: func.HttpRequest) -> func.HttpResponse:
@@ -23,8 +27,8 @@ PREAMBLE = "import azure.functions as func\napp = func.FunctionApp()\n"
 
 @pytest.fixture
 async def locked(serve):
-    """A host that asks for the key `sesame`, with a function of each level."""
-    return await serve(TOY, preamble=PREAMBLE, key="sesame")
+    """A host that asks for a key, with a function of each level."""
+    return await serve(TOY, preamble=PREAMBLE, key=KEY)
 
 
 @pytest.mark.parametrize("path", ["/api/function", "/api/master"])
@@ -33,10 +37,10 @@ async def locked(serve):
     [
         pytest.param({}, "", id="none"),
         pytest.param({"x-functions-key": "wrong"}, "", id="wrong-header"),
-        pytest.param({"x-functions-key": ""}, "?code=sesame", id="empty-header-wins"),
-        pytest.param({"x-functions-key": "wrong"}, "?code=sesame", id="wrong-header-wins"),
+        pytest.param({"x-functions-key": ""}, f"?code={KEY}", id="empty-header-wins"),
+        pytest.param({"x-functions-key": "wrong"}, f"?code={KEY}", id="wrong-header-wins"),
         pytest.param({}, "?code=wrong", id="wrong-code"),
-        pytest.param({"Authorization": "sesame"}, "", id="another-header"),
+        pytest.param({"Authorization": KEY}, "", id="another-header"),
     ],
 )
 async def test_without_the_key_nobody_enters(locked, path, headers, query):
@@ -50,10 +54,10 @@ async def test_without_the_key_nobody_enters(locked, path, headers, query):
 @pytest.mark.parametrize(
     ("headers", "query"),
     [
-        pytest.param({"X-Functions-Key": "sesame"}, "", id="header"),
-        pytest.param({"x-functions-key": "sesame"}, "?code=wrong", id="header-wins"),
-        pytest.param({}, "?code=sesame", id="code"),
-        pytest.param({}, "?CODE=sesame", id="code-in-upper-case"),
+        pytest.param({"X-Functions-Key": KEY}, "", id="header"),
+        pytest.param({"x-functions-key": KEY}, "?code=wrong", id="header-wins"),
+        pytest.param({}, f"?code={KEY}", id="code"),
+        pytest.param({}, f"?CODE={KEY}", id="code-in-upper-case"),
     ],
 )
 async def test_the_key_opens(locked, path, headers, query):
@@ -88,21 +92,21 @@ async def test_unknown_path_needs_no_key(locked):
 
 async def test_key_in_an_unreadable_request_stays_out_of_the_log(locked, caplog):
     """A request that is no HTTP is answered 400 and logged without its text."""
-    reply = await locked.raw(b"GET /api/function?code=sesame\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n")
+    reply = await locked.raw(f"GET /api/function?code={KEY}é HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
     assert reply.split(b" ", 2)[1] == b"400"
     assert "Error handling request" in caplog.text
-    assert "sesame" not in caplog.text
+    assert KEY not in caplog.text
 
 
 async def test_keys_stay_out_of_the_log(locked, caplog):
     """Neither a right nor a wrong key is logged, wherever it stood."""
     caplog.set_level(logging.DEBUG)
 
-    await locked.client.get("/api/function", headers={"x-functions-key": "sesame"})
-    await locked.client.get("/api/function?code=sesame")
-    await locked.client.get("/api/function?code=sesam-")
+    await locked.client.get("/api/function", headers={"x-functions-key": KEY})
+    await locked.client.get(f"/api/function?code={KEY}")
+    await locked.client.get(f"/api/function?code={KEY[:-1]}-")
 
     lines = [record.getMessage() for record in caplog.records if record.name == "local.host"]
     assert [line.rsplit(" ", 1)[1] for line in lines] == ["200", "200", "401"]
-    assert not [line for line in lines if "sesam" in line]
+    assert not [line for line in lines if KEY[:-1] in line]

@@ -9,7 +9,9 @@ import httpx
 import pytest
 
 from tests.processes import modules_run
+from tests.secret_factory import function_key
 
+KEY = function_key()
 APP = """
 import os
 
@@ -106,17 +108,17 @@ async def test_local_settings_are_the_apps_environment(run, write_app):
 async def test_environment_sets_port_and_key(run, write_app):
     """FUNCTIONS_PORT and LOCAL_FUNCTION_KEY are obeyed, and the key is not printed."""
     app_dir = write_app(APP.replace('"PUT"]', '"PUT"], auth_level="FUNCTION"'))
-    process = await run("--app", app_dir, FUNCTIONS_PORT="0", LOCAL_FUNCTION_KEY="sesame")
+    process = await run("--app", app_dir, FUNCTIONS_PORT="0", LOCAL_FUNCTION_KEY=KEY)
     lines = await banner(process)
 
     async with httpx.AsyncClient(base_url=url_in(lines)) as client:
-        refused = await client.get("/api/setting/nothing?code=sesam-")
-        reply = await client.get("/api/setting/nothing?code=sesame")
+        refused = await client.get(f"/api/setting/nothing?code={KEY[:-1]}-")
+        reply = await client.get(f"/api/setting/nothing?code={KEY}")
     process.terminate()
     _, err = await process.communicate()
 
     assert (refused.status_code, reply.status_code) == (401, 200)
-    assert "sesam" not in "".join(lines) + err.decode()
+    assert KEY[:-1] not in "".join(lines) + err.decode()
 
 
 async def test_busy_port_is_named(run, write_app):
