@@ -8,7 +8,7 @@ HIGHEST = 65535
 
 def port(name: str, default: int) -> int:
     """The port that the variable `name` holds, or `default`; ValueError says what is wrong with it."""
-    # The stand-ins are not the app: shared/settings.py knows nothing of their ports.
+    # The stand-ins are not the app: shared/settings knows nothing of their ports.
     text = os.environ.get(name, "").strip()  # noqa: TID251
     try:
         return port_number(text) if text else default

@@ -7,6 +7,12 @@ AppError
 │   └── UnsupportedMediaTypeError   a body that does not claim to be JSON
 ├── NotConfiguredError              our settings: missing or wrong, each with its cure
 │   └── PolicyFileError             the allocation policies: missing or wrong, every fault
+├── SendError                       a message that did not come into its queue
+│   ├── QueueRefusedError           the queue is not there, is full, or not ours to send to
+│   ├── MessageTooLargeError        it has more than the queue takes
+│   └── QueueUnreachableError       nothing answered for the queue
+├── RetriesExhaustedError           a message that was tried too often
+├── MessageNotFoundError            no rejected message has that number
 ├── AllocationError                 a device that is not told its hub
 │   ├── UnknownPolicyError          the webhook's address names no policy
 │   ├── DeviceRefusedError          a policy refuses the device
@@ -24,6 +30,7 @@ AppError
     ├── DpsUnreachableError         no connection was made
     ├── DpsReplyLostError           the connection broke before the answer was whole
     ├── DpsTimeoutError             no answer within the deadline
+    ├── PacedOutError               its turn would come too late: nothing was sent
     ├── NotAttemptedError           a record of a bulk operation that was not sent
     └── OutcomeUnknownError         it was sent, and whether it was done cannot be told
 """
@@ -79,6 +86,33 @@ class PolicyFileError(NotConfiguredError):
 
     def __init__(self, faults: Mapping[str, str]) -> None:
         super().__init__(faults, f"The allocation policies cannot be used; faults: {len(faults)}.")
+
+
+class SendError(AppError):
+    """A message was not put into its queue."""
+
+
+class QueueRefusedError(SendError):
+    """The queue is not there, is full, or does not let the app send."""
+
+
+class MessageTooLargeError(SendError):
+    """The message has more than the queue takes."""
+
+
+class QueueUnreachableError(SendError):
+    """Service Bus did not answer in time: whether the message came into its queue is unknown."""
+
+
+class RetriesExhaustedError(AppError):
+    """A message was tried as often as `MESSAGE_MAX_ATTEMPTS` says; its last error is the message."""
+
+
+class MessageNotFoundError(AppError):
+    """No rejected message has the sequence number that was asked for."""
+
+    def __init__(self, message: str = "There is no such rejected message.") -> None:
+        super().__init__(message)
 
 
 class AllocationError(AppError):
@@ -194,6 +228,10 @@ class DpsTimeoutError(DpsError):
     """No whole answer came within the deadline: whether DPS acted is unknown."""
 
     in_doubt = True
+
+
+class PacedOutError(DpsError):
+    """The quota of DPS leaves no turn for the call within its time: nothing was sent."""
 
 
 class NotAttemptedError(DpsError):

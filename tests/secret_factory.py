@@ -34,6 +34,12 @@ def connection_string(host: str, *, key: str | None = None) -> str:
     return f"HostName={host};SharedAccessKeyName=owner;SharedAccessKey={key}"
 
 
+def service_bus(namespace: str, *, key: str | None = None) -> str:
+    """A connection string of Service Bus, with a key made for it unless one is given."""
+    key = key or symmetric_key()
+    return f"Endpoint=sb://{namespace}/;SharedAccessKeyName=app;SharedAccessKey={key}"
+
+
 def endorsement_key() -> str:
     """A new text of the size of a TPM's endorsement key."""
     return symmetric_key(314)

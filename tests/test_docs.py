@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local.stack import Stack
-from shared.settings import Settings
+from shared.settings import MessagingSettings, Settings
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
@@ -16,23 +16,31 @@ SAMPLE = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
 OF_THE_PLATFORM = {"AzureWebJobsStorage", "FUNCTIONS_WORKER_RUNTIME"}
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
+FIELDS = {
+    name: kind.model_fields[field]
+    for kind in (Settings, MessagingSettings)
+    for name, field in kind.fields().items()
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
 def test_every_setting_is_documented(name):
     """docs/settings.md has a row for each setting, with its default and its meaning."""
-    field = Settings.model_fields[name]
-    default = f"`{field.default}`" if field.default not in (None, ()) else ""
+    field = FIELDS[name]
+    default = f"`{field.default}`" if field.default not in (None, (), "") else ""
 
-    assert f"| `{name.upper()}` | {default} | {field.description} |" in SETTINGS
+    assert f"| `{name}` | {default} | {field.description} |" in SETTINGS
 
 
 def test_sample_holds_every_setting_and_no_other():
     """local.settings.sample.json can be copied: nothing is missing, nothing is made up."""
-    assert set(SAMPLE) == {name.upper() for name in Settings.model_fields} | OF_THE_PLATFORM
+    assert set(SAMPLE) == set(FIELDS) | OF_THE_PLATFORM
 
 
 def test_sample_is_valid():
-    """The sample's own values are good settings: those of the stand-in."""
+    """The sample's own values are good settings: those of the stand-ins."""
     assert Settings.read(SAMPLE).dps_url == "http://127.0.0.1:7090"
+    assert MessagingSettings.read(SAMPLE).service_bus is not None
 
 
 def test_readme_names_every_route(stack: Stack):

@@ -1,0 +1,73 @@
+"""Settings of the queues: the connection as the host reads it, and names that cannot raise."""
+
+import pytest
+
+from shared.errors import NotConfiguredError
+from shared.settings import MessagingSettings, input_queues
+from tests.secret_factory import service_bus, symmetric_key
+
+NAMESPACE = "my-namespace.servicebus.windows.net"
+
+
+def test_a_namespace_is_enough():
+    """With an identity only the host of the namespace is needed; all else has a default."""
+    settings = MessagingSettings.read({"ServiceBus__fullyQualifiedNamespace": NAMESPACE})
+
+    assert settings.service_bus_namespace == NAMESPACE
+    assert settings.input_queues == ("enrollment-requests", "bulk-operations")
+    assert settings.enrollment_results_queue is None
+
+
+def test_no_namespace_is_a_fault():
+    """Without a namespace there are no queues, and the fault names both ways to one."""
+    with pytest.raises(NotConfiguredError) as raised:
+        MessagingSettings.read({})
+
+    assert list(raised.value.faults) == ["ServiceBus, ServiceBus__fullyQualifiedNamespace"]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("nonsense", "has no Endpoint"),
+        (f"Endpoint=sb://{NAMESPACE}", "lacks SharedAccessKeyName and SharedAccessKey"),
+    ],
+)
+def test_connection_string_says_what_it_lacks(value, words):
+    """A connection string that is none is refused with what is missing."""
+    with pytest.raises(NotConfiguredError) as raised:
+        MessagingSettings.read({"ServiceBus": value})
+
+    assert words in raised.value.faults["ServiceBus"]
+
+
+def test_every_fault_is_named_at_once():
+    """Faults of several settings come in one error."""
+    with pytest.raises(NotConfiguredError) as raised:
+        MessagingSettings.read({"BULK_CONCURRENCY": "0", "ServiceBus__credential": "guess"})
+
+    assert set(raised.value.faults) == {
+        "ServiceBus, ServiceBus__fullyQualifiedNamespace",
+        "ServiceBus__credential",
+        "BULK_CONCURRENCY",
+    }
+
+
+def test_no_secret_is_shown():
+    """Neither the print of the settings nor a fault in them shows the key."""
+    key = symmetric_key()
+    good = service_bus(NAMESPACE, key=key)
+    settings = MessagingSettings.read({"ServiceBus": good})
+
+    with pytest.raises(NotConfiguredError) as raised:
+        MessagingSettings.read({"ServiceBus": good.replace("sb://", "amqp://")})
+
+    assert key not in f"{settings!r} {settings} {raised.value!r} {raised.value.faults}"
+
+
+@pytest.mark.parametrize(("value", "name"), [("", "bulk-operations"), (" many ", "many")])
+def test_queues_of_the_triggers_are_what_the_settings_say(monkeypatch, value, name):
+    """The decorators get the names without anything being validated."""
+    monkeypatch.setenv("BULK_OPERATIONS_QUEUE", value)
+
+    assert input_queues().bulk_operations == name
