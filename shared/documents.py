@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from shared.errors import DocumentTooLargeError, InvalidRequestError
@@ -19,6 +19,25 @@ MAX_DEPTH = 100
 def pointer(*steps: object) -> str:
     """A JSON Pointer (RFC 6901) from member names and list positions."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def size(document: Any) -> int:
+    """The bytes of a JSON document, written without spaces."""
+    compact = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return len(compact.encode(errors="surrogatepass"))
+
+
+def merged(target: Any, merge_patch: Any) -> Any:
+    """The document with a JSON Merge Patch (RFC 7396) laid on it; `target` stays as it is."""
+    if not isinstance(merge_patch, Mapping):
+        return merge_patch
+    found = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in merge_patch.items():
+        if value is None:
+            found.pop(name, None)
+        else:
+            found[name] = merged(found.get(name), value)
+    return found
 
 
 def parse(body: bytes, *, max_bytes: int = MAX_BYTES) -> Any:

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 
 from shared.dps import CallContext, DpsClient
-from shared.errors import DpsError, DpsThrottledError
+from shared.dps.pacing import Pacing
+from shared.errors import DpsError, DpsThrottledError, PacedOutError
 
 SECONDS_KEPT = 30.0
 """How long an answer is good: each look spends one operation of DPS's quota."""
@@ -24,6 +25,11 @@ class Readiness:
         self._good_until = float("-inf")
         self._fault: DpsError | None = None
 
+    @property
+    def pacing(self) -> Pacing:
+        """How this process stands to DPS's quota; looking at it costs nothing."""
+        return self._dps.pacing
+
     async def fault(self) -> DpsError | None:
         """What DPS, or the way to it, had to say against the app; `None` if all is well."""
         async with self._looking:
@@ -38,6 +44,8 @@ class Readiness:
             await self._dps.enrollments.query(_CHEAPEST_QUERY, top=1, context=soon).page()
         except DpsThrottledError:
             return None  # DPS is there and takes the credential
+        except PacedOutError:
+            return self._fault  # nothing was asked, so nothing is news
         except DpsError as error:
             return error
         return None

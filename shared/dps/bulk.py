@@ -1,23 +1,22 @@
 """
 Bulk operations past what DPS takes in one call, and the mode `upsert`, which DPS has not.
 
-DPS takes ten records a call (REST reference, "Run bulk operation") and refuses a call that names one
-of them twice (azure-iot-sdk-node, provisioning/service/samples/run_bulk_operation.js).
+DPS refuses a call that names one record twice
+(azure-iot-sdk-node, provisioning/service/samples/run_bulk_operation.js).
 """
 
 import asyncio
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.documents import MAX_BYTES, pointer
-from shared.dps.answers import errors_of_items
+from shared.documents import MAX_BYTES, pointer, size
+from shared.dps.bulk_calls import MAX_RECORDS, Documents, run_call
 from shared.dps.context import CallContext
 from shared.dps.models import BulkMode, RecordKind, faults_in, faults_in_records
 from shared.dps.replacing import replace
 from shared.dps.resources import EnrollmentResource
-from shared.dps.settling import undone
+from shared.dps.settling import perhaps_done
 from shared.errors import (
     DocumentTooLargeError,
     DpsConflictError,
@@ -26,18 +25,20 @@ from shared.errors import (
     DpsThrottledError,
     DpsUnreachableError,
     NotAttemptedError,
-    OutcomeUnknownError,
+    PacedOutError,
 )
 
-MAX_RECORDS = 10
-"""What DPS takes in one call."""
 MAX_RECORDS_OF_OPERATION = 10_000
 """What one request may ask for: DPS's quota of a minute, at ten records a call."""
 
 # DPS would do no more at the next call.
-_IN_VAIN = (DpsUnreachableError, DpsCredentialError, DpsThrottledError, NotAttemptedError)
-
-Documents = Sequence[Mapping[str, Any]]
+_IN_VAIN = (
+    DpsUnreachableError,
+    DpsCredentialError,
+    DpsThrottledError,
+    NotAttemptedError,
+    PacedOutError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,14 @@ class Failure:
     id: str
     error: DpsError
 
-    @classmethod
-    def of(cls, id: str, error: DpsError) -> "Failure":
-        """The failure of one record that an error of a whole call makes."""
-        if error.in_doubt:
-            error = OutcomeUnknownError(f"Perhaps done: {error}", tracking_id=error.tracking_id)
-        elif isinstance(error, _IN_VAIN):
-            error = NotAttemptedError(f"Not attempted: {error}", tracking_id=error.tracking_id)
-        return cls(id, error)
+
+def _of_record(error: DpsError) -> DpsError:
+    """What the error of a call says of one record."""
+    if error.in_doubt:
+        return perhaps_done(error)
+    if isinstance(error, _IN_VAIN):
+        return NotAttemptedError(f"Not attempted: {error}", tracking_id=error.tracking_id)
+    return error
 
 
 def check(operation: Any, *, kind: RecordKind, weigh: bool) -> Mapping[str, str]:
@@ -72,17 +73,12 @@ def check(operation: Any, *, kind: RecordKind, weigh: bool) -> Mapping[str, str]
         words = f"may hold {MAX_RECORDS_OF_OPERATION} records at most"
         raise DocumentTooLargeError({pointer(kind.path): words})
     heavy = [
-        place for place, document in enumerate(documents) if weigh and _bytes(document) > MAX_BYTES
+        place for place, document in enumerate(documents) if weigh and size(document) > MAX_BYTES
     ]
     if heavy:
         words = f"may have {MAX_BYTES} bytes at most"
         raise DocumentTooLargeError({pointer(kind.path, place): words for place in heavy})
     return faults_in_records(documents, kind, mode=operation["mode"])
-
-
-def _bytes(document: Any) -> int:
-    compact = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return len(compact.encode(errors="surrogatepass"))
 
 
 def fits_one_call(operation: Mapping[str, Any], path: str) -> bool:
@@ -105,21 +101,9 @@ async def run_split(
     """
     deadline = asyncio.get_running_loop().time() + within
     run = _Run(resource, operation["mode"], context, deadline)
-    calls = list(_calls(operation[resource.kind.path], resource.kind.id_member))
     failures: list[Failure] = []
-    for number, documents in enumerate(calls):
-        try:
-            if number and asyncio.get_running_loop().time() >= deadline:
-                raise NotAttemptedError("the time for one request is over.")
-            failures += await run.call(documents)
-        except _IN_VAIN as error:
-            if not number:
-                raise
-            left = [document for rest in calls[number:] for document in rest]
-            return failures + run.all_failed(left, error)
-        if run.in_vain:
-            left = [document for rest in calls[number + 1 :] for document in rest]
-            return failures + run.all_failed(left, run.in_vain)
+    for documents in _calls(operation[resource.kind.path], resource.kind.id_member):
+        failures += await run.call(documents)
     return failures
 
 
@@ -142,63 +126,63 @@ class _Run:
     mode: BulkMode
     context: CallContext
     deadline: float
+    is_begun: bool = False
     in_vain: DpsError | None = None
-    """What makes further calls useless, met after some of a call was done."""
+    """What makes all that is left useless."""
 
-    def begin(self) -> CallContext:
+    async def call(self, documents: Documents) -> list[Failure]:
+        """The failures of the next call; raises what is in `_IN_VAIN` if it is the first."""
+        is_first, self.is_begun = not self.is_begun, True
+        try:
+            if not is_first:
+                self._check_worth()
+            errors = await self._errors(documents)
+        except DpsError as error:
+            if isinstance(error, _IN_VAIN):
+                if is_first:
+                    raise
+                self.in_vain = error
+            errors = dict.fromkeys(map(self._folded, documents), _of_record(error))
+        id_member = self.resource.kind.id_member
+        by_id = {self._folded(document): document[id_member] for document in documents}
+        return [Failure(id, errors[folded]) for folded, id in by_id.items() if folded in errors]
+
+    def _check_worth(self) -> None:
+        if self.in_vain is None and asyncio.get_running_loop().time() >= self.deadline:
+            self.in_vain = NotAttemptedError("the time for one request is over.")
+        if self.in_vain:
+            raise self.in_vain
+
+    def _folded(self, document: Mapping[str, Any]) -> str:
+        return str(document[self.resource.kind.id_member]).casefold()
+
+    def _begin(self) -> CallContext:
         """The context of the next thing to do: it has its own time, within that of the whole."""
         return self.resource.begin(self.context, by=self.deadline)
 
-    async def call(self, documents: Documents) -> list[Failure]:
-        """The failures of one call; raises what is in `_IN_VAIN`, if nothing was done."""
-        mode = BulkMode.CREATE if self.mode == BulkMode.UPSERT else self.mode
-        operation = {self.resource.kind.path: documents, "mode": mode}
-        try:
-            result = await self.resource.run_bulk_operation(operation, context=self.begin())
-            errors = errors_of_items(result, self.resource.kind.id_member)
-        except DpsError as error:
-            if error.in_doubt:
-                documents = await self._undone(operation)
-            elif isinstance(error, _IN_VAIN):
-                raise
-            return self.all_failed(documents, error)
-        if self.mode == BulkMode.UPSERT:
-            errors = await self._replace_existing(documents, errors)
-        return [Failure(id, error) for id, error in errors.items()]
-
-    async def _undone(self, operation: Mapping[str, Any]) -> Documents:
-        left = await undone(self.resource, operation, self.begin())
-        id_member = self.resource.kind.id_member
-        return [d for d in operation[self.resource.kind.path] if d[id_member].casefold() in left]
-
-    def all_failed(self, documents: Documents, error: DpsError) -> list[Failure]:
-        """The same error for every document."""
-        return [Failure.of(document[self.resource.kind.id_member], error) for document in documents]
+    async def _errors(self, documents: Documents) -> dict[str, DpsError]:
+        """Why records were not changed, by their ids without case."""
+        is_upsert = self.mode == BulkMode.UPSERT
+        mode = BulkMode.CREATE if is_upsert else self.mode
+        errors = await run_call(self.resource, mode, documents, begin=self._begin)
+        if is_upsert:
+            for document in documents:
+                await self._replace_existing(document, errors)
+        return errors
 
     async def _replace_existing(
-        self, documents: Documents, errors: Mapping[str, DpsError]
-    ) -> dict[str, DpsError]:
-        """What is left of the errors once every record that exists was replaced."""
-        left: dict[str, DpsError] = {}
-        by_id = {doc[self.resource.kind.id_member].casefold(): doc for doc in documents}
-        for id, error in errors.items():
-            document = by_id.get(id.casefold())
-            if document is None or not isinstance(error, DpsConflictError):
-                left[id] = error
-            elif failed := await self._replace(id, document):
-                left[id] = Failure.of(id, failed).error
-        return left
-
-    async def _replace(self, id: str, document: Mapping[str, Any]) -> DpsError | None:
-        """Why a record was not replaced."""
-        if asyncio.get_running_loop().time() >= self.deadline:
-            self.in_vain = NotAttemptedError("the time for one request is over.")
-        if self.in_vain:
-            return self.in_vain
+        self, document: Mapping[str, Any], errors: dict[str, DpsError]
+    ) -> None:
+        """Replaces the record if it exists, and notes why not instead of that it exists."""
+        folded = self._folded(document)
+        if not isinstance(errors.get(folded), DpsConflictError):
+            return
         try:
-            await replace(self.resource, id, document, context=self.begin())
+            self._check_worth()
+            id = document[self.resource.kind.id_member]
+            await replace(self.resource, id, document, context=self._begin())
+            del errors[folded]
         except DpsError as error:
             if isinstance(error, _IN_VAIN):
                 self.in_vain = error
-            return error
-        return None
+            errors[folded] = _of_record(error)

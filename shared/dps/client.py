@@ -3,6 +3,7 @@
 from typing import Self
 
 from shared.dps.models import ENROLLMENT_GROUP, INDIVIDUAL_ENROLLMENT
+from shared.dps.pacing import Pacing
 from shared.dps.resources import EnrollmentResource, RegistrationStates
 from shared.settings import Settings
 
@@ -24,6 +25,11 @@ class DpsClient:
         self.enrollments = EnrollmentResource(self._transport, INDIVIDUAL_ENROLLMENT)
         self.enrollment_groups = EnrollmentResource(self._transport, ENROLLMENT_GROUP)
         self.registration_states = RegistrationStates(self._transport, "registrations")
+
+    @property
+    def pacing(self) -> Pacing:
+        """How the process stands to DPS's quota."""
+        return self._transport.pacer.snapshot()
 
     async def __aenter__(self) -> Self:
         return self

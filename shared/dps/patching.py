@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from shared.documents import merged
 from shared.dps.context import NO_CONTEXT, CallContext
 from shared.dps.models import faults_in
 from shared.dps.records import MASK, READ_ONLY_MEMBERS, Record
@@ -28,7 +29,7 @@ async def patch(
     """
 
     def patched(stored: Record) -> Mapping[str, Any]:
-        document = _merged(_writable(stored), merge_patch)
+        document = merged(_writable(stored), merge_patch)
         _drop_outdated(document)
         # What DPS holds already it takes again, whatever our models make of it.
         known = faults_in(stored, resource.kind.record).items()
@@ -44,18 +45,6 @@ async def patch(
 
 def _writable(stored: Record) -> dict[str, Any]:
     return {name: value for name, value in stored.items() if name not in READ_ONLY_MEMBERS}
-
-
-def _merged(target: Any, merge_patch: Any) -> Any:
-    if not isinstance(merge_patch, Mapping):
-        return merge_patch
-    merged = dict(target) if isinstance(target, Mapping) else {}
-    for name, value in merge_patch.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = _merged(merged.get(name), value)
-    return merged
 
 
 def _drop_outdated(document: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ async def rewrite(
         # The etag first: keys that are rolled after it was read fail the write.
         stored = await resource.get(id, context=context)
         document = change(stored)
-        if _lacks_keys(document):
+        if lacks_keys(document):
             mechanism = await resource.get_attestation_mechanism(id, context=context)
             document = _with_keys(document, mechanism)
         try:
@@ -70,7 +70,8 @@ def _is_change_meanwhile(error: DpsAnswerError) -> bool:
     return isinstance(error, DpsPreconditionFailedError) or error.error_code == _CHANGED
 
 
-def _lacks_keys(document: Json) -> bool:
+def lacks_keys(document: Json) -> bool:
+    """Whether the document has symmetric keys and leaves one to the record that is there."""
     attestation = document["attestation"]
     given = attestation.get("symmetricKey") or {}
     return attestation["type"] == "symmetricKey" and not all(given.get(key) for key in _KEYS)

@@ -31,6 +31,14 @@ class Resource:
         begun = self._transport.begin(context)
         return replace(begun, deadline=min(by, begun.deadline or by))
 
+    async def admitted(self, context: CallContext) -> CallContext:
+        """
+        The context of a call whose turn has come, with the permit to start it.
+
+        Raises `PacedOutError` if the turn would come after the context's deadline.
+        """
+        return await self._transport.admitted(context)
+
     def _at(self, id: str) -> str:
         return f"{self._path}/{quote(id, safe='')}"
 

@@ -34,7 +34,12 @@ _UNKNOWN = (DpsFaultError, DpsReplyLostError, DpsTimeoutError, OutcomeUnknownErr
 
 def unknown(error: DpsError) -> DpsError:
     """What is told of a write that ended with `error` and cannot be settled."""
-    if isinstance(error, _UNKNOWN):
+    return error if isinstance(error, _UNKNOWN) else perhaps_done(error)
+
+
+def perhaps_done(error: DpsError) -> OutcomeUnknownError:
+    """The same of a record that was not alone in the call that ended so."""
+    if isinstance(error, OutcomeUnknownError):
         return error
     told = OutcomeUnknownError(
         f"DPS may have done it before it answered: {error}",

@@ -14,6 +14,7 @@ from shared.dps.answers import Answer, read_answer
 from shared.dps.auth import Credential, credential_of
 from shared.dps.connections import http_client
 from shared.dps.context import CallContext
+from shared.dps.pacing import Pacer, Permit
 from shared.errors import (
     DpsCredentialError,
     DpsError,
@@ -22,6 +23,7 @@ from shared.errors import (
     DpsThrottledError,
     DpsTimeoutError,
     DpsUnreachableError,
+    PacedOutError,
 )
 from shared.settings import Settings
 
@@ -45,6 +47,7 @@ class Transport:
         self._max_attempts = settings.dps_max_attempts
         self._credential: Credential = credential_of(settings)
         self._client = http_client(settings)
+        self.pacer = Pacer(start=settings.pacing_start, quota=settings.dps_operations_per_minute)
 
     def begin(self, context: CallContext) -> CallContext:
         """The context with a deadline, so that what follows from a call ends with it."""
@@ -54,6 +57,12 @@ class Transport:
         if context.deadline is not None:
             return context.deadline
         return asyncio.get_running_loop().time() + self._timeout
+
+    async def admitted(self, context: CallContext) -> CallContext:
+        """The context with a deadline and, when the turn has come, the permit for one attempt."""
+        begun = self.begin(context)
+        turn = await self.pacer.wait(self._deadline(begun))
+        return replace(begun, permit=Permit(turn))
 
     async def send(
         self,
@@ -72,23 +81,43 @@ class Transport:
         the answer or error is `in_doubt` if an attempt may have been done without a word of it.
         """
         request = self._request(method, path, context, document, headers or {})
-        deadline = self._deadline(context)
-        attempt, in_doubt = 0, False
+        context = self.begin(context)
+        deadline, attempt, in_doubt = self._deadline(context), 0, False
+        last: DpsError | None = None
         while True:
             attempt += 1
             try:
                 await self._sign(request, deadline)
+                turn = await self._turn(context.permit, deadline)
                 with _errors_by_name():
                     async with asyncio.timeout_at(deadline):
                         response = await self._client.send(request)
-                answer = read_answer(response.status_code, response.headers, response.content)
-                return replace(answer, in_doubt=in_doubt)
+                return replace(self._read(response, turn), in_doubt=in_doubt)
             except DpsError as error:
                 error.in_doubt = in_doubt = writes and (in_doubt or error.in_doubt)
-                delay = self._delay(error, attempt, deadline)
+                delay = self._delay(error, attempt, context)
                 if delay is None:
-                    raise
+                    raise _told(error, last)  # noqa: B904  it is the cause of nothing
+                last = error
             await asyncio.sleep(delay)
+
+    async def _turn(self, permit: Permit | None, deadline: float) -> float:
+        if permit and permit.use():
+            return permit.turn
+        return await self.pacer.wait(deadline)
+
+    def _read(self, response: httpx.Response, turn: float) -> Answer:
+        """The answer, or the error it stands for; the pacer hears which of both it was."""
+        try:
+            answer = read_answer(response.status_code, response.headers, response.content)
+        except DpsThrottledError as error:
+            self.pacer.throttled(error.retry_after, turn=turn)
+            raise
+        except DpsError:
+            self.pacer.answered()
+            raise
+        self.pacer.answered()
+        return answer
 
     async def _sign(self, request: httpx.Request, deadline: float) -> None:
         """Fills in the credential; nothing is sent once the deadline is past."""
@@ -121,14 +150,20 @@ class Transport:
             headers={name: value for name, value in named.items() if value is not None},
         )
 
-    def _delay(self, error: DpsError, attempt: int, deadline: float) -> float | None:
+    def _delay(self, error: DpsError, attempt: int, context: CallContext) -> float | None:
         """Seconds until the next attempt; `None` if there is to be none."""
-        if not isinstance(error, _MAY_PASS) or attempt >= self._max_attempts:
+        if not isinstance(error, _MAY_PASS) or attempt >= self._attempts(context):
             return None
+        if isinstance(error, DpsThrottledError):
+            return 0  # the pacer makes it wait
         # "Full jitter": callers that failed together do not come back together.
         delay = random.uniform(0, min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (attempt - 1)))  # noqa: S311
         delay = max(delay, error.retry_after or 0)
-        return delay if asyncio.get_running_loop().time() + delay < deadline else None
+        in_time = asyncio.get_running_loop().time() + delay < self._deadline(context)
+        return delay if in_time else None
+
+    def _attempts(self, context: CallContext) -> int:
+        return self._max_attempts if context.max_attempts is None else context.max_attempts
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -137,6 +172,15 @@ class Transport:
 
 
 _UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+def _told(error: DpsError, last: DpsError | None) -> DpsError:
+    """What an attempt that was made came to says more than that there is no turn for another."""
+    if last is None or not isinstance(error, PacedOutError):
+        return error
+    if last.retry_after is None:
+        last.retry_after = error.retry_after
+    return last
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
+from local.stack import UNPACED
 from shared.dps import DpsClient
 from shared.dps.queries import Query
 from shared.errors import DpsAnswerError
@@ -185,5 +186,5 @@ async def plain_http(target: Target) -> AsyncIterator[Driver]:
 async def app_client(target: Target) -> AsyncIterator[Driver]:
     """The app's own client, which is given one attempt for each call."""
     given = {"DPS_CONNECTION_STRING": target.connection_string, "DPS_MAX_ATTEMPTS": "1"}
-    async with DpsClient(Settings.read(given)) as client:
+    async with DpsClient(Settings.read(UNPACED | given)) as client:
         yield AppClient(client)

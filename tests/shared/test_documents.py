@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.documents import MAX_BYTES, MAX_DEPTH, parse
+from shared.documents import MAX_BYTES, MAX_DEPTH, merged, parse
 from shared.errors import DocumentTooLargeError, InvalidRequestError
 
 
@@ -88,3 +88,21 @@ def test_no_fault_repeats_what_was_sent():
         parse(b'{"primaryKey": "c2VjcmV0" "x"}')
 
     assert "c2VjcmV0" not in str(raised.value.faults)
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "document"),
+    [
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": "foo"}, "bar", "bar"),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_merge_patch_is_laid_on(target, patch, document):
+    """Examples of RFC 7396, appendix A."""
+    assert merged(target, patch) == document

@@ -5,7 +5,7 @@ import pytest
 
 from local.dps import DpsStandIn
 from shared.dps import DpsClient
-from shared.errors import DpsCredentialError
+from shared.errors import DpsCredentialError, DpsThrottledError
 from shared.readiness import SECONDS_KEPT, Readiness
 from shared.settings import Settings
 
@@ -43,3 +43,20 @@ async def test_answer_is_kept_and_looked_at_again(refusing: DpsStandIn, settings
     assert kept is first
     assert mended is None
     assert len(refusing.requests) == 2
+
+
+async def test_answer_stands_while_dps_cannot_be_asked(refusing: DpsStandIn, settings: Settings):
+    """That the quota leaves no turn for a look is no news of DPS."""
+    clock = Clock()
+    async with DpsClient(settings) as client, httpx.AsyncClient(base_url=refusing.url) as dps:
+        readiness = Readiness(client, clock=clock)
+        first = await readiness.fault()
+        await dps.put("/_faults", json=[{"do": {"status": 429, "headers": {"Retry-After": "60"}}}])
+        with pytest.raises(DpsThrottledError):
+            await client.enrollments.get("dev-1")
+
+        clock.now += SECONDS_KEPT
+        kept = await readiness.fault()
+
+    assert kept is first
+    assert readiness.pacing.throttled == 1

@@ -30,12 +30,15 @@ from shared.dps.models.enrollments import (
 )
 from shared.dps.models.operations import (
     ENROLLMENT_GROUP,
+    IF_MATCH,
     INDIVIDUAL_ENROLLMENT,
     BulkEnrollmentGroupOperation,
     BulkEnrollmentOperation,
     BulkItemError,
     BulkMode,
     BulkOperationResult,
+    IfMatch,
+    Operation,
     QuerySpecification,
     RecordKind,
     faults_in_records,
@@ -43,6 +46,7 @@ from shared.dps.models.operations import (
 
 __all__ = [
     "ENROLLMENT_GROUP",
+    "IF_MATCH",
     "INDIVIDUAL_ENROLLMENT",
     "AllocationPolicy",
     "AttestationMechanism",
@@ -57,9 +61,11 @@ __all__ = [
     "DeviceRegistrationState",
     "Document",
     "EnrollmentGroup",
+    "IfMatch",
     "IndividualEnrollment",
     "InitialTwin",
     "InitialTwinProperties",
+    "Operation",
     "ProvisioningStatus",
     "QuerySpecification",
     "RecordKind",

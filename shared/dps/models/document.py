@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from shared.documents import pointer
 from shared.dps.records import Record
@@ -56,8 +56,12 @@ def faults_in(document: Any, model: type[Document], *, at: Iterable[object] = ()
         model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
-        return {pointer(*at, *map(_member, found["loc"])): in_words(found) for found in errors}
+        return {pointer(*at, *_steps(found)): in_words(found) for found in errors}
     return {}
+
+
+def _steps(found: ErrorDetails) -> Iterable[int | str]:
+    return found["loc"] if found["type"] == "extra_forbidden" else map(_member, found["loc"])
 
 
 def _member(step: int | str) -> int | str:

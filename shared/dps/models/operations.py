@@ -4,13 +4,14 @@ What is asked of many records at once: queries and bulk operations.
 Source: the Python package azure-iot-deviceprovisioning 1.0.0b1, `query` and `run_bulk_operation`.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from shared.dps.models.document import Document, faults_in
+from shared.dps.models.document import Document, fault, faults_in
 from shared.dps.models.enrollments import (
     EnrollmentGroup,
     EnrollmentGroupKey,
@@ -27,6 +28,29 @@ class BulkMode(StrEnum):
     UPDATE_IF_MATCH_ETAG = "updateIfMatchETag"
     DELETE = "delete"
     UPSERT = "upsert"
+
+
+class Operation(StrEnum):
+    """What a message asks for one record; over HTTP it is the verb and its If-Match."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    UPSERT = "upsert"
+    DELETE = "delete"
+
+
+# An etag raw as DPS gives it, or quoted as RFC 9110 has it.
+IF_MATCH = re.compile(r'\*|"[A-Za-z0-9+/=_-]+"|[A-Za-z0-9+/=_-]+')
+"""The form of an If-Match that DPS may be asked."""
+
+
+def _check_if_match(value: str) -> str:
+    if not IF_MATCH.fullmatch(value):
+        raise fault("must be one etag, quoted or not, or *")
+    return value
+
+
+IfMatch = Annotated[str, AfterValidator(_check_if_match)]
 
 
 class QuerySpecification(Document):

@@ -9,6 +9,7 @@ import pytest
 from local.dps import DpsStandIn
 from shared.dps import CallContext, DpsClient
 from shared.dps.bulk import Failure, run_split
+from shared.dps.bulk_writer import BulkWriter
 from shared.settings import Settings
 
 SYMMETRIC = {"attestation": {"type": "symmetricKey"}}
@@ -19,6 +20,14 @@ async def client(settings: Settings) -> AsyncIterator[DpsClient]:
     """Our client, talking to `dps`."""
     async with DpsClient(settings) as client:
         yield client
+
+
+@pytest.fixture
+async def writer(client: DpsClient) -> AsyncIterator[BulkWriter]:
+    """A bulk writer over the client; what is still under way at the end is of no interest."""
+    writer = BulkWriter(client)
+    yield writer
+    await writer.aclose(within=0)
 
 
 @pytest.fixture

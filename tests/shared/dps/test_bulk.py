@@ -6,8 +6,8 @@ import pytest
 
 from local.dps import DpsStandIn
 from shared.documents import MAX_BYTES
-from shared.dps import DpsClient
-from shared.dps.bulk import MAX_RECORDS_OF_OPERATION, check, fits_one_call
+from shared.dps import CallContext, DpsClient
+from shared.dps.bulk import MAX_RECORDS_OF_OPERATION, check, fits_one_call, run_split
 from shared.dps.models import INDIVIDUAL_ENROLLMENT
 from shared.errors import (
     DocumentTooLargeError,
@@ -17,6 +17,7 @@ from shared.errors import (
     NotAttemptedError,
     OutcomeUnknownError,
 )
+from shared.settings import Settings
 from tests.shared.dps.bulk_records import BULK, bulk_calls, enrollment, enrollments, stored
 
 
@@ -109,6 +110,22 @@ async def test_refused_credential_ends_the_operation(run, client: DpsClient, ord
     assert len(await stored(client)) == 10
 
 
+async def test_records_without_a_turn_are_not_attempted(dps: DpsStandIn):
+    """When the quota leaves no turn for the next call in its time, the records left hear so."""
+    settings = Settings.read(
+        {"DPS_CONNECTION_STRING": dps.connection_string, "DPS_OPERATIONS_PER_MINUTE": "1"}
+    )
+    operation = {"mode": "create", "enrollments": enrollments(100)}
+
+    async with DpsClient(settings) as client:
+        failures = await run_split(client.enrollments, operation, within=10, context=CallContext())
+
+    done = 10 * bulk_calls(dps)
+    assert 0 < done < 100
+    assert [failure.id for failure in failures] == [f"d-{n}" for n in range(done, 100)]
+    assert {type(failure.error) for failure in failures} == {NotAttemptedError}
+
+
 async def test_operation_that_changed_nothing_is_an_error(run, order_faults):
     """If the very first call finds no way to DPS, that is the answer, not ten times the same."""
     order_faults({"match": BULK, "do": {"status": 401}})
@@ -124,8 +141,9 @@ async def test_operation_that_changed_nothing_is_an_error(run, order_faults):
         {"isSuccessful": False},
         {"errors": [{}]},
         {"errors": [{"registrationId": None, "errorCode": 409201, "errorStatus": "x"}]},
+        {"errors": [{"registrationId": "other", "errorCode": 409201, "errorStatus": "x"}]},
     ],
-    ids=["no names", "no list", "no codes", "no id"],
+    ids=["no names", "no list", "no codes", "no id", "another's id"],
 )
 async def test_result_that_says_nothing_is_unknown(run, order_faults, answer):
     """A result that does not say which records failed is not read as a success."""
