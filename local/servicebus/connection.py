@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import struct
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
@@ -17,6 +18,7 @@ _CONTAINER = "servicebus-stand-in"
 _HEADER_SIZE = 8
 _MAX_FRAME_SIZE = 65536
 _BUFFER_SIZE = 32768
+_SIZE = struct.Struct(">I").unpack_from
 _MIN_FRAME_SIZE = 512  # that every peer must take (2.4.1)
 _CHANNEL_MAX = 255
 _MECHANISMS = ("MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL")
@@ -219,7 +221,7 @@ class Connection(asyncio.BufferedProtocol):
 
 
 def _frame_size(data: bytes, start: int) -> int:
-    size = int.from_bytes(data[start : start + 4], "big")
+    size: int = _SIZE(data, start)[0]
     if not _HEADER_SIZE <= size <= _MAX_FRAME_SIZE:
         raise AmqpError(Condition.FRAMING_ERROR, f"a frame of {size} bytes")
     return size

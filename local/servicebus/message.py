@@ -1,6 +1,6 @@
 """A message as the broker keeps it: what it must know decoded, the rest as it came (part 3, 3.2)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -12,6 +12,7 @@ _HEADER, _DELIVERY_ANNOTATIONS, _ANNOTATIONS = 0x70, 0x71, 0x72
 _PROPERTIES, _APPLICATION_PROPERTIES = 0x73, 0x74
 _MESSAGE_ID, _GROUP_ID = 0, 10  # of the properties; Service Bus keeps the session id in the latter
 _TTL = 2  # of the header
+_NO_HEADER = (encode.FALSE, NULL, NULL)  # durable, priority, ttl
 
 _SCHEDULED, _PARTITION_KEY = "x-opt-scheduled-enqueue-time", "x-opt-partition-key"
 _SEQUENCE_NUMBER = encode.symbol("x-opt-sequence-number")
@@ -84,8 +85,9 @@ class Message:
         self.holder: object = None
         self.locked_until = 0
 
-        self._header = [encode.FALSE, NULL, NULL]
-        self._annotations: list[bytes] = []
+        # Tuples, so that the garbage collector has less to look at while many are kept.
+        self._header: Sequence[bytes] = _NO_HEADER
+        self._annotations: Sequence[bytes] = ()
         self._properties = b""
         self._application_properties = b""
         self._body = b""
@@ -147,7 +149,7 @@ class Message:
 
     def _read_header(self, raw: bytes, at: int) -> None:
         fields = spans.raw_items(raw, at)[:3]
-        self._header[: len(fields)] = fields
+        self._header = (*fields, *_NO_HEADER[len(fields) :])
         self.time_to_live = _number(decode.value(self._header[_TTL])[0], "ttl")
 
     def _read_annotations(self, raw: bytes, at: int) -> None:
@@ -155,7 +157,8 @@ class Message:
         values = {name: self._value(pairs.get(name)) for name in (_SCHEDULED, _PARTITION_KEY)}
         self.scheduled = _number(values[_SCHEDULED], _SCHEDULED)
         self.partition_key = _hashable(values[_PARTITION_KEY])
-        self._annotations = [pair for name, pair in pairs.items() if name not in _OF_THE_BROKER]
+        kept = (pair for name, pair in pairs.items() if name not in _OF_THE_BROKER)
+        self._annotations = tuple(kept)
 
     def _read_properties(self, raw: bytes, at: int) -> None:
         fields, _ = decode.value(raw, at)

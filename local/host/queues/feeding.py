@@ -4,13 +4,18 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from local.host.host_json import ServiceBusOptions
 from local.host.invoking import Invocations
 from local.host.queues.delivering import Delivering
-from local.host.queues.receiving import Receiving
+from local.host.queues.receiving import opened, received
+from local.host.queues.settling import Settling
 from local.host.queues.tasks import cancelled, ended, is_set, keep
 from local.host.queues.triggers import QueueTrigger
+
+if TYPE_CHECKING:  # costly: only an app with a Service Bus trigger pays for it
+    from azure.servicebus.aio import ServiceBusReceiver
 
 DRAIN_WITHIN = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
@@ -56,8 +61,9 @@ class _Feed:
     ) -> None:
         self._trigger = trigger
         self._most = options.max_concurrent_calls
+        self._settling = Settling(trigger.connection, trigger.queue)
         self._delivering = Delivering(
-            trigger, invocations, max_lock_renewal=options.max_lock_renewal
+            trigger, invocations, self._settling, max_lock_renewal=options.max_lock_renewal
         )
         self._stopping = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -81,6 +87,8 @@ class _Feed:
             left = len(self._under_way)
             logger.warning("%s: %d left to their locks", self._trigger.function.name, left)
         await cancelled(self._under_way)
+        await self._delivering.stop()
+        keep(self._closing, self._settling.close())
         await ended(self._closing, within=_CLOSE_WITHIN)
         await cancelled(self._closing)
 
@@ -95,30 +103,26 @@ class _Feed:
 
     async def _use_receiver(self) -> None:
         """Receives until the feed is stopped; the SDK's errors say why it ended sooner."""
-        async with contextlib.AsyncExitStack() as opened:
-            receiving = await opened.enter_async_context(
-                Receiving.open(self._trigger.connection, self._trigger.queue)
+        async with contextlib.AsyncExitStack() as stack:
+            receiver = await stack.enter_async_context(
+                opened(self._trigger.connection, self._trigger.queue)
             )
+            await self._settling.open()
             self._rejoice()
-            deliveries: set[asyncio.Task[None]] = set()
             try:
-                await self._receive(receiving, deliveries)
+                await self._receive(receiver)
             finally:
-                # What came from this receiver is settled by it, so it is closed last.
-                keep(self._closing, _close_after(deliveries, opened.pop_all()))
+                # It takes a while, and the next receiver need not wait for that.
+                keep(self._closing, stack.pop_all().aclose())
 
-    async def _receive(self, receiving: Receiving, deliveries: set[asyncio.Task[None]]) -> None:
+    async def _receive(self, receiver: "ServiceBusReceiver") -> None:
         while not self._stopping.is_set():
-            room = self._most - len(self._under_way)
-            if not room:
+            if len(self._under_way) >= self._most:
                 self._has_room.clear()
                 await self._has_room.wait()
-                continue
-            for message in await receiving.receive(room):
-                delivery = keep(self._under_way, self._delivering.deliver(receiving, message))
+            elif message := await received(receiver):
+                delivery = keep(self._under_way, self._delivering.deliver(message))
                 delivery.add_done_callback(lambda _: self._has_room.set())
-                deliveries.add(delivery)
-                delivery.add_done_callback(deliveries.discard)
 
     def _rejoice(self) -> None:
         function, queue = self._trigger.function.name, self._trigger.queue
@@ -131,11 +135,3 @@ class _Feed:
             function, queue = self._trigger.function.name, self._trigger.queue
             logger.warning("%s: no messages from queue %s: %s", function, queue, complaint)
         self._complaint = complaint
-
-
-async def _close_after(
-    deliveries: set[asyncio.Task[None]], opened: contextlib.AsyncExitStack
-) -> None:
-    async with opened:
-        if deliveries:
-            await asyncio.wait(set(deliveries))  # each of them is bounded

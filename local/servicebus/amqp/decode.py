@@ -50,6 +50,10 @@ def _constant(constant: Any) -> Decoder:
     return lambda _, at: (constant, at)
 
 
+def _octet(data: bytes, at: int) -> tuple[int, int]:
+    return data[at], at + 1
+
+
 def _variable8(convert: Callable[[bytes], Any]) -> Decoder:
     def read(data: bytes, at: int) -> tuple[Any, int]:
         end = at + 1 + data[at]
@@ -97,13 +101,15 @@ def _within(
 
 
 def _items(data: bytes, at: int, count: int) -> tuple[list[Any], int]:
-    items = []
+    items: list[Any] = []
     for _ in range(count):
-        code, at = data[at], at + 1
-        item = None
-        if code != NULL:  # most are, and a call for each of them would cost the most
+        code = data[at]
+        at += 1
+        if code == NULL:  # most are, and a call for each of them would cost the most
+            items.append(None)
+        else:
             item, at = _DECODERS[code](data, at)
-        items.append(item)
+            items.append(item)
     return items, at
 
 
@@ -151,11 +157,11 @@ _DECODERS: dict[int, Decoder] = {
     0x43: _constant(0),
     0x44: _constant(0),
     0x45: lambda _, at: ([], at),
-    0x56: _fixed(">?"),
-    0x50: _fixed(">B"),
+    0x56: lambda data, at: (data[at] != 0, at + 1),
+    0x50: _octet,
     0x51: _fixed(">b"),
-    0x52: _fixed(">B"),
-    0x53: _fixed(">B"),
+    0x52: _octet,
+    0x53: _octet,
     0x54: _fixed(">b"),
     0x55: _fixed(">b"),
     0x60: _fixed(">H"),

@@ -7,6 +7,10 @@ from uuid import UUID
 NULL, TRUE, FALSE = b"\x40", b"\x41", b"\x42"
 _BYTE = 256
 
+_DESCRIPTORS = [bytes((0x00, 0x53, code)) for code in range(_BYTE)]
+
+_octets2 = struct.Struct("BB").pack
+_octets3 = struct.Struct("BBB").pack
 _ushort = struct.Struct(">H").pack
 _uint = struct.Struct(">I").pack
 _int = struct.Struct(">i").pack
@@ -28,7 +32,7 @@ def ushort(value: int) -> bytes:
 
 def uint(value: int) -> bytes:
     if value < _BYTE:
-        return bytes((0x52, value)) if value else b"\x43"
+        return _octets2(0x52, value) if value else b"\x43"
     return b"\x70" + _uint(value)
 
 
@@ -94,20 +98,20 @@ def timestamps(values: Iterable[int]) -> bytes:
 
 
 def described(code: int, value: bytes) -> bytes:
-    return bytes((0x00, 0x53, code)) + value
+    return _DESCRIPTORS[code] + value
 
 
 def _variable(code: int, value: bytes) -> bytes:
     size = len(value)
-    return (
-        bytes((code, size)) + value if size < _BYTE else bytes((code + 16,)) + _uint(size) + value
-    )
+    if size < _BYTE:
+        return _octets2(code, size) + value
+    return bytes((code + 16,)) + _uint(size) + value
 
 
 def _compound(code: int, items: bytes, count: int) -> bytes:
     size = len(items) + 1
     if size < _BYTE and count < _BYTE:
-        return bytes((code, size, count)) + items
+        return _octets3(code, size, count) + items
     return bytes((code + 16,)) + _uint(size + 3) + _uint(count) + items
 
 

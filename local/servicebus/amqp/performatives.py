@@ -1,15 +1,17 @@
 """Reading frames (part 2, 2.3) and the performatives in them (2.7, and part 5, 5.3.3)."""
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from local.servicebus.amqp import decode, spans
-from local.servicebus.amqp.decode import Described
+from local.servicebus.amqp.decode import Described, Symbol
 from local.servicebus.amqp.errors import AmqpError, Condition
 
 SENDER, RECEIVER = False, True
 SASL = 1
 _HEADER_SIZE = 8
+_CHANNEL = struct.Struct(">6xH").unpack_from
 
 
 class SaslInit(NamedTuple):
@@ -100,7 +102,7 @@ Performative = (
     SaslInit | Open | Begin | Attach | Flow | Transfer | Disposition | Detach | End | Close
 )
 
-_NUMBER, _FLAG = (int,), (bool,)
+_NUMBER, _FLAG, _TEXT = (int,), (bool,), (str, Symbol)
 _NUMBER_OR_NONE, _FLAG_OR_NONE = (int, type(None)), (bool, type(None))
 _BYTES_OR_NONE, _MAP_OR_NONE = (bytes, type(None)), (dict, type(None))
 _TERMINUS = (Described, type(None))
@@ -109,12 +111,12 @@ _UINT_END = 2**32
 
 # Descriptor to performative, and the types its first fields must have; every number is a uint.
 _KINDS: dict[int, tuple[Callable[..., Performative], tuple[tuple[type, ...] | None, ...]]] = {
-    0x10: (Open, ((str,), _ANY, _NUMBER_OR_NONE, _NUMBER_OR_NONE, _NUMBER_OR_NONE)),
+    0x10: (Open, (_TEXT, _ANY, _NUMBER_OR_NONE, _NUMBER_OR_NONE, _NUMBER_OR_NONE)),
     0x11: (Begin, (_NUMBER_OR_NONE, _NUMBER, _NUMBER, _NUMBER)),
     0x12: (
         Attach,
         (
-            *((str,), _NUMBER, _FLAG, _NUMBER_OR_NONE, _NUMBER_OR_NONE, _TERMINUS, _TERMINUS),
+            *(_TEXT, _NUMBER, _FLAG, _NUMBER_OR_NONE, _NUMBER_OR_NONE, _TERMINUS, _TERMINUS),
             *(_ANY, _ANY, _NUMBER_OR_NONE, _ANY, _ANY, _ANY, _MAP_OR_NONE),
         ),
     ),
@@ -136,7 +138,7 @@ _KINDS: dict[int, tuple[Callable[..., Performative], tuple[tuple[type, ...] | No
     0x16: (Detach, (_NUMBER, _FLAG_OR_NONE)),
     0x17: (End, ()),
     0x18: (Close, ()),
-    0x41: (SaslInit, ((str,),)),
+    0x41: (SaslInit, (_TEXT,)),
 }
 
 
@@ -162,14 +164,16 @@ def read(frame: bytes) -> Frame | None:
     performative = _performative(code, fields)
     if type(performative) is Attach:
         performative = _with_raw_fields(performative, frame, at)
-    return Frame(int.from_bytes(frame[6:8], "big"), performative, frame[end:])
+    return Frame(_CHANNEL(frame)[0], performative, frame[end:])
 
 
 def _performative(code: int, fields: list[Any]) -> Performative:
     kind, types = _KINDS[code]
     for field, allowed in zip(fields, types, strict=False):
-        is_wrong = allowed and not isinstance(field, allowed)
-        if is_wrong or (type(field) is int and allowed and not 0 <= field < _UINT_END):
+        if allowed is None:
+            continue
+        own = type(field)
+        if own not in allowed or (own is int and not 0 <= field < _UINT_END):
             raise AmqpError(Condition.INVALID_FIELD, f"{field!r} in performative {code:#x}")
     try:
         # Fields past those that a broker of queues reads are not kept.

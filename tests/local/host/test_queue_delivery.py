@@ -109,6 +109,18 @@ async def test_stop_leaves_to_its_lock_what_takes_too_long(serve, broker, send, 
     assert (broker.queue("work").locked, broker.statistics.abandoned) == (1, 0)
 
 
+async def test_stop_closes_what_was_opened(serve, broker, send, until):
+    """Neither the connection that receives nor those that settle outlive the host."""
+    send("work")
+    before = broker.statistics.connections
+    served = await serve(queue_app())
+    await until(lambda: broker.statistics.completed)
+
+    await served.host.stop()
+
+    await until(lambda: broker.statistics.connections <= before)
+
+
 async def test_dead_letter_queue_can_be_a_trigger(serve, broker, send, until):
     """A function on `…/$DeadLetterQueue` gets what another one could not handle."""
     reader = (
