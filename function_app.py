@@ -4,7 +4,9 @@ import azure.functions as func
 
 from functions import (
     allocation,
+    bulk_operations,
     enrollment_groups,
+    enrollment_requests,
     enrollments,
     operations,
     registration_states,
@@ -15,5 +17,13 @@ redact_logs()
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-for _part in (allocation, enrollment_groups, enrollments, operations, registration_states):
+for _part in (
+    allocation,
+    bulk_operations,
+    enrollment_groups,
+    enrollment_requests,
+    enrollments,
+    operations,
+    registration_states,
+):
     app.register_functions(_part.blueprint)

@@ -7,8 +7,11 @@ import azure.functions as func
 
 from functions import _allocation, _replies
 from functions._outcomes import code_of, outcome_of
-from functions._services import services
+from functions._services import queues, services
 from shared.errors import AppError, NotConfiguredError
+from shared.settings import are_off
+
+_OF_QUEUES = ("enrollment_requests", "bulk_operations")
 
 
 def live() -> func.HttpResponse:
@@ -18,13 +21,13 @@ def live() -> func.HttpResponse:
 
 async def ready() -> func.HttpResponse:
     """200 if settings, policies and DPS are well; otherwise 503, each fault with its cure."""
-    found = [await _of_dps(), _allocation.fault()]
+    found = [await _of_dps(), _of_queues(), _allocation.fault()]
     faults = [words for fault in found if fault for words in _in_words(fault)]
-    if not faults:
-        return _replies.document({"status": "ready"})
-    return _replies.document(
-        {"status": "not ready", "faults": faults}, status=HTTPStatus.SERVICE_UNAVAILABLE
-    )
+    if faults:
+        return _replies.document(
+            {"status": "not ready", "faults": faults}, status=HTTPStatus.SERVICE_UNAVAILABLE
+        )
+    return _replies.document({"status": "ready"})
 
 
 async def _of_dps() -> AppError | None:
@@ -32,6 +35,15 @@ async def _of_dps() -> AppError | None:
         return await services().readiness.fault()
     except NotConfiguredError as error:
         return error
+
+
+def _of_queues() -> AppError | None:
+    try:
+        queues()
+    except NotConfiguredError as error:
+        # Who has no queues switches their functions off.
+        return None if are_off(_OF_QUEUES) else error
+    return None
 
 
 def _in_words(fault: AppError) -> list[dict[str, Any]]:

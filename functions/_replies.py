@@ -1,10 +1,10 @@
-"""HTTP out: records, pages and errors as DPS answers them."""
+"""HTTP out: documents, and errors in DPS's shape."""
 
 import functools
 import json
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -12,12 +12,9 @@ from uuid import uuid4
 
 import azure.functions as func
 
-from functions._outcomes import Outcome, code_of, outcome_of
-from functions._requests import client_request_id
-from shared.dps import Record
-from shared.dps.bulk import Failure
-from shared.dps.certificate_names import misnamed_certificates
-from shared.dps.queries import Page
+from functions._correlation import client_request_id
+from functions._outcome import Outcome
+from functions._outcomes import code_of, outcome_of
 from shared.errors import (
     AppError,
     DpsAnswerError,
@@ -68,54 +65,6 @@ def document(
         status_code=status,
         headers={name: value for name, value in named.items() if value is not None},
     )
-
-
-def record(found: Record) -> func.HttpResponse:
-    """One record; its etag as a header too (RFC 9110), which DPS itself does not send."""
-    return document(found, headers={"ETag": found.etag and f'"{found.etag}"'})
-
-
-def written(found: Record) -> func.HttpResponse:
-    """A record just written; a `Warning` says which of its certificates no device can use."""
-    reply = record(found)
-    if places := misnamed_certificates(found):
-        words = f"The common name of certificate {', '.join(places)} is not the registrationId."
-        reply.headers["Warning"] = f'299 - "{words}"'  # the form of RFC 7234, as Kubernetes uses it
-    return reply
-
-
-def secret(found: Record) -> func.HttpResponse:
-    """A record no cache may keep."""
-    return document(found, headers={"Cache-Control": "no-store"})
-
-
-def page(found: Page) -> func.HttpResponse:
-    """The records of a page, and where the next one is."""
-    return document(
-        found.records,
-        headers={
-            "x-ms-continuation": found.continuation,
-            "x-ms-item-type": found.item_type,
-        },
-    )
-
-
-def bulk_result(failures: Sequence[Failure], id_member: str) -> func.HttpResponse:
-    """The result of a bulk operation that was split, in the shape of DPS's own."""
-    errors = [
-        {
-            id_member: failure.id,
-            "errorCode": code_of(failure.error),
-            "errorStatus": str(failure.error),
-        }
-        for failure in failures
-    ]
-    return document({"errors": errors, "isSuccessful": not errors})
-
-
-def nothing() -> func.HttpResponse:
-    """Done, and nothing to say."""
-    return func.HttpResponse(status_code=HTTPStatus.NO_CONTENT)
 
 
 def _error(error: Exception, req: func.HttpRequest, request_id: str) -> func.HttpResponse:

@@ -7,6 +7,7 @@ from typing import Any
 
 import azure.functions as func
 
+from functions._correlation import client_request_id
 from functions._services import services
 from shared.documents import MAX_BYTES, parse
 from shared.dps import CallContext
@@ -51,8 +52,7 @@ def read(
     kind = InvalidRequestError
     if check:
         try:
-            document = _body(req, media_types, max_bytes)
-            faults |= check(document)
+            document = body(req, check=check, media_types=media_types, max_bytes=max_bytes)
         except InvalidRequestError as error:
             faults, kind = faults | error.faults, type(error)
     if faults:
@@ -90,21 +90,24 @@ def _faults_of_head(req: func.HttpRequest) -> Iterator[tuple[str, str]]:
             yield header, words
 
 
-def _body(req: func.HttpRequest, media_types: Collection[str], max_bytes: int) -> Any:
+def body(
+    req: func.HttpRequest,
+    *,
+    check: Check,
+    media_types: Collection[str] = (JSON,),
+    max_bytes: int = MAX_BYTES,
+) -> Any:
+    """The JSON of a request; raises `InvalidRequestError`, or a special case, with every fault."""
     given = req.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if given not in media_types:
         raise UnsupportedMediaTypeError({"Content-Type": f"must be {' or '.join(media_types)}"})
-    return parse(req.get_body(), max_bytes=max_bytes)
+    document = parse(req.get_body(), max_bytes=max_bytes)
+    if faults := check(document):
+        raise InvalidRequestError(faults)
+    return document
 
 
-_PRINTABLE = re.compile(r"[\x20-\x7e]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context
-
-
-def client_request_id(req: func.HttpRequest) -> str | None:
-    """The caller's own name for the request, if it is fit to be passed on."""
-    given = req.headers.get("x-ms-client-request-id", "")
-    return given if _PRINTABLE.fullmatch(given) else None
 
 
 def _context(req: func.HttpRequest) -> CallContext:

@@ -4,7 +4,7 @@ from functools import partial
 
 import azure.functions as func
 
-from functions import _replies
+from functions import _record_replies, _replies
 from functions._requests import JSON, MERGE_PATCH, read
 from functions._services import services
 from shared.documents import MAX_BYTES, MAX_BYTES_OF_REQUEST
@@ -16,7 +16,7 @@ from shared.dps.resources import EnrollmentResource, RegistrationStates, Resourc
 async def get(resource: Resource, req: func.HttpRequest) -> func.HttpResponse:
     """One record."""
     call = read(req)
-    return _replies.record(await resource.get(call.id, context=call.context))
+    return _record_replies.record(await resource.get(call.id, context=call.context))
 
 
 async def create_or_update(
@@ -24,7 +24,7 @@ async def create_or_update(
 ) -> func.HttpResponse:
     """Writes one record."""
     call = read(req, check=partial(faults_in, model=resource.kind.record))
-    return _replies.written(
+    return _record_replies.written(
         await resource.create_or_update(
             call.id, call.document, if_match=call.if_match, context=call.context
         )
@@ -34,7 +34,7 @@ async def create_or_update(
 async def patch(resource: EnrollmentResource, req: func.HttpRequest) -> func.HttpResponse:
     """Changes some members of one record."""
     call = read(req, check=partial(faults_in, model=Document), media_types=(MERGE_PATCH, JSON))
-    return _replies.written(
+    return _record_replies.written(
         await patching.patch(
             resource, call.id, call.document, if_match=call.if_match, context=call.context
         )
@@ -45,7 +45,7 @@ async def delete(resource: Resource, req: func.HttpRequest) -> func.HttpResponse
     """Removes one record."""
     call = read(req)
     await resource.delete(call.id, if_match=call.if_match, context=call.context)
-    return _replies.nothing()
+    return _record_replies.nothing()
 
 
 async def get_attestation_mechanism(
@@ -53,7 +53,9 @@ async def get_attestation_mechanism(
 ) -> func.HttpResponse:
     """The attestation of one record, keys included."""
     call = read(req)
-    return _replies.secret(await resource.get_attestation_mechanism(call.id, context=call.context))
+    return _record_replies.secret(
+        await resource.get_attestation_mechanism(call.id, context=call.context)
+    )
 
 
 async def query(resource: EnrollmentResource, req: func.HttpRequest) -> func.HttpResponse:
@@ -62,7 +64,7 @@ async def query(resource: EnrollmentResource, req: func.HttpRequest) -> func.Htt
     found = resource.query(
         call.document, top=call.top, continuation=call.continuation, context=call.context
     )
-    return _replies.page(await found.page())
+    return _record_replies.page(await found.page())
 
 
 async def query_group(resource: RegistrationStates, req: func.HttpRequest) -> func.HttpResponse:
@@ -71,7 +73,7 @@ async def query_group(resource: RegistrationStates, req: func.HttpRequest) -> fu
     found = resource.query(
         call.id, top=call.top, continuation=call.continuation, context=call.context
     )
-    return _replies.page(await found.page())
+    return _record_replies.page(await found.page())
 
 
 async def run_bulk_operation(
@@ -87,4 +89,4 @@ async def run_bulk_operation(
         )
     within = services().settings.bulk_timeout_seconds
     failures = await bulk.run_split(resource, call.document, within=within, context=call.context)
-    return _replies.bulk_result(failures, kind.id_member)
+    return _record_replies.bulk_result(failures, kind.id_member)

@@ -1,6 +1,6 @@
 """The whole stack in one process: the app on the local host, and what it talks to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -25,8 +25,13 @@ SERVICE_BUS_SETTINGS = (
     "AzureWebJobsServiceBus__fullyQualifiedNamespace",
 )
 
+# Set where the environment names none: without it nobody would be told what became of a message.
+RESULTS = {"ENROLLMENT_RESULTS_QUEUE": "enrollment-results"}
 # The app's own names by default. The broker makes others when they are first used.
 QUEUES = ("enrollment-requests", "bulk-operations", "enrollment-results", "enrollment-rejected")
+
+# As long as nobody orders a throttle, the stand-in has no quota to find one's share of.
+UNPACED = {"DPS_OPERATIONS_PER_MINUTE": "1000000", "DPS_PACING_START": "1000000"}
 
 _ANSWER_WITHIN = aiohttp.ClientTimeout(total=30)
 
@@ -80,9 +85,11 @@ class Stack:
 
     def _settings(self) -> dict[str, str]:
         """What the app's environment lacks."""
-        settings = {}
+        settings = _unset(RESULTS)
         if self.other_dps is None:
             settings["DPS_CONNECTION_STRING"] = self.dps.connection_string
+            # One of them set is a quota that somebody wants to see at work.
+            settings |= {} if _first_set(tuple(UNPACED)) else UNPACED
         if self.other_service_bus is None:
             settings["ServiceBus"] = self.broker.connection_string
         return settings
@@ -96,6 +103,10 @@ class Stack:
         ):
             if not reply.ok:
                 raise AppRefusedError([f"GET {url} answers {reply.status}"])
+
+
+def _unset(settings: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in settings.items() if not environment.setting(name)}
 
 
 def _first_set(names: Sequence[str]) -> str | None:

@@ -1,6 +1,7 @@
-"""The app over HTTP, and its DPS at the test's orders."""
+"""The app over HTTP and over queues, and its DPS at the test's orders."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,11 +12,13 @@ import pytest
 
 from functions import _services
 from local.host import Host
-from local.stack import ROOT, Stack
+from local.stack import DPS_SETTINGS, ROOT, SERVICE_BUS_SETTINGS, UNPACED, Stack
 from local.threads import in_thread
-from shared.settings import Settings
+from shared.settings import MessagingSettings, Settings
 from tests import secret_factory
 from tests.functions.allocation_cases import POLICIES, Start
+from tests.functions.queue_requests import Dps
+from tests.functions.queue_stack import Queues, QueueStack
 
 
 @pytest.fixture
@@ -55,13 +58,15 @@ class ConfiguredApp(Host):
 
 @pytest.fixture
 def app_with(monkeypatch) -> Iterator[Callable[..., httpx.Client]]:
-    """Starts the app with these settings and no other; gives a client of it."""
+    """Starts the app with these settings and no other, and without queues; gives a client of it."""
     with ExitStack() as running:
 
         def start(**settings: str) -> httpx.Client:
-            for name in Settings.model_fields:
-                monkeypatch.delenv(name.upper(), raising=False)
-            for name, value in settings.items():
+            for name in (*Settings.fields(), *MessagingSettings.fields()):
+                monkeypatch.delenv(name, raising=False)
+            for name in ("enrollment_requests", "bulk_operations"):
+                monkeypatch.setenv(f"AzureWebJobs.{name}.Disabled", "true")
+            for name, value in (UNPACED | settings).items():
                 monkeypatch.setenv(name, value)
             host = running.enter_context(in_thread(ConfiguredApp(ROOT, port=0)))
             client = httpx.Client(
@@ -93,3 +98,72 @@ def untouched(stack: Stack):
     """Fails the test if DPS was asked at all."""
     yield
     assert stack.dps.requests == []
+
+
+@pytest.fixture(scope="session")
+def one_queue_stack() -> Iterator[QueueStack]:
+    """One stack with queues for the whole session; take `queues`."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in (*DPS_SETTINGS, *SERVICE_BUS_SETTINGS):
+            environment.delenv(name, raising=False)
+        with in_thread(QueueStack()) as stack:
+            yield stack
+
+
+@pytest.fixture(scope="session")
+def all_queues(one_queue_stack: QueueStack) -> Iterator[Queues]:
+    """Its queues for the whole session; take `queues`."""
+    opened = Queues(one_queue_stack)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def queues(all_queues: Queues, monkeypatch, caplog) -> Queues:
+    """Empty queues, an empty DPS, and the app with the settings of `QueueStack`, logging."""
+    caplog.set_level(logging.INFO, "functions")
+    stack = all_queues.stack
+    for name, value in stack.settings.items():
+        monkeypatch.setenv(name, value)
+    httpx.post(f"{stack.dps.url}/_reset").raise_for_status()
+    stack.broker.reset()
+    if not stack.is_as_new:
+        stack.restart_app()
+        stack.is_as_new = True
+    return all_queues
+
+
+@pytest.fixture
+def dps_of_queues(queues: Queues) -> Iterator[Dps]:
+    """The DPS that the requests are for."""
+    opened = Dps(queues)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def app_of_queues(queues: Queues) -> Iterator[httpx.Client]:
+    """A client of the app that is fed from the queues."""
+    hooks = {"response": [hear_errors]}
+    with httpx.Client(base_url=queues.stack.host.url, timeout=60, event_hooks=hooks) as client:
+        yield client
+
+
+@pytest.fixture
+def configure(queues: Queues, monkeypatch) -> Callable[..., None]:
+    """Restarts the app with other settings, for one test; one that is "" is not set."""
+
+    def restart(**settings: str) -> None:
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        queues.stack.is_as_new = False
+        queues.stack.restart_app()
+
+    return restart
+
+
+@pytest.fixture
+def hasty(configure: Callable[..., None], monkeypatch) -> None:
+    """The app gives up on DPS after a third of a second, to put a message off."""
+    monkeypatch.setattr("shared.dps.bulk_writer._LEAST_SECONDS", 0.3)
+    configure(MESSAGE_BUDGET_SECONDS="0.3")

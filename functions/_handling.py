@@ -1,0 +1,137 @@
+"""A message handled: read, handed to the bulk writer, and settled by what comes of it."""
+
+import asyncio
+import logging
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+
+from functions._outcomes import reason_of
+from functions._services import Queues, queues, services
+from functions._settling import Ending, Endings, settle, tracking_id_of
+from shared.dps.changes import Change
+from shared.errors import AppError, InvalidRequestError, PacedOutError
+from shared.messaging.messages import Message
+from shared.messaging.parts import part
+from shared.messaging.requests import (
+    BulkItem,
+    BulkRequest,
+    EnrollmentRequest,
+    read_bulk_request,
+    read_request,
+)
+
+_LOG = logging.getLogger(__name__)
+
+# Seconds that a bulk message waits for one of the `BULK_CONCURRENCY` places.
+_PLACE_WITHIN = 30.0
+# Of one bulk message at once with the writer: enough for ten calls, and no queue before others.
+_AT_ONCE = 100
+
+
+async def request(message: Message) -> None:
+    """Does what a message asks for one record; raises what is left to Service Bus."""
+    its = queues()
+    try:
+        read = read_request(message)
+    except AppError as error:
+        ending = Ending(request=None, error=error)
+    else:
+        ending = await _applied(message, Ending(request=read), read, _deadline(its))
+    _log(message, [ending])
+    await settle(its, message, [ending], lambda _: message.body)
+
+
+async def bulk_request(message: Message) -> None:
+    """Does what a message asks for many records; raises what is left to Service Bus."""
+    its = queues()
+    try:
+        read = read_bulk_request(message)
+    except AppError as error:
+        endings: Endings = [Ending(request=None, error=error)]
+    else:
+        endings = await _in_a_place(its, message, read)
+    _log(message, endings)
+    await settle(its, message, endings, partial(_part, message))
+
+
+def _part(message: Message, some: Endings) -> bytes:
+    items = [ending.request for ending in some if isinstance(ending.request, BulkItem)]
+    return part(message, [item.position for item in items])
+
+
+async def _in_a_place(its: Queues, message: Message, read: BulkRequest) -> Endings:
+    try:
+        async with asyncio.timeout(_PLACE_WITHIN):
+            await its.bulk_places.acquire()
+    except TimeoutError:
+        error = PacedOutError("Other bulk messages take all places.")
+        return [Ending(request=item, error=error) for item in read.items]
+    try:
+        return await _all_applied(message, read, _deadline(its))
+    finally:
+        its.bulk_places.release()
+
+
+async def _all_applied(message: Message, read: BulkRequest, deadline: float) -> Endings:
+    """Each item as the request for one record that it is; in their order where ids are the same."""
+    at_once = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(item: BulkItem) -> Ending:
+        async with at_once:
+            return await _item_applied(message, item, deadline)
+
+    return await asyncio.gather(*(one(item) for item in read.items))
+
+
+async def _item_applied(message: Message, item: BulkItem, deadline: float) -> Ending:
+    ending = Ending(request=item)
+    try:
+        return await _applied(message, ending, item.request, deadline)
+    except InvalidRequestError as error:
+        return replace(ending, error=error)
+    except Exception as error:  # noqa: BLE001  a bug of ours in one item takes no other with it
+        _LOG.exception("item %s of message %s failed", item.position, message.original_id)
+        return replace(ending, error=error)
+
+
+async def _applied(
+    message: Message, ending: Ending, asked: EnrollmentRequest, deadline: float
+) -> Ending:
+    change = Change(
+        kind=asked.kind,
+        operation=asked.operation,
+        id=asked.id,
+        document=asked.document,
+        if_match=asked.if_match,
+        is_repeated=message.is_repeated,
+        deadline=deadline,
+    )
+    try:
+        applied = await services().writer.apply(change)
+    except AppError as error:
+        return replace(ending, error=error)
+    return replace(ending, etag=applied.etag, call_id=applied.call_id)
+
+
+def _deadline(its: Queues) -> float:
+    return asyncio.get_running_loop().time() + its.settings.message_budget_seconds
+
+
+def _log(message: Message, endings: Endings) -> None:
+    """One line a message: the writer's own tasks belong to no invocation and say nothing."""
+    if len(endings) == 1:
+        ending = endings[0]
+        _LOG.info(
+            "message %s: %s, trackingId %s, DPS call %s",
+            message.original_id,
+            _became(ending),
+            tracking_id_of(ending.error),
+            ending.call_id,
+        )
+    else:
+        _LOG.info("message %s: %s", message.original_id, dict(Counter(map(_became, endings))))
+
+
+def _became(ending: Ending) -> str:
+    return reason_of(ending.error) if ending.error else "Succeeded"
