@@ -15,6 +15,7 @@ from local.host.banner import function_lines
 from local.host.foreground import exit_code, serve_until_signalled
 from local.ports import port
 from local.stack import QUEUES, Stack
+from shared.settings import MessagingSettings, input_queues
 
 KEY_VARIABLE = "LOCAL_FUNCTION_KEY"
 
@@ -52,8 +53,10 @@ def _banner(stack: Stack, *, needs_key: bool) -> str:
             f"functions on {stack.host.url}, {_key_line(needs_key=needs_key)}",
             *function_lines(stack.host),
             f"They talk to {_dps_line(stack)} and {_broker_line(stack)}.",
+            _queues_line(),
             "",
             f"Try: {_curl(stack.host.url, needs_key=needs_key)}",
+            "Or send a message: docs/local.md, The Service Bus broker",
             "Stop: Ctrl-C",
         ]
     )
@@ -71,6 +74,17 @@ def _broker_line(stack: Stack) -> str:
     if stack.other_service_bus:
         return f"the Service Bus that {stack.other_service_bus} names"
     return "the broker"
+
+
+def _queues_line() -> str:
+    """Which queue is for what, as the settings have it."""
+    single, bulk = input_queues()
+    rejected = MessagingSettings.model_fields["enrollment_rejected_queue"].default
+    return (
+        f"Messages: send one operation each to {single}, many to {bulk};"
+        f" results come in {environment.setting('ENROLLMENT_RESULTS_QUEUE')},"
+        f" what is rejected lies in {environment.setting('ENROLLMENT_REJECTED_QUEUE') or rejected}."
+    )
 
 
 def _curl(url: str, *, needs_key: bool) -> str:

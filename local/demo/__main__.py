@@ -43,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
         default=ROOT / "examples",
         metavar="DIR",
         help="your own files: DIR/enrollments/*.json, DIR/enrollment-groups/*.json, DIR/bulk/*.json,"
-        " DIR/fleets/*.json with the policies of DIR/allocation.json",
+        " DIR/fleets/*.json with the policies of DIR/allocation.json,"
+        " DIR/messages/*.json as DIR/messages.json says",
     )
     return parser
 

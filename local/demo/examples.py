@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local.demo import deliveries
+from local.demo.deliveries import Delivery
 from local.demo.fleets import Fleet
 
 Document = dict[str, Any]
@@ -25,7 +27,7 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Records to create one by one, bulk operations to send as they are, devices to register.
+    """Records to create one by one, bulk operations and messages to send as they are, devices.
 
     `policies` is the file of rules by which the webhook places them; None: there is none.
     """
@@ -34,6 +36,7 @@ class Examples:
     groups: tuple[Example, ...]
     bulk: tuple[Example, ...]
     fleets: tuple[Fleet, ...]
+    messages: tuple[Delivery, ...]
     policies: Path | None
 
     @property
@@ -43,7 +46,14 @@ class Examples:
         records: list[Any] = [example.document for example in examples]
         records += [record for example in self.bulk for record in example.document["enrollments"]]
         records += [fleet.group for fleet in self.fleets]
+        records += [asked.record for message in self.messages for asked in message.asked]
         return sorted({hub for record in records for hub in _hubs(record)})
+
+    @property
+    def reply_queues(self) -> list[str]:
+        """Every queue that a message names in its `reply_to`, once."""
+        named = {message.properties.get("reply_to") for message in self.messages}
+        return sorted(str(name) for name in named if name)
 
 
 def load(directory: Path) -> Examples:
@@ -55,6 +65,7 @@ def load(directory: Path) -> Examples:
         groups=tuple(_read(directory / "enrollment-groups", "enrollmentGroupId", str, faults)),
         bulk=tuple(_read(directory / "bulk", "enrollments", list, faults)),
         fleets=tuple(_fleets(directory / "fleets", faults)),
+        messages=tuple(deliveries.read(directory, faults)),
         policies=policies if policies.exists() else None,
     )
     if not examples.enrollments and not faults:

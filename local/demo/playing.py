@@ -36,10 +36,15 @@ def _introduce(scene: Scene, table: Table) -> None:
     table.line("All of this runs on this machine, each part over real sockets:")
     table.line("  clients  the SDK azure-iot-deviceprovisioning, sync and aio; plain HTTP")
     table.line(f"  -> app   {scene.app_url}, asking for a function key made for this run")
+    table.line("  clients  the SDK azure-servicebus")
+    table.line(
+        f"  -> queue amqp://127.0.0.1:{scene.broker.port}, a broker that starts empty -> app"
+    )
     table.line(f"  -> DPS   {scene.dps_url}, a stand-in that starts empty")
     table.line(
         f"  files    {len(examples.enrollments)} enrollments, {len(examples.groups)} groups, "
-        f"{len(examples.bulk)} bulk operations, {len(examples.fleets)} fleets"
+        f"{len(examples.bulk)} bulk operations, {len(examples.fleets)} fleets, "
+        f"{len(examples.messages)} messages"
     )
     table.head()
 

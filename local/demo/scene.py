@@ -13,17 +13,19 @@ from azure.iot.deviceprovisioning.aio import DeviceProvisioningClient as AioDevi
 
 from local.demo import clients
 from local.demo.examples import Document, Examples
+from local.demo.queues import Queues, ResultEvent
 from local.demo.steps import NothingToShowError
 from local.dps import Options
 from local.host import environment
+from local.servicebus import Broker
 from local.stack import SERVICE_BUS_SETTINGS, Stack
 from local.threads import in_thread
-from shared.settings import Settings
+from shared.settings import MessagingSettings, Settings
 
 ResultT = TypeVar("ResultT")
 
-# Emptied, they count as not set: the defaults hold, and no DPS but the stand-in is talked to.
-_SETTINGS = (*(name.upper() for name in Settings.model_fields), *SERVICE_BUS_SETTINGS)
+# Emptied, they count as not set: the defaults hold, and none but the stand-ins are talked to.
+_SETTINGS = (*Settings.fields(), *MessagingSettings.fields(), *SERVICE_BUS_SETTINGS)
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,7 +38,11 @@ class Written:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Scene:
-    """`http` sends the function key, `stranger` none; `dps` reaches the stand-in itself."""
+    """
+    `http` sends the function key, `stranger` none; `dps` reaches the stand-in itself.
+
+    `queues` are opened by the first step that needs them, on `loop`.
+    """
 
     examples: Examples
     app_url: str
@@ -46,6 +52,8 @@ class Scene:
     http: httpx.Client
     stranger: httpx.Client
     dps: httpx.Client
+    broker: Broker
+    queues: Queues
     loop: asyncio.Runner
     function_key: str
     hubs: Sequence[str]
@@ -53,6 +61,7 @@ class Scene:
     groups: dict[str, Written] = field(default_factory=dict)
     bulk: dict[str, Document] = field(default_factory=dict)
     fleet_keys: dict[str, str] = field(default_factory=dict)
+    results: list[ResultEvent] = field(default_factory=list)
 
     def run(self, doing: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Runs what is asynchronous, for as long as a call may take."""
@@ -88,6 +97,8 @@ def opened(examples: Examples) -> Iterator[Scene]:
         loop = open_.enter_context(asyncio.Runner())
         aio = clients.sdk_aio(stack.host.url, key)
         open_.callback(lambda: loop.run(asyncio.wait_for(aio.close(), clients.SECONDS)))
+        queues = Queues(stack.broker.connection_string, reply_queues=examples.reply_queues)
+        open_.callback(lambda: loop.run(asyncio.wait_for(queues.aclose(), clients.SECONDS)))
         yield Scene(
             examples=examples,
             app_url=stack.host.url,
@@ -97,6 +108,8 @@ def opened(examples: Examples) -> Iterator[Scene]:
             http=open_.enter_context(clients.http(stack.host.url, key)),
             stranger=open_.enter_context(clients.http(stack.host.url)),
             dps=open_.enter_context(clients.http(stack.dps.url)),
+            broker=stack.broker,
+            queues=queues,
             loop=loop,
             function_key=key,
             hubs=hubs,
@@ -105,4 +118,7 @@ def opened(examples: Examples) -> Iterator[Scene]:
 
 def _settings(examples: Examples) -> dict[str, str]:
     policies = "" if examples.policies is None else str(examples.policies.resolve())
-    return dict.fromkeys(_SETTINGS, "") | {"ALLOCATION_POLICIES_FILE": policies}
+    return dict.fromkeys(_SETTINGS, "") | {
+        "ALLOCATION_POLICIES_FILE": policies,
+        "ENROLLMENT_REPLY_QUEUES": ",".join(examples.reply_queues),
+    }

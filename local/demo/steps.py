@@ -11,6 +11,7 @@ class Via(StrEnum):
     SDK = "SDK"
     SDK_AIO = "SDK aio"
     HTTP = "HTTP"
+    QUEUE = "queue"  # a message, with the SDK for Service Bus
     DEVICE = "device"  # a call of the device API of DPS, which calls the app
     STAND_IN = "stand-in"  # a control endpoint of the stand-in: no call of the app
 

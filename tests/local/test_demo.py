@@ -1,11 +1,7 @@
 """`python -m local.demo`, as whoever runs it sees it."""
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,41 +10,10 @@ from local.demo.examples import ExamplesError, load
 from local.demo.steps import UnexpectedError
 from local.stack import ROOT
 from tests import secret_factory
+from tests.local.demo_runs import demo, enrollment, fleet, rows
 
 EXAMPLES = ROOT / "examples"
 KEY_MATERIAL = re.compile(r"[A-Za-z0-9+/]{40,}")
-ROW = re.compile(r"^(\S) +(\d+)/(\d+) (.{8}) ", re.MULTILINE)
-
-variables = os.environ  # noqa: TID251 - the demo's own is made from it
-
-
-def demo(*arguments, **environment):
-    """The demo as a process that has ended, its output as text."""
-    unset = {"DPS_CONNECTION_STRING", "DPS_ENDPOINT"}
-    inherited = {name: value for name, value in variables.items() if name not in unset}
-    return subprocess.run(  # noqa: S603 - this very package
-        [sys.executable, "-m", "local.demo", *map(str, arguments)],
-        cwd=ROOT,
-        env={**inherited, "PYTHONIOENCODING": "utf-8", **environment},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
-
-
-def enrollment(directory: Path, registration_id, **members):
-    """A file for one device with a symmetric key, and what else is given."""
-    document = {"registrationId": registration_id, "attestation": {"type": "symmetricKey"}}
-    directory = directory / "enrollments"
-    directory.mkdir(exist_ok=True)
-    (directory / f"{registration_id}.json").write_text(json.dumps({**document, **members}))
-
-
-@pytest.fixture(scope="module")
-def shown():
-    """One run on the files of the repository."""
-    return demo()
 
 
 @pytest.fixture(scope="module")
@@ -68,25 +33,6 @@ def failed(tmp_path_factory, given_key):
     return demo("--examples", directory)
 
 
-def fleet(directory: Path, *, rule):
-    """A fleet of one device that is to be decided by a rule, and the policies with rule `right`."""
-    rules = [{"name": "right", "hub": "hub-1.azure-devices.net"}]
-    policies = {"policies": {"default": {"rules": rules}}}
-    (directory / "allocation.json").write_text(json.dumps(policies))
-    document = {
-        "policy": "default",
-        "enrollmentGroup": {"enrollmentGroupId": "g", "attestation": {"type": "symmetricKey"}},
-        "devices": [{"registrationId": "member-1", "rule": rule}],
-    }
-    (directory / "fleets").mkdir()
-    (directory / "fleets" / "one.json").write_text(json.dumps(document))
-
-
-def rows(run):
-    """Mark, number, total and client of each row."""
-    return ROW.findall(run.stdout)
-
-
 def test_exits_0(shown):
     """Every step does what it should, and nothing is on stderr."""
     assert (shown.returncode, shown.stderr) == (0, ""), shown.stdout
@@ -102,10 +48,10 @@ def test_every_step_has_its_row(shown):
 
 
 def test_every_client_is_shown(shown):
-    """The SDK calls the app, sync and aio, and so does plain HTTP."""
+    """The SDK calls the app, sync and aio, plain HTTP does, and messages reach it by queues."""
     clients = {client.strip() for _, _, _, client in rows(shown)}
 
-    assert {"SDK", "SDK aio", "HTTP"} <= clients
+    assert {"SDK", "SDK aio", "HTTP", "queue"} <= clients
 
 
 def test_every_device_of_the_examples_is_created(shown):
@@ -158,18 +104,22 @@ def test_is_not_coloured_in_a_file(shown):
     assert "\x1b" not in shown.stdout
 
 
-def test_writes_ascii_where_nothing_else_can_be_shown():
+def test_writes_ascii_where_nothing_else_can_be_shown(tmp_path):
     """A terminal without Unicode gets the same table."""
-    run = demo(PYTHONIOENCODING="ascii")
+    enrollment(tmp_path, "good-1")
+
+    run = demo("--examples", tmp_path, PYTHONIOENCODING="ascii")
 
     assert run.returncode == 0
     assert run.stdout.isascii()
-    assert {mark for mark, _, _, _ in rows(run)} == {"+"}
+    assert {mark for mark, _, _, _ in rows(run)} == {"+", "-"}
 
 
-def test_talks_to_no_other_dps():
+def test_talks_to_no_other_dps(tmp_path):
     """A DPS that the environment names is left alone."""
-    run = demo(DPS_ENDPOINT="somebodys.azure-devices-provisioning.net")
+    enrollment(tmp_path, "good-1")
+
+    run = demo("--examples", tmp_path, DPS_ENDPOINT="somebodys.azure-devices-provisioning.net")
 
     assert run.returncode == 0
 

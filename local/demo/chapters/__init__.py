@@ -3,11 +3,14 @@
 from local.demo.chapters import (
     access,
     allocation,
+    arrivals,
     bulk,
     groups,
     individuals,
+    messages,
     pages,
     registrations,
+    rejected,
     removal,
 )
 from local.demo.scene import Scene
@@ -27,5 +30,10 @@ def chapters(scene: Scene) -> list[Chapter]:
         Chapter("Many at once", bulk.steps(scene)),
         Chapter("Devices register", registrations.steps(scene)),
         Chapter("Devices whose hub the webhook chooses, by rules", allocation.steps(scene)),
+        Chapter(
+            "Messages in queues: each gets a result; what is rejected is kept, with the reason",
+            [*messages.steps(scene), *arrivals.steps(scene)],
+        ),
+        Chapter("What was rejected: read, mended, sent once more", rejected.steps(scene)),
         Chapter("Everything is deleted", removal.steps(scene)),
     ]

@@ -22,7 +22,7 @@ def create(on: Operations, id_: str, document: Document, written: dict[str, Writ
     stored = dict(on.create_or_update(id_, document))
     written[id_] = Written(document, stored)
     expect("etag", bool(stored.get("etag")), wanted=True)
-    _same_members(id_, document, stored)
+    same_members(id_, document, stored)
     text = ", ".join(_traits(stored))
     if stored["attestation"]["type"] != "symmetricKey":
         return text
@@ -37,7 +37,7 @@ def read_back(on: Operations, written: Mapping[str, Written]) -> str:
     for id_, record in written.items():
         stored = on.get(id_)
         expect(f"etag of {id_} unchanged", stored["etag"] == record.answer["etag"], wanted=True)
-        _same_members(id_, record.sent, stored)
+        same_members(id_, record.sent, stored)
         _same_attestation(id_, record.sent["attestation"], stored["attestation"])
     return f"{len(written)} as in their files; no keys"
 
@@ -64,7 +64,8 @@ def _traits(stored: Mapping[str, Any]) -> Iterator[str]:
         yield "disabled"
 
 
-def _same_members(id_: str, sent: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+def same_members(id_: str, sent: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """All that was sent is there, but for what DPS writes itself and the attestation."""
     expect_same(id_, {name: sent[name] for name in sent if name not in _APART}, stored)
     # An empty deviceId means none.
     expect_same(id_, {"deviceId": sent.get("deviceId") or None}, stored)
