@@ -20,14 +20,34 @@ def live() -> func.HttpResponse:
 
 
 async def ready() -> func.HttpResponse:
-    """200 if settings, policies and DPS are well; otherwise 503, each fault with its cure."""
+    """
+    200 if settings, policies and DPS are well; otherwise 503, each fault with its cure.
+
+    Either way how this process stands to DPS's quota, once it has called DPS.
+    """
     found = [await _of_dps(), _of_queues(), _allocation.fault()]
     faults = [words for fault in found if fault for words in _in_words(fault)]
     if faults:
         return _replies.document(
-            {"status": "not ready", "faults": faults}, status=HTTPStatus.SERVICE_UNAVAILABLE
+            {"status": "not ready", "faults": faults, **_pacing()},
+            status=HTTPStatus.SERVICE_UNAVAILABLE,
         )
-    return _replies.document({"status": "ready"})
+    return _replies.document({"status": "ready", **_pacing()})
+
+
+def _pacing() -> dict[str, Any]:
+    try:
+        pacing = services().dps.pacing
+    except NotConfiguredError:
+        return {}
+    rate = round(pacing.operations_per_minute)
+    return {
+        "pacing": {
+            "operationsPerMinute": rate,
+            "waiting": pacing.waiting,
+            "throttled": pacing.throttled,
+        }
+    }
 
 
 async def _of_dps() -> AppError | None:

@@ -139,7 +139,7 @@ class _Settling:
         error = ending.error or RuntimeError()
         reason = Reason(
             reason=reason_of(error),
-            description=_in_words(error),
+            description=_in_words(error, ending.request),
             error_code=code_of(error),
             tracking_id=tracking_id_of(error),
         )
@@ -196,6 +196,13 @@ def tracking_id_of(error: Exception | None) -> str | None:
     return error.tracking_id if isinstance(error, DpsError) else None
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: Exception, request: EnrollmentRequest | BulkItem | None) -> str:
+    """The error with its faults, as they are in the body that is kept."""
     faults = error.faults if isinstance(error, InvalidRequestError) else {}
-    return " ".join([str(error), *(f"{place or '/'}: {words};" for place, words in faults.items())])
+    if isinstance(request, BulkItem):
+        # It is kept without the others.
+        its, alone = (f"/{request.kind.path}/{place}" for place in (request.position, 0))
+        faults = {place.replace(its, alone, 1): words for place, words in faults.items()}
+    # No colon: what follows one after the name of a key would be taken for the key.
+    told = (f"{place or 'The body'} {words};" for place, words in faults.items())
+    return " ".join([str(error), *told])

@@ -35,7 +35,7 @@ def test_ready_app_says_so_and_looks_once(app_with: Callable[..., httpx.Client],
     replies = [app.get("/health/ready") for _ in range(5)]
 
     assert {reply.status_code for reply in replies} == {200}
-    assert replies[0].json() == {"status": "ready"}
+    assert replies[0].json()["status"] == "ready"
     assert len(dps.requests) == 1
 
 
@@ -72,3 +72,18 @@ def test_certificates_that_are_none_are_named(app_with, dps: DpsStandIn, monkeyp
 
     assert reply.status_code == 503
     assert reply.json()["faults"][0]["setting"] == "SSL_CERT_FILE"
+
+
+def test_ready_app_says_how_it_stands_to_the_quota(app_with, dps: DpsStandIn):
+    """Rate, waiting calls and refusals of DPS are there to be watched."""
+    app = app_with(DPS_CONNECTION_STRING=dps.connection_string, DPS_PACING_START="60")
+    throttle = {"operationsPerMinute": 1, "burst": 1}
+    httpx.put(f"{dps.url}/_throttle", json=throttle).raise_for_status()
+
+    first = app.get("/health/ready").json()["pacing"]
+    app.delete("/enrollments/dev-1", headers={"x-ms-client-request-id": "spends the quota"})
+    second = app.get("/health/ready").json()["pacing"]
+
+    assert first == {"operationsPerMinute": 60, "waiting": 0, "throttled": 0}
+    assert second["throttled"] > 0
+    assert second["operationsPerMinute"] < 60
