@@ -3,16 +3,18 @@
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
+from functions._outcome import Settlement
 from functions._outcomes import reason_of
 from functions._services import Queues, queues, services
-from functions._settling import Ending, Endings, settle, tracking_id_of
+from functions._settling import Ending, Endings, Part, settle, tracking_id_of
 from shared.dps.changes import Change
 from shared.errors import AppError, InvalidRequestError, PacedOutError
 from shared.messaging.messages import Message
-from shared.messaging.parts import part
+from shared.messaging.parts import parts_of
 from shared.messaging.requests import (
     BulkItem,
     BulkRequest,
@@ -31,33 +33,46 @@ _AT_ONCE = 100
 
 async def request(message: Message) -> None:
     """Does what a message asks for one record; raises what is left to Service Bus."""
-    its = queues()
-    try:
-        read = read_request(message)
-    except AppError as error:
-        ending = Ending(request=None, error=error)
-    else:
-        ending = await _applied(message, Ending(request=read), read, _deadline(its))
-    _log(message, [ending])
-    await settle(its, message, [ending], lambda _: message.body)
+    await _handle(message, _one)
 
 
 async def bulk_request(message: Message) -> None:
     """Does what a message asks for many records; raises what is left to Service Bus."""
+    await _handle(message, _many)
+
+
+async def _handle(message: Message, work: Callable[[Queues, Message], Awaitable[Endings]]) -> None:
     its = queues()
     try:
-        read = read_bulk_request(message)
+        endings = await work(its, message) if its.fault is None else _all_ended(its.fault)
     except AppError as error:
-        endings: Endings = [Ending(request=None, error=error)]
-    else:
-        endings = await _in_a_place(its, message, read)
+        endings = _all_ended(error)
     _log(message, endings)
-    await settle(its, message, endings, partial(_part, message))
+    await settle(its, message, endings, _parts(message))
 
 
-def _part(message: Message, some: Endings) -> bytes:
-    items = [ending.request for ending in some if isinstance(ending.request, BulkItem)]
-    return part(message, [item.position for item in items])
+def _all_ended(error: AppError) -> Endings:
+    return [Ending(request=None, error=error)]
+
+
+async def _one(its: Queues, message: Message) -> Endings:
+    asked = read_request(message)
+    return [await _applied(message, Ending(request=asked), asked, _deadline(its))]
+
+
+async def _many(its: Queues, message: Message) -> Endings:
+    return await _in_a_place(its, message, read_bulk_request(message))
+
+
+def _parts(message: Message) -> Part:
+    # A message that leaves nothing to be sent on is not read again.
+    read = cache(partial(parts_of, message))
+
+    def part(some: Endings) -> bytes:
+        items = [ending.request for ending in some if isinstance(ending.request, BulkItem)]
+        return read()([item.position for item in items])
+
+    return part
 
 
 async def _in_a_place(its: Queues, message: Message, read: BulkRequest) -> Endings:
@@ -120,18 +135,21 @@ def _deadline(its: Queues) -> float:
 
 def _log(message: Message, endings: Endings) -> None:
     """One line a message: the writer's own tasks belong to no invocation and say nothing."""
+    level = max(map(_level, endings), default=logging.INFO)
     if len(endings) == 1:
         ending = endings[0]
-        _LOG.info(
-            "message %s: %s, trackingId %s, DPS call %s",
-            message.original_id,
-            _became(ending),
-            tracking_id_of(ending.error),
-            ending.call_id,
-        )
+        told = (_became(ending), tracking_id_of(ending.error), ending.call_id)
+        _LOG.log(level, "message %s: %s, trackingId %s, DPS call %s", message.original_id, *told)
     else:
-        _LOG.info("message %s: %s", message.original_id, dict(Counter(map(_became, endings))))
+        became = dict(Counter(map(_became, endings)))
+        _LOG.log(level, "message %s: %s", message.original_id, became)
 
 
 def _became(ending: Ending) -> str:
     return reason_of(ending.error) if ending.error else "Succeeded"
+
+
+def _level(ending: Ending) -> int:
+    """What is wrong with a request is for its sender to look into."""
+    settled = ending.settlement
+    return logging.INFO if settled in (None, Settlement.PARK) else logging.WARNING

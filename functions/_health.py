@@ -59,11 +59,10 @@ async def _of_dps() -> AppError | None:
 
 def _of_queues() -> AppError | None:
     try:
-        queues()
+        return queues().fault
     except NotConfiguredError as error:
         # Who has no queues switches their functions off.
         return None if are_off(_OF_QUEUES) else error
-    return None
 
 
 def _in_words(fault: AppError) -> list[dict[str, Any]]:

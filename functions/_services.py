@@ -39,12 +39,13 @@ class Services:
 
 
 class Queues:
-    """The way to Service Bus, whether there is one to DPS or not."""
+    """The way to Service Bus, whether there is one to DPS or not; `fault` is in its settings."""
 
     def __init__(self) -> None:
         from shared.messaging.sending import Sender  # noqa: PLC0415  costly: on first use
 
-        self.settings = MessagingSettings.read()
+        # A number that is wrong must not keep messages from being put off until it is mended.
+        self.settings, self.fault = MessagingSettings.read_sound()
         self.sender = Sender(self.settings)
         self.bulk_places = asyncio.Semaphore(self.settings.bulk_concurrency)
 

@@ -183,7 +183,7 @@ class _Settling:
 
 def _wait(ending: Ending) -> float:
     told = ending.error.retry_after if isinstance(ending.error, DpsError) else None
-    return max(told or 0.0, _UNCOUNTED_DELAY)
+    return min(max(told or 0.0, _UNCOUNTED_DELAY), _LONGEST_DELAY)
 
 
 def _spread() -> float:

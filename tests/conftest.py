@@ -10,11 +10,12 @@ import pytest
 
 from functions import _services
 from local.dps import DpsStandIn, Options
+from local.host import environment
 from local.stack import DPS_SETTINGS, SERVICE_BUS_SETTINGS, UNPACED, Stack
 from local.threads import in_thread
 from shared.errors import AppError
 from shared.redaction import RedactingFormatter
-from shared.settings import Settings
+from shared.settings import MessagingSettings, Settings
 from tests import secret_factory
 from tests.overheard import Overheard
 
@@ -40,21 +41,30 @@ class OneStack(Stack):
 
     async def start(self) -> None:
         """As any stack does."""
-        self._loop = asyncio.get_running_loop()
         await super().start()
+        self._loop = asyncio.get_running_loop()
+        names = (*Settings.fields(), *MessagingSettings.fields())
+        self._app_settings = {name: environment.setting(name) or "" for name in names}
 
     def restart_app(self) -> None:
-        """The app is as a new process of it would be."""
-        asyncio.run_coroutine_threadsafe(_services.aclose(), self._loop).result(10)
+        """The app is as a new process of it would be, with the settings that it had."""
+        asyncio.run_coroutine_threadsafe(self._restart_app(), self._loop).result(10)
+
+    async def _restart_app(self) -> None:
+        await _services.aclose()
+        # A stack that was started since has left its own in the environment.
+        with environment.applied(self._app_settings):
+            _services.services()
+            _services.queues()
 
 
 @pytest.fixture(scope="session")
 def one_stack() -> Iterator[OneStack]:
     """One stack for the whole session; take `stack`, which finds its DPS empty."""
-    with pytest.MonkeyPatch.context() as environment:
+    with pytest.MonkeyPatch.context() as variables:
         for name in (*DPS_SETTINGS, *SERVICE_BUS_SETTINGS):
-            environment.delenv(name, raising=False)
-        environment.setenv("DPS_MAX_ATTEMPTS", "2")
+            variables.delenv(name, raising=False)
+        variables.setenv("DPS_MAX_ATTEMPTS", "2")
         with in_thread(OneStack(FREE_PORTS, functions_port=0)) as stack:
             httpx.get(f"{stack.host.url}/health/ready").raise_for_status()
             yield stack

@@ -50,6 +50,23 @@ class OfEnvironment(BaseModel):
         return settings
 
     @classmethod
+    def read_sound(cls) -> tuple[Self, NotConfiguredError | None]:
+        """
+        The settings with defaults in place of those that are wrong, and what is wrong with them.
+
+        Raises `NotConfiguredError` for what has no default.
+        """
+        try:
+            return cls.read(), None
+        except NotConfiguredError as error:
+            found = error
+        sound = {name: variable(name) for name in cls.fields() if name not in found.faults}
+        try:
+            return cls.read(sound), found
+        except NotConfiguredError:
+            raise found from None
+
+    @classmethod
     def fields(cls) -> dict[str, str]:
         """The names in the environment, each with the field it fills."""
         return {str(field.alias): name for name, field in cls.model_fields.items()}

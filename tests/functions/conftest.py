@@ -119,17 +119,17 @@ def all_queues(one_queue_stack: QueueStack) -> Iterator[Queues]:
 
 
 @pytest.fixture
-def queues(all_queues: Queues, monkeypatch, caplog) -> Queues:
+def queues(all_queues: Queues, request: pytest.FixtureRequest, monkeypatch, caplog) -> Queues:
     """Empty queues, an empty DPS, and the app with the settings of `QueueStack`, logging."""
     caplog.set_level(logging.INFO, "functions")
     stack = all_queues.stack
-    for name, value in stack.settings.items():
+    # Here and not in `hasty`: tests that want the same share one start of the app.
+    settings = {**stack.settings, **(HASTY if "hasty" in request.fixturenames else {})}
+    for name, value in settings.items():
         monkeypatch.setenv(name, value)
     httpx.post(f"{stack.dps.url}/_reset").raise_for_status()
     stack.broker.reset()
-    if not stack.is_as_new:
-        stack.restart_app()
-        stack.is_as_new = True
+    stack.run_app(settings)
     return all_queues
 
 
@@ -156,14 +156,15 @@ def configure(queues: Queues, monkeypatch) -> Callable[..., None]:
     def restart(**settings: str) -> None:
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
-        queues.stack.is_as_new = False
         queues.stack.restart_app()
 
     return restart
 
 
+HASTY = {"MESSAGE_BUDGET_SECONDS": "0.3"}
+
+
 @pytest.fixture
-def hasty(configure: Callable[..., None], monkeypatch) -> None:
+def hasty(queues: Queues, monkeypatch) -> None:  # noqa: ARG001  which starts the app so
     """The app gives up on DPS after a third of a second, to put a message off."""
     monkeypatch.setattr("shared.dps.bulk_writer._LEAST_SECONDS", 0.3)
-    configure(MESSAGE_BUDGET_SECONDS="0.3")

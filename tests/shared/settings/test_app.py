@@ -150,7 +150,9 @@ def test_environment_is_read_in_one_file():
     files = [root / "function_app.py", *root.glob("functions/*.py"), *root.glob("shared/**/*.py")]
 
     readers = [
-        file.name for file in files if "os.environ" in file.read_text() or "getenv" in file.read_text()
+        file.name
+        for file in files
+        if "os.environ" in file.read_text() or "getenv" in file.read_text()
     ]
 
     assert readers == ["environment.py"]

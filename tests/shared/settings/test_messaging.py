@@ -71,3 +71,16 @@ def test_queues_of_the_triggers_are_what_the_settings_say(monkeypatch, value, na
     monkeypatch.setenv("BULK_OPERATIONS_QUEUE", value)
 
     assert input_queues().bulk_operations == name
+
+
+def test_sound_settings_are_read_beside_wrong_ones(monkeypatch):
+    """What is wrong has its default until it is mended, and is named."""
+    monkeypatch.setenv("ServiceBus__fullyQualifiedNamespace", NAMESPACE)
+    monkeypatch.setenv("MESSAGE_BUDGET_SECONDS", "soon")
+    monkeypatch.setenv("ENROLLMENT_RESULTS_QUEUE", "told")
+
+    settings, fault = MessagingSettings.read_sound()
+
+    assert (settings.message_budget_seconds, settings.enrollment_results_queue) == (60, "told")
+    assert fault is not None
+    assert list(fault.faults) == ["MESSAGE_BUDGET_SECONDS"]
