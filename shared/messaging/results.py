@@ -91,13 +91,16 @@ def result(
         message=_short(text, _MAX_MESSAGE),
         tracking_id=_short(tracking_id),
         info=_some(faults or {}) or None,
+        **asked.named,
     )
-    if asked.kind and asked.id:
-        outcome = outcome.model_copy(update={_FIELD_OF_ID[asked.kind.id_member]: asked.id})
+    return _sent(message, outcome, id=_id(message, request, outcome), subject=asked.id)
+
+
+def _sent(message: Message, outcome: Outcome, *, id: str, subject: str | None) -> OutgoingMessage:
     event = Result(
-        id=_id(message, request, outcome),
+        id=id,
         source=f"/queues/{quote(message.queue)}",
-        subject=asked.id,
+        subject=subject,
         time=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         data=outcome,
     )
@@ -106,11 +109,8 @@ def result(
         message_id=event.id,
         content_type=CONTENT_TYPE,
         correlation_id=message.correlation_id or message.original_id,
-        subject=asked.id,
+        subject=subject,
     )
-
-
-_FIELD_OF_ID = {"registrationId": "registration_id", "enrollmentGroupId": "enrollment_group_id"}
 
 
 class _Asked(NamedTuple):
@@ -123,6 +123,11 @@ class _Asked(NamedTuple):
     @classmethod
     def of(cls, request: EnrollmentRequest | BulkItem) -> "_Asked":
         return cls(request.operation, request.kind, request.id)
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The id, by the member that names such a record."""
+        return {self.kind.id_member: self.id} if self.kind and self.id else {}
 
 
 def _glimpse(message: Message) -> _Asked:
