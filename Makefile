@@ -4,9 +4,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Most tests wait for sockets, so there may be more of them at once than cores.
 WORKERS ?= 4
+REQUESTS ?= 50000
+SEED ?= 1
 LOCK = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-header --quiet
 
-.PHONY: demo run test test-all check fix lock package
+.PHONY: demo run test test-all soak bench check fix lock package
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready   ## the main job end to end on this machine
@@ -20,6 +22,12 @@ test: .venv/ready   ## the tests, coverage included
 
 test-all: .venv/ready   ## the long tests as well
 	$(BIN)/pytest -n $(WORKERS) -m "not live"
+
+soak: .venv/ready   ## the ledger of the queues, with 50,000 requests: REQUESTS= asks for others, SEED= for another plan
+	LEDGER_REQUESTS=$(REQUESTS) LEDGER_SEED=$(SEED) $(BIN)/pytest tests/ledger -m long -s
+
+bench: .venv/ready   ## what it costs beside its peers, in about forty minutes; QUICK=1: in two
+	QUICK=$(QUICK) $(BIN)/python bench/run.py
 
 check: .venv/ready   ## style, types, import rules, requirements in step
 	$(BIN)/ruff check .
