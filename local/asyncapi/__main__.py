@@ -1,7 +1,7 @@
 """
 The AsyncAPI 3.0 document of the queues, generated from the models and the settings.
 
-`python -m shared.messaging.asyncapi` prints it. AsyncAPI's binding for AMQP 1.0 is empty and there is
+`python -m local.asyncapi` prints it. AsyncAPI's binding for AMQP 1.0 is empty and there is
 none for Service Bus (github.com/asyncapi/bindings), so what is Service Bus's own stands under
 `x-azure-servicebus`.
 """
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from shared.messaging.asyncapi_schemas import (
+from local.asyncapi.schemas import (
     Json,
     binary_attributes,
     ref,
