@@ -34,7 +34,7 @@ _DEEPEST_BY_MEASURE = 0.2
 _LEAST_MEASURE = 10.0
 _SLACK = 2.0  # seconds between a window of the service and the answers of its calls
 
-_TO_THE_WALL, _LONGEST_TO_THE_WALL = 150.0, 300.0
+_TO_THE_WALL, _LONGEST_TO_THE_WALL = 30.0, 300.0
 _CALLS_TO_THE_WALL = 100.0
 _CHANCE = 0.25
 _PAST_THE_WALL = 1.5
