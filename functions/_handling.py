@@ -61,7 +61,17 @@ async def _one(its: Queues, message: Message) -> Endings:
 
 
 async def _many(its: Queues, message: Message) -> Endings:
-    return await _in_a_place(its, message, read_bulk_request(message))
+    try:
+        async with asyncio.timeout(_PLACE_WITHIN):
+            await its.bulk_places.acquire()
+    except TimeoutError as error:
+        raise PacedOutError("Other bulk messages take all places.") from error
+    try:
+        # Not before: those that wait may be many, and large.
+        read = read_bulk_request(message)
+        return await _all_applied(message, read, _deadline(its))
+    finally:
+        its.bulk_places.release()
 
 
 def _parts(message: Message) -> Part:
@@ -73,19 +83,6 @@ def _parts(message: Message) -> Part:
         return read()([item.position for item in items])
 
     return part
-
-
-async def _in_a_place(its: Queues, message: Message, read: BulkRequest) -> Endings:
-    try:
-        async with asyncio.timeout(_PLACE_WITHIN):
-            await its.bulk_places.acquire()
-    except TimeoutError:
-        error = PacedOutError("Other bulk messages take all places.")
-        return [Ending(request=item, error=error) for item in read.items]
-    try:
-        return await _all_applied(message, read, _deadline(its))
-    finally:
-        its.bulk_places.release()
 
 
 async def _all_applied(message: Message, read: BulkRequest, deadline: float) -> Endings:
@@ -106,7 +103,7 @@ async def _item_applied(message: Message, item: BulkItem, deadline: float) -> En
     except InvalidRequestError as error:
         return replace(ending, error=error)
     except Exception as error:  # noqa: BLE001  a bug of ours in one item takes no other with it
-        _LOG.exception("item %s of message %s failed", item.position, message.original_id)
+        _LOG.exception("item %s of message %r failed", item.position, message.original_id)
         return replace(ending, error=error)
 
 
@@ -139,10 +136,10 @@ def _log(message: Message, endings: Endings) -> None:
     if len(endings) == 1:
         ending = endings[0]
         told = (_became(ending), tracking_id_of(ending.error), ending.call_id)
-        _LOG.log(level, "message %s: %s, trackingId %s, DPS call %s", message.original_id, *told)
+        _LOG.log(level, "message %r: %s, trackingId %s, DPS call %s", message.original_id, *told)
     else:
         became = dict(Counter(map(_became, endings)))
-        _LOG.log(level, "message %s: %s", message.original_id, became)
+        _LOG.log(level, "message %r: %s", message.original_id, became)
 
 
 def _became(ending: Ending) -> str:

@@ -8,6 +8,7 @@ from shared.errors import (
     DpsConflictError,
     DpsCredentialError,
     DpsFaultError,
+    DpsHostError,
     DpsNotFoundError,
     DpsPreconditionFailedError,
     DpsRefusedError,
@@ -93,6 +94,15 @@ OUTCOMES_OF_DPS: dict[type[Exception], Outcome] = {
         cure="Try again; check the host's name, the network, and the access rules of DPS.",
         retry_after=5,
     ),
+    DpsHostError: Outcome(
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        code=503010,
+        settlement=Settlement.RESCHEDULE,
+        meaning="The host of DPS is not known, or cannot prove who it is; nothing was changed.",
+        cure="Check the host in `DPS_ENDPOINT` or `DPS_CONNECTION_STRING`, name resolution, and the "
+        "certificates that the app trusts.",
+        retry_after=5,
+    ),
     DpsTimeoutError: Outcome(
         status=HTTPStatus.GATEWAY_TIMEOUT,
         code=504001,
@@ -103,7 +113,7 @@ OUTCOMES_OF_DPS: dict[type[Exception], Outcome] = {
     NotAttemptedError: Outcome(
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         code=503003,
-        settlement=Settlement.RETRY,
+        settlement=Settlement.RESCHEDULE,
         meaning="This record of a bulk operation was not sent to DPS.",
         cure="Send it again.",
     ),

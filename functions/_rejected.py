@@ -20,6 +20,7 @@ _OF_THE_HOST = {"code", "clientid", "api-version"}
 """Parameters that are not for this app, or mean nothing here."""
 
 _SequenceNumber = Annotated[int, Field(ge=0, lt=2**63)]
+_MOST_DIGITS = len(str(2**63))
 _DURATION = TypeAdapter(timedelta)
 
 
@@ -127,6 +128,7 @@ def _parameters(req: func.HttpRequest, model: type[ModelT]) -> ModelT:
 
 
 def _sequence_number(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**63:
+    # Python itself refuses to read some thousands of digits.
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) >= 2**63:
         raise InvalidRequestError({"sequenceNumber": "must be a whole number"})
     return int(text)

@@ -30,6 +30,8 @@ _FIRST_DELAY, _LONGEST_DELAY = 30.0, 3600.0
 _UNCOUNTED_DELAY = 30.0
 # A rest of a bulk message is at least a full call.
 _SMALLEST_REST = 10
+# What ended so says nothing of the time that there was for others.
+_WITHOUT_A_TURN = (InvalidRequestError, PacedOutError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +52,11 @@ class Ending:
         """`None` for what was applied."""
         return outcome_of(self.error).settlement if self.error else None
 
+    @property
+    def record(self) -> str | None:
+        """What the record is known by among those of the message; `None` if that is not known."""
+        return self.request.id.casefold() if self.request and self.request.id else None
+
 
 Endings = Sequence[Ending]
 Part = Callable[[Endings], bytes]
@@ -63,7 +70,7 @@ async def settle(queues: Queues, message: Message, endings: Endings, part: Part)
     Raises where it cannot be: for a bug of ours, and for a copy that must be kept and cannot be sent.
     """
     limit = queues.settings.message_max_attempts
-    endings = [_exhausted(ending, message.attempt >= limit) for ending in endings]
+    endings = _together([_exhausted(ending, message.attempt >= limit) for ending in endings])
     groups: dict[Settlement | None, list[Ending]] = {}
     for ending in endings:
         groups.setdefault(ending.settlement, []).append(ending)
@@ -97,6 +104,17 @@ def _exhausted(ending: Ending, is_last: bool) -> Ending:
     return replace(ending, error=exhausted)
 
 
+def _together(endings: Endings) -> Endings:
+    """What had no turn goes on with what is tried again for the same record: not past it."""
+    tried = {e.record: e.error for e in endings if e.record and e.settlement is Settlement.RETRY}
+    return [
+        replace(ending, error=tried[ending.record])
+        if ending.settlement is Settlement.RESCHEDULE and ending.record in tried
+        else ending
+        for ending in endings
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class _Settling:
     queues: Queues
@@ -118,9 +136,11 @@ class _Settling:
 
     def later(self, endings: Endings) -> Iterator[OutgoingMessage]:
         """Copies for what has not had its turn: at once and smaller, if there was time for some."""
-        done = len(self.endings) - len(endings)
+        done = sum(not isinstance(ending.error, _WITHOUT_A_TURN) for ending in self.endings)
         if done and all(isinstance(ending.error, PacedOutError) for ending in endings):
-            size, delay = max(_SMALLEST_REST, done), 0.0
+            # Apart, changes of one record could overtake each other.
+            size = len(endings) if _name_one_twice(endings) else max(_SMALLEST_REST, done)
+            delay = 0.0
         else:
             size, delay = len(endings), max(map(_wait, endings), default=0.0) * _spread()
         for first in range(0, len(endings), size or 1):
@@ -152,7 +172,7 @@ class _Settling:
         wanted = reply_to(self.message, settings)
         if wanted.is_redirected:
             _LOG.warning(
-                "reply_to of message %s is no queue of ENROLLMENT_REPLY_QUEUES",
+                "reply_to of message %r is no queue of ENROLLMENT_REPLY_QUEUES",
                 self.message.original_id,
             )
         results = [self._result(ending) for ending in endings]
@@ -181,6 +201,11 @@ class _Settling:
         )
 
 
+def _name_one_twice(endings: Endings) -> bool:
+    records = [ending.record for ending in endings]
+    return len(set(records)) < len(records)
+
+
 def _wait(ending: Ending) -> float:
     told = ending.error.retry_after if isinstance(ending.error, DpsError) else None
     return min(max(told or 0.0, _UNCOUNTED_DELAY), _LONGEST_DELAY)
@@ -191,8 +216,10 @@ def _spread() -> float:
     return random.uniform(1.0, 1.5)  # noqa: S311  no secret
 
 
-def tracking_id_of(error: Exception | None) -> str | None:
-    """DPS's own id of what went wrong, if it gave one."""
+def tracking_id_of(error: BaseException | None) -> str | None:
+    """DPS's own id of what went wrong, if it gave one; of many attempts that of the last."""
+    if isinstance(error, RetriesExhaustedError):
+        error = error.__cause__
     return error.tracking_id if isinstance(error, DpsError) else None
 
 

@@ -24,10 +24,11 @@ AppError
     │   ├── DpsConflictError        409
     │   ├── DpsPreconditionFailedError   412
     │   ├── DpsThrottledError       429
-    │   ├── DpsRefusedError         any other 3xx or 4xx
-    │   └── DpsFaultError           408, 5xx, or an answer nobody can read
+    │   ├── DpsRefusedError         any other 4xx
+    │   └── DpsFaultError           408, 3xx, 5xx, or an answer nobody can read
     ├── DpsCredentialError          401, 403, or no token to be had: our credential
     ├── DpsUnreachableError         no connection was made
+    │   └── DpsHostError            no such host, or not the one it should be
     ├── DpsReplyLostError           the connection broke before the answer was whole
     ├── DpsTimeoutError             no answer within the deadline
     ├── PacedOutError               its turn would come too late: nothing was sent
@@ -205,7 +206,7 @@ class DpsRefusedError(DpsAnswerError):
 
 
 class DpsFaultError(DpsAnswerError):
-    """DPS failed (408, 5xx), or answered with something that is not its API."""
+    """DPS failed (408, 5xx), or answered with something that is not its API (a redirect, say)."""
 
     in_doubt = True
 
@@ -216,6 +217,10 @@ class DpsCredentialError(DpsError):
 
 class DpsUnreachableError(DpsError):
     """No connection to DPS was made: nothing was sent."""
+
+
+class DpsHostError(DpsUnreachableError):
+    """No name server knows the host of DPS, or it has no certificate that the app trusts."""
 
 
 class DpsReplyLostError(DpsError):

@@ -61,12 +61,14 @@ _ERROR_OF_STATUS: dict[int, type[DpsAnswerError]] = {
     HTTPStatus.PRECONDITION_FAILED: DpsPreconditionFailedError,
     HTTPStatus.TOO_MANY_REQUESTS: DpsThrottledError,
 }
+# A member of either shape that errors have: DPS's own, and that of the gateway before it.
+_SHAPES = {"errorCode", "ExceptionMessage"}
 _CREDENTIAL_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 def _class_of(status: int) -> type[DpsAnswerError]:
-    """By the table; of what it does not hold, 3xx and 4xx are refusals and the rest faults."""
-    refused = HTTPStatus(300) <= status < HTTPStatus(500)
+    """By the table; of what it does not hold, 4xx are refusals and the rest faults."""
+    refused = HTTPStatus(400) <= status < HTTPStatus(500)
     return _ERROR_OF_STATUS.get(status, DpsRefusedError if refused else DpsFaultError)
 
 
@@ -105,6 +107,9 @@ def _error(status: int, headers: Mapping[str, str], document: dict[str, Any]) ->
     if status in _CREDENTIAL_REFUSED:
         return DpsCredentialError(str(text), tracking_id=tracking_id, retry_after=retry_after)
     code, details = document.get("errorCode"), document.get("info")
+    if status == HTTPStatus.NOT_FOUND and _SHAPES.isdisjoint(document):
+        # Whatever is at the wrong address says so of every path, and nothing of records.
+        return DpsFaultError("What answered 404 is not DPS's API.", status=status)
     return _class_of(status)(
         str(text),
         status=status,

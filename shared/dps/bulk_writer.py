@@ -18,7 +18,11 @@ from shared.dps.models import BulkMode, Operation
 from shared.dps.waiting import Waiting
 from shared.errors import (
     DpsBadRequestError,
+    DpsConflictError,
     DpsError,
+    DpsFaultError,
+    DpsNotFoundError,
+    DpsPreconditionFailedError,
     DpsRefusedError,
     OutcomeUnknownError,
     PacedOutError,
@@ -40,6 +44,8 @@ _LEAST_SECONDS = 10.0
 
 _MODES = (BulkMode.CREATE, BulkMode.UPDATE_IF_MATCH_ETAG, BulkMode.DELETE, None)
 _REFUSED = (DpsBadRequestError, DpsRefusedError)
+# Bulk calls name no record that these could be about: something else than DPS answers.
+_OF_ONE_RECORD = (DpsNotFoundError, DpsConflictError, DpsPreconditionFailedError)
 
 
 class BulkWriter:
@@ -189,6 +195,10 @@ class BulkWriter:
             lane.add_part(batch[:middle])
             lane.add_part(batch[middle:])
             self._see_to(lane)
+        elif isinstance(error, _OF_ONE_RECORD):
+            words = f"DPS answered to many records as if to one: {error}"
+            told = DpsFaultError(words, status=error.status, tracking_id=error.tracking_id)
+            self._finish(batch, told)
         else:
             self._finish(batch, error)
 

@@ -1,13 +1,16 @@
 """
 The connections to DPS: httpx over aiohttp, which costs a fifth of the CPU of httpx's own transport.
 
+httpx's client would add a third to that, for redirects, cookies and proofs that DPS knows nothing
+of, so requests go to its transport.
+
 httpx-aiohttp 0.2 names a reset, a refused connection and a full pool alike, and aiohttp resends an
 idempotent request on a reused connection that broke: a create that was committed would come back as
 a conflict. Errors that are raised by name where aiohttp would look for its own mend both.
 """
 
 import ssl
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from collections.abc import Mapping
 
 import aiohttp
 import httpx
@@ -19,10 +22,24 @@ from shared.settings import Settings
 
 _MAX_CONNECTIONS = 100
 
+HEADERS: Mapping[str, str] = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "User-Agent": "dps-enrollment-functions",
+}
+"""What every request to DPS says of itself."""
+
+
+class HostError(httpx.ConnectError):
+    """No name server knows the host, or it cannot prove that it is who it says."""
+
+
 # The first that fits, so the special come before the general.
 _NAMED: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
     (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
+    (aiohttp.ClientConnectorDNSError, HostError),
+    (aiohttp.ClientSSLError, HostError),
     (aiohttp.ClientConnectorError, httpx.ConnectError),
     (aiohttp.ClientHttpProxyError, httpx.ProxyError),
     (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
@@ -47,9 +64,9 @@ def _trusted_certificates() -> ssl.SSLContext:
         raise NotConfiguredError({"SSL_CERT_FILE": fault}) from error
 
 
-def http_client(settings: Settings) -> httpx.AsyncClient:
+def http_transport(settings: Settings) -> httpx.AsyncBaseTransport:
     """
-    A client for one event loop that sends each request exactly once.
+    The connections of one event loop; each request is sent exactly once.
 
     Raises `NotConfiguredError` if the certificates that the environment names are none.
     """
@@ -58,6 +75,7 @@ def http_client(settings: Settings) -> httpx.AsyncClient:
     def session() -> ClientSession:
         return ClientSession(
             connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS, ssl=tls),
+            # Nothing DPS sets is sent back.
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_errors_by_name,),
             skip_auto_headers={"Content-Type"},
@@ -65,11 +83,9 @@ def http_client(settings: Settings) -> httpx.AsyncClient:
             trust_env=settings.dps_url.startswith("https:"),
         )
 
-    return httpx.AsyncClient(
-        transport=AiohttpTransport(client=session, verify=tls),
-        timeout=settings.dps_attempt_timeout_seconds,
-        # Nothing DPS sets is sent back.
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        headers={"Accept": "application/json", "User-Agent": "dps-enrollment-functions"},
-        trust_env=False,
-    )
+    return AiohttpTransport(client=session, verify=tls)
+
+
+def timeouts(settings: Settings) -> Mapping[str, float | None]:
+    """How long each part of one attempt may take, as httpx's transports are told."""
+    return httpx.Timeout(settings.dps_attempt_timeout_seconds).as_dict()

@@ -9,6 +9,8 @@ All it is told is which of its calls the service admitted and which it refused (
   small addend, of more weight in a smaller rate, brings unequal processes together (AIMD).
 - A refusal cuts it to nine tenths, or to eight if few calls were admitted since the last cut. Only a
   call that started after the last cut makes another: one cut a round. A run of refusals is one.
+- What was refused before anything was admitted cuts nothing: the quota was used up before the process
+  came, which says nothing of its share of the next one.
 - The wall is no higher than what was admitted in the minute before (TCP Westwood+), if callers
   waited all the time, but no run of refusals takes more than four fifths of it: whoever keeps a
   process out for long has not told what its share is. A third of the quota is found in a window.
@@ -92,6 +94,8 @@ class Rate:
 
     def refuse(self, refusal: Refusal) -> None:
         """A call was refused that started after the last one refused."""
+        if self._wall is None and not self._since_cut:
+            return
         again = self._wall is not None and not self._since_cut
         wall = self._wall if again and self._wall else self.per_minute
         if not again:

@@ -2,23 +2,26 @@
 
 import asyncio
 import json
+import logging
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
 from shared.dps.answers import Answer, read_answer
 from shared.dps.auth import Credential, credential_of
-from shared.dps.connections import http_client
+from shared.dps.connections import HEADERS, HostError, http_transport, timeouts
 from shared.dps.context import CallContext
 from shared.dps.pacing import Pacer, Permit
 from shared.errors import (
     DpsCredentialError,
     DpsError,
     DpsFaultError,
+    DpsHostError,
     DpsReplyLostError,
     DpsThrottledError,
     DpsTimeoutError,
@@ -27,10 +30,13 @@ from shared.errors import (
 )
 from shared.settings import Settings
 
+_LOG = logging.getLogger(__name__)
+
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 16.0
 
 _MAY_PASS = (
     DpsFaultError,
+    DpsHostError,
     DpsReplyLostError,
     DpsThrottledError,
     DpsTimeoutError,
@@ -46,7 +52,8 @@ class Transport:
         self._timeout = settings.dps_timeout_seconds
         self._max_attempts = settings.dps_max_attempts
         self._credential: Credential = credential_of(settings)
-        self._client = http_client(settings)
+        self._connections = http_transport(settings)
+        self._extensions = {"timeout": timeouts(settings)}
         self.pacer = Pacer(start=settings.pacing_start, quota=settings.dps_operations_per_minute)
 
     def begin(self, context: CallContext) -> CallContext:
@@ -90,8 +97,11 @@ class Transport:
                 await self._sign(request, deadline)
                 turn = await self._turn(context.permit, deadline)
                 with _errors_by_name():
-                    async with asyncio.timeout_at(deadline):
-                        response = await self._client.send(request)
+                    async with (
+                        asyncio.timeout_at(deadline),
+                        aclosing(await self._connections.handle_async_request(request)) as response,
+                    ):
+                        await response.aread()
                 return replace(self._read(response, turn), in_doubt=in_doubt)
             except DpsError as error:
                 error.in_doubt = in_doubt = writes and (in_doubt or error.in_doubt)
@@ -108,6 +118,8 @@ class Transport:
 
     def _read(self, response: httpx.Response, turn: float) -> Answer:
         """The answer, or the error it stands for; the pacer hears which of both it was."""
+        asked = response.request
+        _LOG.debug("%s %s: %s", asked.method, asked.url.path, response.status_code)
         try:
             answer = read_answer(response.status_code, response.headers, response.content)
         except DpsThrottledError as error:
@@ -141,13 +153,13 @@ class Transport:
     ) -> httpx.Request:
         content = None if document is None else json.dumps(document, allow_nan=False).encode()
         media_type = None if content is None else "application/json"
-        named = {"Content-Type": media_type, **context.headers, **headers}
-        return self._client.build_request(
+        named = {**HEADERS, "Content-Type": media_type, **context.headers, **headers}
+        return httpx.Request(
             method,
-            f"{self._url}/{path}",
-            params={"api-version": context.api_version},
+            f"{self._url}/{path}?{urlencode({'api-version': context.api_version})}",
             content=content,
             headers={name: value for name, value in named.items() if value is not None},
+            extensions=self._extensions,
         )
 
     def _delay(self, error: DpsError, attempt: int, context: CallContext) -> float | None:
@@ -167,7 +179,7 @@ class Transport:
 
     async def aclose(self) -> None:
         """Closes all connections."""
-        await self._client.aclose()
+        await self._connections.aclose()
         await self._credential.aclose()
 
 
@@ -187,6 +199,8 @@ def _told(error: DpsError, last: DpsError | None) -> DpsError:
 def _errors_by_name() -> Iterator[None]:
     try:
         yield
+    except HostError as error:
+        raise DpsHostError("The host of DPS is not known, or cannot prove who it is.") from error
     except _UNREACHABLE as error:
         raise DpsUnreachableError("DPS cannot be reached.") from error
     except (httpx.TimeoutException, TimeoutError) as error:

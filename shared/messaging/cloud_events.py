@@ -15,6 +15,7 @@ from uuid import UUID
 from shared.documents import MAX_BYTES, parse, pointer
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
 from shared.messaging.messages import Message
+from shared.messaging.places import shown
 
 STRUCTURED = "application/cloudevents+json"
 REQUIRED_ATTRIBUTES = ("specversion", "id", "source", "type")
@@ -70,7 +71,7 @@ def _parsed(body: bytes, max_bytes: int) -> Any:
         document = parse(body, max_bytes=max_bytes)
     except InvalidRequestError as error:
         raise type(error)(
-            {_readable(place): words for place, words in error.faults.items()}
+            {shown(_readable(place)): words for place, words in error.faults.items()}
         ) from None
     if b"\\u" in body and not _is_text(document):
         raise InvalidRequestError({"": "holds half of a surrogate pair, which is no text"})

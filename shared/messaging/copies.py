@@ -97,7 +97,12 @@ def replayed(message: Message, *, body: bytes | None = None) -> OutgoingMessage:
         "replayed",
         message,
         body=body,
-        application_properties=_kept(message, without=_OF_ONE_HANDLING),
+        application_properties=_kept(
+            message,
+            without=_OF_ONE_HANDLING,
+            # The rejected queue holds copies, or what somebody put there as one.
+            is_copy=not message.queue.endswith(DEAD_LETTER_QUEUE),
+        ),
         time_to_live=_remaining(message, datetime.now(UTC)) if is_limited else None,
     )
 
@@ -155,14 +160,19 @@ def _copy_id(kind: str, message: Message, body: bytes | None) -> str:
     return f"{kind}-{queue}-{message.sequence_number}{part}"
 
 
-def _kept(message: Message, *, without: Collection[str] = ()) -> dict[str, Any]:
+def _kept(
+    message: Message, *, without: Collection[str] = (), is_copy: bool = False
+) -> dict[str, Any]:
     """The properties that a copy shares with the message, and who was the first of the chain."""
     found = decoded(message.application_properties)
     first = {SOURCE_QUEUE: message.queue.removesuffix(DEAD_LETTER_QUEUE)}
     if message.enqueued_time_utc and SOURCE_MESSAGE_ID not in found:
         first[ENQUEUED_TIME_UTC] = message.enqueued_time_utc.isoformat()
     others = {name: found[name] for name in found if name not in without}
-    return {**first, **others, SOURCE_MESSAGE_ID: message.original_id}
+    # Properties of a sender's own may have the same names.
+    is_copy = is_copy or SOURCE_MESSAGE_ID in found
+    kept = {**first, **others} if is_copy else {**others, **first}
+    return {**kept, SOURCE_MESSAGE_ID: message.original_id}
 
 
 def decoded(properties: Mapping[Any, Any]) -> dict[str, Any]:

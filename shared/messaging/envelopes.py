@@ -25,6 +25,7 @@ from shared.dps.models import (
 )
 from shared.dps.models.enrollments import EnrollmentGroupKey, EnrollmentKey, RecordId
 from shared.dps.models.operations import BulkOperation
+from shared.messaging.places import shown
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -198,7 +199,8 @@ def _faults(
     for member in named or [""]:
         others = set(members) - {member}
         part = {name: value for name, value in asked.items() if name not in others}
-        faults |= faults_in(part, envelope(asked, member), at=at)
+        found = faults_in(part, envelope(asked, member), at=at)
+        faults |= {shown(place): words for place, words in found.items()}
     if len(named) != 1:
         faults[pointer(*at)] = f"must have exactly one of {', '.join(members)}"
     return faults

@@ -40,8 +40,8 @@ class Message:
 
     @property
     def attempt(self) -> int:
-        """Which counted attempt this is; 1 unless a copy says another."""
-        found = self.application_properties.get(ATTEMPT)
+        """Which counted attempt this is; 1 unless a copy says another: a sender may count as well."""
+        found = self.application_properties.get(ATTEMPT) if self._source_message_id else None
         if not isinstance(found, int) or isinstance(found, bool):
             return 1
         return max(found, 1)

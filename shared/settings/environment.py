@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -72,11 +72,10 @@ class OfEnvironment(BaseModel):
         return {str(field.alias): name for name, field in cls.model_fields.items()}
 
     @classmethod
-    def _values(cls, environment: Mapping[str, str]) -> dict[str, Any]:
+    def _values(cls, environment: Mapping[str, str]) -> dict[str, str]:
         """The settings that are set: Azure shows a cleared setting as an empty text."""
-        return {
-            name: environment[name] for name in cls.fields() if environment.get(name, "").strip()
-        }
+        found = {name: environment.get(name, "").strip() for name in cls.fields()}
+        return {name: value for name, value in found.items() if value}
 
     @classmethod
     def _faults_together(cls, values: Mapping[str, str]) -> Mapping[str, str]:  # noqa: ARG003

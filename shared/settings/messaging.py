@@ -16,13 +16,26 @@ _NO_NAMESPACE = {
 }
 
 
+# One that is another as well would be fed with what the app itself sends.
+_APART = (
+    "ENROLLMENT_REQUESTS_QUEUE",
+    "BULK_OPERATIONS_QUEUE",
+    "ENROLLMENT_RESULTS_QUEUE",
+    "ENROLLMENT_REJECTED_QUEUE",
+)
+
+
 def _connection_string(value: SecretStr) -> SecretStr:
-    parts = dict(part.partition("=")[::2] for part in value.get_secret_value().split(";") if part)
-    if not parts.get("Endpoint", "").startswith("sb://"):
+    # The names of its parts have no case, neither to the host nor to the SDK.
+    parts = {
+        name.strip().lower(): text.strip().lower()
+        for name, _, text in (part.partition("=") for part in value.get_secret_value().split(";"))
+    }
+    if not parts.get("endpoint", "").startswith("sb://"):
         raise fault("has no Endpoint=sb://…")
-    if "SharedAccessSignature" not in parts and not {
-        "SharedAccessKeyName",
-        "SharedAccessKey",
+    if "sharedaccesssignature" not in parts and not {
+        "sharedaccesskeyname",
+        "sharedaccesskey",
     } <= set(parts):
         raise fault("lacks SharedAccessKeyName and SharedAccessKey")
     return value
@@ -116,7 +129,21 @@ class MessagingSettings(OfEnvironment):
     @classmethod
     def _faults_together(cls, values: Mapping[str, str]) -> Mapping[str, str]:
         ways = {"ServiceBus", "ServiceBus__fullyQualifiedNamespace"}
-        return {} if ways & values.keys() else _NO_NAMESPACE
+        return cls._faults_of_queues(values) | ({} if ways & values.keys() else _NO_NAMESPACE)
+
+    @classmethod
+    def _faults_of_queues(cls, values: Mapping[str, str]) -> dict[str, str]:
+        """The settings that name one queue for two purposes; names of queues have no case."""
+        found: dict[str, list[str]] = {}
+        for name in _APART:
+            queue = values.get(name) or cls.model_fields[cls.fields()[name]].default
+            found.setdefault((queue or name).casefold(), []).append(name)
+        return {
+            name: f"Must be another queue than that of {', '.join(set(names) - {name})}."
+            for names in found.values()
+            for name in names
+            if len(names) > 1 and name in values
+        }
 
     @property
     def input_queues(self) -> tuple[str, str]:

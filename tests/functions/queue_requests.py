@@ -1,5 +1,6 @@
 """Requests to send, and records to find in DPS."""
 
+import json
 from typing import Any
 
 import httpx
@@ -16,6 +17,18 @@ BULK_OF_GROUPS = {"method": "POST", "path": "^/enrollmentGroups$"}
 def enrollment(id: str = "dev-1", **members: Any) -> Document:
     """A sound enrollment whose keys DPS makes."""
     return {"registrationId": id, "attestation": {"type": "symmetricKey"}, **members}
+
+
+def records(number: int, name: str = "dev") -> list[Document]:
+    """So many enrollments."""
+    return [enrollment(f"{name}-{position}") for position in range(number)]
+
+
+def body_of(copy: Document) -> list[str]:
+    """The ids that a copy asks for."""
+    found = json.loads(copy["body"])
+    request = found.get("data", found)
+    return [record["registrationId"] for record in request["enrollments"]]
 
 
 def with_keys(id: str = "dev-1", **members: Any) -> Document:

@@ -6,22 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.functions.queue_messages import Document, data, read
-from tests.functions.queue_requests import Dps, enrollment, failing, group
+from tests.functions.queue_requests import Dps, body_of, enrollment, failing, group, records
 from tests.functions.queue_stack import BULK, REJECTED, RESULTS, Queues, until
 
 EVENT = {"specversion": "1.0", "id": "e-1", "source": "/erp", "type": "shipped"}
-
-
-def records(number: int, name: str = "dev") -> list[Document]:
-    """So many enrollments."""
-    return [enrollment(f"{name}-{position}") for position in range(number)]
-
-
-def body_of(copy: Document) -> list[str]:
-    """The ids that a copy asks for."""
-    found = json.loads(copy["body"])
-    request = found.get("data", found)
-    return [record["registrationId"] for record in request["enrollments"]]
 
 
 def failing_alone(id: str) -> Document:

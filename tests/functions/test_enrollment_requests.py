@@ -168,6 +168,6 @@ def test_message_leaves_a_line_in_the_log(queues: Queues, caplog):
     queues.request(asked(CREATE), message_id="erp-4711")
     queues.results()
 
-    [line] = [line for line in caplog.messages if line.startswith("message erp-4711")]
+    [line] = [line for line in caplog.messages if line.startswith("message 'erp-4711'")]
     assert "Succeeded" in line
     assert "DPS call" in line

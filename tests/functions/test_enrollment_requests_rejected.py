@@ -97,7 +97,7 @@ def test_body_that_is_odd_is_parked_as_it_is(queues: Queues, send, body: bytes):
 
 @pytest.mark.parametrize(
     ("status", "reason", "code"),
-    [(400, "DpsBadRequest", 400000), (404, "DpsNotFound", 404000), (415, "DpsRefused", 502004)],
+    [(400, "DpsBadRequest", 400000), (415, "DpsRefused", 502004)],
 )
 def test_what_dps_refuses_is_parked_with_its_words(
     queues: Queues, dps_of_queues: Dps, status: int, reason: str, code: int

@@ -90,6 +90,7 @@ def test_message_that_was_tried_too_often_is_parked(queues: Queues, dps_of_queue
     assert (properties["attempt"], properties["sourceMessageId"]) == (3, "m-1")
     assert properties["sourceQueue"] == REQUESTS
     assert "DPS" in properties["description"]
+    assert properties["trackingId"] == told["trackingId"] == "dps-1"
     assert (told["status"], told["errorCode"]) == ("rejected", 503009)
     assert json.loads(parked["body"]) == asked(CREATE)
 
@@ -156,6 +157,7 @@ def test_key_that_was_rotated_empties_no_queue(queues: Queues, configure, app_of
     [
         ({"DPS_CONNECTION_STRING": ""}, "DPS_CONNECTION_STRING, DPS_ENDPOINT"),
         ({"MESSAGE_BUDGET_SECONDS": "soon"}, "MESSAGE_BUDGET_SECONDS"),
+        ({"ENROLLMENT_RESULTS_QUEUE": REQUESTS}, "ENROLLMENT_RESULTS_QUEUE"),
     ],
 )
 def test_message_waits_for_settings_to_be_mended(

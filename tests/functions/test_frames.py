@@ -7,6 +7,7 @@ from pathlib import Path
 import azure.functions as func
 import httpx
 import pytest
+from httpx_aiohttp import AiohttpTransport
 
 from functions import _services
 from local.host.loading import load_functions
@@ -32,7 +33,7 @@ async def frames(monkeypatch) -> AsyncIterator[list[str]]:
         found.extend(file.name for file in files if any(map(file.is_relative_to, OURS)))
         raise httpx.ConnectError("noted")
 
-    monkeypatch.setattr(httpx.AsyncClient, "send", note)
+    monkeypatch.setattr(AiohttpTransport, "handle_async_request", note)
     monkeypatch.setenv("DPS_MAX_ATTEMPTS", "1")
     monkeypatch.setenv("DPS_ENDPOINT", "")
     monkeypatch.setenv("DPS_CONNECTION_STRING", connection_string("127.0.0.1:9"))

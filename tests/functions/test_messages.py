@@ -40,7 +40,7 @@ def test_message_says_what_it_was_given():
             reply_to="replies",
             enqueued_time_utc=NOON,
             expires_at_utc=NOON + timedelta(days=1),
-            application_properties={"attempt": 3},
+            application_properties={"attempt": 3, "sourceMessageId": "m-0"},
         ),
         queue="requests",
     )

@@ -133,7 +133,9 @@ def test_message_is_discarded(app_of_queues: httpx.Client, three: set[int]):
     assert set(numbers(app_of_queues.get("/rejected"))) == three - {number}
 
 
-@pytest.mark.parametrize(("number", "status"), [("123456", 404), ("first", 400), ("-1", 400)])
+@pytest.mark.parametrize(
+    ("number", "status"), [("123456", 404), ("first", 400), ("-1", 400), ("9" * 5000, 400)]
+)
 def test_message_that_is_not_there_is_not_discarded(
     app_of_queues: httpx.Client, number: str, status: int
 ):

@@ -30,6 +30,20 @@ def test_error_without_a_body_of_dps_still_has_its_status(body):
     assert (raised.value.status, raised.value.error_code) == (500, None)
 
 
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_redirect_refuses_nothing(status):
+    """DPS sends none: what does, at its address or before it, says nothing of the request."""
+    with pytest.raises(DpsFaultError):
+        read_answer(status, {"Location": "/login"}, b"<html>")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"error": "not found"}'])
+def test_404_that_is_not_of_dps_says_nothing_of_a_record(body):
+    """Whatever else is at the address answers so to every path: no record is gone for that."""
+    with pytest.raises(DpsFaultError):
+        read_answer(404, {}, body)
+
+
 @pytest.mark.parametrize(
     ("retry_after", "seconds"),
     [

@@ -23,6 +23,7 @@ from tests.shared.dps.changes import (
 )
 
 INVOCATION = ContextVar("INVOCATION", default="none")
+TRANSPORT = "shared.dps.transport"
 
 
 @pytest.fixture
@@ -131,11 +132,11 @@ async def test_what_close_does_not_see_end_is_unknown(
 
 async def test_calls_belong_to_no_invocation(writer: BulkWriter, caplog):
     """What is logged about a call of many is not logged under the first who asked for it."""
-    caplog.set_level(logging.INFO, "httpx")
+    caplog.set_level(logging.DEBUG, TRANSPORT)
     heard = []
     caplog.handler.addFilter(lambda record: heard.append((record.name, INVOCATION.get())) or True)
     INVOCATION.set("first")
 
     await outcomes(writer, creates(2))
 
-    assert {invocation for name, invocation in heard if name == "httpx"} == {"none"}
+    assert {invocation for name, invocation in heard if name == TRANSPORT} == {"none"}

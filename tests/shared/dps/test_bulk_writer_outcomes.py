@@ -10,6 +10,7 @@ from shared.dps.bulk_writer import Applied, BulkWriter
 from shared.errors import (
     DpsBadRequestError,
     DpsCredentialError,
+    DpsFaultError,
     DpsRefusedError,
     DpsThrottledError,
     OutcomeUnknownError,
@@ -135,3 +136,15 @@ async def test_answer_of_another_call_is_no_answer(writer: BulkWriter, order_fau
 
     with pytest.raises(OutcomeUnknownError):
         await writer.apply(change(CREATE, "d-1"))
+
+
+@pytest.mark.parametrize("status", [404, 409, 412])
+async def test_answer_that_no_bulk_call_can_have_refuses_no_change(
+    writer: BulkWriter, order_faults, status
+):
+    """What answers so of many records at once is not DPS, or not well: they are tried again."""
+    order_faults({"match": BULK, "do": {"status": status, "body": {"errorCode": status * 1000}}})
+
+    became = await outcomes(writer, creates(3))
+
+    assert kinds(became) == [DpsFaultError] * 3

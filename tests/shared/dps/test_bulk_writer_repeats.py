@@ -7,6 +7,7 @@ from shared.dps.bulk_writer import Applied, BulkWriter
 from shared.dps.models import ENROLLMENT_GROUP
 from shared.errors import (
     DpsConflictError,
+    DpsFaultError,
     DpsNotFoundError,
     DpsPreconditionFailedError,
 )
@@ -111,7 +112,21 @@ async def test_repeated_deletes_where_there_is_no_dps_are_not_done(
 
     became = await outcomes(writer, [change(DELETE, "d-1", is_repeated=True)])
 
-    assert kinds(became) == [DpsNotFoundError]
+    assert kinds(became) == [DpsFaultError]
+
+
+async def test_repeated_delete_is_not_done_because_something_else_answers(
+    writer: BulkWriter, client: DpsClient, order_faults
+):
+    """A web site at DPS's address, or before it, knows no path: that says nothing of the record."""
+    await client.enrollments.create_or_update("d-1", enrollment("d-1"))
+    order_faults({"do": {"status": 404, "html": True}})
+
+    became = await outcomes(
+        writer, [change(DELETE, "d-1", is_repeated=True, if_match="YWJj", within=0.5)]
+    )
+
+    assert kinds(became) == [DpsFaultError]
 
 
 async def test_groups_are_settled_as_enrollments_are(writer: BulkWriter, client: DpsClient):

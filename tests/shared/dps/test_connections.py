@@ -9,6 +9,7 @@ import pytest
 from local.dps import DpsStandIn
 from shared.dps import CallContext, DpsClient
 from shared.errors import (
+    DpsHostError,
     DpsUnreachableError,
     NotConfiguredError,
 )
@@ -33,24 +34,24 @@ async def test_refused_connection_is_unreachable():
             await client.enrollments.delete("dev-1")
 
 
-async def test_unknown_host_is_unreachable():
-    """A host no name server knows is named as unreachable, not as a timeout."""
+async def test_unknown_host_is_named():
+    """A host no name server knows is told from one that is away: a setting may be wrong."""
     named = connection_string("dps.invalid")
     settings = Settings.read({"DPS_CONNECTION_STRING": named, "DPS_MAX_ATTEMPTS": "1"})
 
     async with DpsClient(settings) as client:
-        with pytest.raises(DpsUnreachableError):
+        with pytest.raises(DpsHostError):
             await client.enrollments.get("dev-1")
 
 
-async def test_untrusted_certificate_is_unreachable(dps: DpsStandIn):
+async def test_untrusted_certificate_is_named(dps: DpsStandIn):
     """A server that cannot prove who it is gets no request."""
     named = dps.connection_string.replace(dps.url[7:], dps.tls_url)
 
     async with DpsClient(
         Settings.read({"DPS_CONNECTION_STRING": named, "DPS_MAX_ATTEMPTS": "1"})
     ) as client:
-        with pytest.raises(DpsUnreachableError):
+        with pytest.raises(DpsHostError):
             await client.enrollments.get("dev-1")
 
     assert dps.requests == []

@@ -69,6 +69,7 @@ async def test_refusal_cuts_the_rate():
 async def test_refusals_of_one_round_cut_once():
     """Calls that were under way when the rate was cut say nothing of the rate there is now."""
     pacer = pacer_of(600)
+    pacer.answered()
     started = [await pacer.wait(NEVER) for _ in range(4)]
     pacer.throttled(1, turn=started[0])
     after_one = pacer.snapshot().operations_per_minute
@@ -78,6 +79,17 @@ async def test_refusals_of_one_round_cut_once():
 
     assert pacer.snapshot().operations_per_minute == after_one
     assert pacer.snapshot().throttled == 4
+
+
+@in_virtual_time
+async def test_refusals_before_anything_is_admitted_cut_nothing():
+    """A process that starts in a minute that others have used up begins when that is over."""
+    pacer = pacer_of(100)
+    await refused(pacer, 50)
+
+    await turns(pacer, seconds=50 + MINUTE)
+
+    assert pacer.snapshot().operations_per_minute == pytest.approx(980)
 
 
 @in_virtual_time

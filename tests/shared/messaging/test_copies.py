@@ -44,6 +44,20 @@ def test_copy_carries_what_the_message_carries(copied: Callable):
 
 
 @pytest.mark.parametrize("copied", COPIES)
+def test_sender_cannot_say_where_a_message_came_from(copied: Callable):
+    """Properties of its own by the same names: a rejected message would not find its way back."""
+    named = {"sourceQueue": "sap", "enqueuedTimeUtc": "noon"}
+
+    first = replace(MESSAGE, application_properties=named)
+    if copied is replayed:
+        first = replace(first, queue="requests/$DeadLetterQueue")
+
+    copy = copied(first)
+
+    assert FIRST_OF_CHAIN.items() <= copy.application_properties.items()
+
+
+@pytest.mark.parametrize("copied", COPIES)
 def test_id_of_a_copy_is_stable_and_not_the_messages(copied: Callable):
     """A repeated copy has it again; a copy of another message has not."""
     copy_id = copied(MESSAGE).message_id
@@ -88,7 +102,9 @@ def test_chain_of_copies_remembers_its_first():
 
 def test_parked_copy_says_why():
     """In properties of ours, beside the sender's."""
-    found = parked(replace(MESSAGE, application_properties={"attempt": 3}), REASON)
+    third = replace(MESSAGE, application_properties=FIRST_OF_CHAIN | {"attempt": 3})
+
+    found = parked(third, REASON)
 
     assert found.application_properties == FIRST_OF_CHAIN | {
         "reason": "Invalid",

@@ -12,10 +12,12 @@ from tests.shared.messaging.incoming import message
     [(3, 3), (1, 1), (None, 1), (0, 1), (-2, 1), ("4", 1), (True, 1), (2.0, 1), (b"5", 1)],
 )
 def test_attempt_is_what_a_copy_says(found, attempt):
-    """A whole number above 0 counts; anything else a sender may have put there does not."""
+    """A whole number above 0 counts; whatever a sender may have put into a first message does not."""
     properties = {} if found is None else {"attempt": found}
+    copied = {**properties, "sourceMessageId": "first"}
 
-    assert message({}, application_properties=properties).attempt == attempt
+    assert message({}, application_properties=copied).attempt == attempt
+    assert message({}, application_properties=properties).attempt == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """A message for one record: what is taken, and what is refused with every fault."""
 
+from base64 import b64encode
+
 import pytest
 
 from shared.documents import MAX_BYTES
@@ -174,3 +176,17 @@ def test_one_document_may_have_a_megabyte():
 def test_examples_of_requests_are_sound(name):
     """Whoever copies one sends a good request."""
     assert read_request(message(example(name))).operation in name
+
+
+@pytest.mark.parametrize("nbytes", [16, 32, 48, 64])
+def test_key_in_the_place_of_a_name_is_not_told(nbytes):
+    """A pointer to what is wrong goes into results; it holds asterisks where a name may be a key."""
+    key = b64encode(
+        bytes(range(nbytes))
+    ).decode()  # not one of the factory's: errors may quote names
+
+    unknown = faults_of({"operation": "create", "enrollment": RECORD, key: 1})
+    doubled = faults_of(f'{{"tags": {{"{key}": 1, "{key}": 2}}}}'.encode())
+
+    assert unknown == {"/****": UNKNOWN}
+    assert doubled == {"/tags/****": "stands there more than once"}

@@ -84,3 +84,61 @@ def test_sound_settings_are_read_beside_wrong_ones(monkeypatch):
     assert (settings.message_budget_seconds, settings.enrollment_results_queue) == (60, "told")
     assert fault is not None
     assert list(fault.faults) == ["MESSAGE_BUDGET_SECONDS"]
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ({"ENROLLMENT_REQUESTS_QUEUE": "Bulk-Operations"}, {"ENROLLMENT_REQUESTS_QUEUE"}),
+        ({"ENROLLMENT_RESULTS_QUEUE": "enrollment-requests"}, {"ENROLLMENT_RESULTS_QUEUE"}),
+        ({"ENROLLMENT_REJECTED_QUEUE": "enrollment-requests"}, {"ENROLLMENT_REJECTED_QUEUE"}),
+        (
+            {"ENROLLMENT_RESULTS_QUEUE": "out", "ENROLLMENT_REJECTED_QUEUE": " OUT "},
+            {"ENROLLMENT_RESULTS_QUEUE", "ENROLLMENT_REJECTED_QUEUE"},
+        ),
+    ],
+)
+def test_one_queue_has_one_purpose(given, wrong):
+    """What the app sends must not come back to it as a request; names of queues have no case."""
+    with pytest.raises(NotConfiguredError) as raised:
+        MessagingSettings.read({"ServiceBus__fullyQualifiedNamespace": NAMESPACE, **given})
+
+    assert set(raised.value.faults) == wrong
+
+
+def test_queues_may_be_exchanged():
+    """It is their names as they are set that must differ, not those they would have unset."""
+    settings = MessagingSettings.read(
+        {
+            "ServiceBus__fullyQualifiedNamespace": NAMESPACE,
+            "ENROLLMENT_REQUESTS_QUEUE": "bulk-operations",
+            "BULK_OPERATIONS_QUEUE": "enrollment-requests",
+        }
+    )
+
+    assert settings.input_queues == ("bulk-operations", "enrollment-requests")
+
+
+def test_spaces_around_a_setting_are_none_of_it():
+    """The triggers drop them from the names of their queues, so what the app sends to must too."""
+    settings = MessagingSettings.read(
+        {
+            "ServiceBus": f" {service_bus(NAMESPACE)}\n",
+            "ENROLLMENT_REQUESTS_QUEUE": " in ",
+            "ENROLLMENT_REJECTED_QUEUE": "kept ",
+        }
+    )
+
+    assert settings.enrollment_requests_queue == "in"
+    assert settings.enrollment_rejected_queue == "kept"
+
+
+def test_parts_of_a_connection_string_are_named_in_any_case():
+    """As the host and the SDK take them: what they can use must not be refused here."""
+    text = service_bus(NAMESPACE)
+    for name in ("Endpoint", "SharedAccessKeyName", "SharedAccessKey="):
+        text = text.replace(name, f" {name.lower()}")
+
+    settings = MessagingSettings.read({"ServiceBus": text})
+
+    assert settings.service_bus is not None
