@@ -61,6 +61,7 @@ class Host:
 
     Port 0 takes a free one, `url` names it. Without `key` nobody needs one, as under Azure
     Functions Core Tools. A stop waits `drain_within` seconds for messages that are being handled.
+    A queue that is far away takes several `receivers` to be emptied fast; one keeps its order.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Host:
         key: str | None = None,
         answer_within: float = ANSWER_WITHIN,
         drain_within: float = DRAIN_WITHIN,
+        receivers: int = 1,
     ) -> None:
         self._app_dir = app_dir.resolve()
         self._address = host
@@ -79,6 +81,7 @@ class Host:
         self._key = key
         self._answer_within = answer_within
         self._drain_within = drain_within
+        self._receivers = receivers
         self._invocations: Invocations | None = None
         self._runner: web.AppRunner | None = None
         self._feeding: Feeding | None = None
@@ -128,7 +131,11 @@ class Host:
         )
         await self._listen(answering)
         self._feeding = Feeding(
-            triggers, host_json.service_bus, self._invocations, drain_within=self._drain_within
+            triggers,
+            host_json.service_bus,
+            self._invocations,
+            drain_within=self._drain_within,
+            receivers=self._receivers,
         )
         self._feeding.start()
 

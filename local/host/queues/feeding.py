@@ -36,8 +36,11 @@ class Feeding:
         invocations: Invocations,
         *,
         drain_within: float = DRAIN_WITHIN,
+        receivers: int = 1,
     ) -> None:
-        self._feeds = [_Feed(trigger, options, invocations) for trigger in triggers]
+        self._feeds = [
+            _Feed(trigger, options, invocations, receivers=receivers) for trigger in triggers
+        ]
         self._drain_within = drain_within
 
     def start(self) -> None:
@@ -57,31 +60,37 @@ class _Feed:
     """Hands the messages of one queue to one function, at most `max_concurrent_calls` at once."""
 
     def __init__(
-        self, trigger: QueueTrigger, options: ServiceBusOptions, invocations: Invocations
+        self,
+        trigger: QueueTrigger,
+        options: ServiceBusOptions,
+        invocations: Invocations,
+        *,
+        receivers: int,
     ) -> None:
         self._trigger = trigger
-        self._most = options.max_concurrent_calls
-        self._settling = Settling(trigger.connection, trigger.queue)
+        self._free = options.max_concurrent_calls
+        self._receivers = receivers
+        self._settling = Settling(trigger.connection, trigger.queue, at_once=2 * receivers)
         self._delivering = Delivering(
             trigger, invocations, self._settling, max_lock_renewal=options.max_lock_renewal
         )
         self._stopping = asyncio.Event()
         self._has_room = asyncio.Event()
-        self._running: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[None]] = set()
         self._under_way: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._pause = _FIRST_PAUSE
         self._complaint = ""
 
     def start(self) -> None:
-        self._running = asyncio.create_task(self._run())
+        for _ in range(self._receivers):
+            keep(self._running, self._run())
 
     async def stop(self, *, within: float) -> None:
         self._stopping.set()
         self._has_room.set()
-        if self._running is not None:
-            await ended({self._running}, within=_NOTICE_WITHIN)
-            await cancelled({self._running})
+        await ended(self._running, within=_NOTICE_WITHIN)
+        await cancelled(self._running)
         await ended(self._under_way, within=within)
         if self._under_way:
             left = len(self._under_way)
@@ -117,12 +126,29 @@ class _Feed:
 
     async def _receive(self, receiver: "ServiceBusReceiver") -> None:
         while not self._stopping.is_set():
-            if len(self._under_way) >= self._most:
+            if self._free < 1:
                 self._has_room.clear()
                 await self._has_room.wait()
-            elif message := await received(receiver):
-                delivery = keep(self._under_way, self._delivering.deliver(message))
-                delivery.add_done_callback(lambda _: self._has_room.set())
+            else:
+                await self._deliver_next(receiver)
+
+    async def _deliver_next(self, receiver: "ServiceBusReceiver") -> None:
+        """Begins the delivery of the next message, if one comes within a moment."""
+        self._free -= 1
+        try:
+            message = await received(receiver)
+        except BaseException:
+            self._leave()
+            raise
+        if message is None:
+            self._leave()
+        else:
+            delivery = keep(self._under_way, self._delivering.deliver(message))
+            delivery.add_done_callback(lambda _: self._leave())
+
+    def _leave(self) -> None:
+        self._free += 1
+        self._has_room.set()
 
     def _rejoice(self) -> None:
         function, queue = self._trigger.function.name, self._trigger.queue

@@ -14,8 +14,6 @@ if TYPE_CHECKING:  # costly: only an app with a Service Bus trigger pays for it
     from azure.servicebus import ServiceBusReceivedMessage
     from azure.servicebus.aio import ServiceBusReceiver
 
-# Connections on which requests are made, each one after the other.
-_AT_ONCE = 2
 _SETTLE_WITHIN = 30.0
 _REQUEST_WITHIN = 10.0
 _CLOSE_WITHIN = 5.0
@@ -35,8 +33,9 @@ class Settling:
     receives is not disturbed. An error may mean that a lock is lost, or that it was done before.
     """
 
-    def __init__(self, connection: Connection, queue: str) -> None:
-        self._requesters = [_Requester(connection, queue) for _ in range(_AT_ONCE)]
+    def __init__(self, connection: Connection, queue: str, *, at_once: int) -> None:
+        """`at_once` are the connections on which requests are made, each one after the other."""
+        self._requesters = [_Requester(connection, queue) for _ in range(at_once)]
         # The one that was used last comes first: the other is opened once that is busy.
         self._free: asyncio.LifoQueue[_Requester] = asyncio.LifoQueue()
         for requester in self._requesters:
