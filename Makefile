@@ -26,7 +26,7 @@ test-all: .venv/ready   ## the long tests as well
 soak: .venv/ready   ## the ledger of the queues, with 50,000 requests: REQUESTS= asks for others, SEED= for another plan
 	LEDGER_REQUESTS=$(REQUESTS) LEDGER_SEED=$(SEED) $(BIN)/pytest tests/ledger -m long -s
 
-bench: .venv/ready   ## what it costs beside its peers, in about forty minutes; QUICK=1: in two
+bench: .venv/ready   ## what it costs beside its peers, in about three quarters of an hour; QUICK=1: in two minutes
 	QUICK=$(QUICK) $(BIN)/python bench/run.py
 
 check: .venv/ready   ## style, types, import rules, requirements in step

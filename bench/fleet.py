@@ -1,4 +1,3 @@
-
 """How long a fleet takes to be enrolled through the queue, simulated: python bench/fleet.py.
 
 The app's own pacer and the stand-in's own throttle, on an event loop whose time is virtual: so many

@@ -4,8 +4,10 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-HEAD = f"{'':34} {'ours':>9} {'theirs':>9} {'ratio':>6} {'spread':>7} {'goal':>7}  met"
+_NAME = 76
+HEAD = f"{'':{_NAME}} {'ours':>9} {'peer':>9} {'ratio':>6} {'spread':>7} {'goal':>7}  met"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,19 +43,32 @@ class Row:
         """Whether it misses it by more than the spread."""
         return not self._keeps(self.spread)
 
+    @property
+    def goal(self) -> str | None:
+        """The goal in words, if there is one."""
+        if self.at_least is not None:
+            return f">= {self.at_least:g}"
+        return None if self.at_most is None else f"<= {self.at_most:g}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The row for whoever reads it by program."""
+        return {
+            "name": f"{self.name}, {self.unit}",
+            "ours": round(statistics.median(self.ours), 4),
+            "peer": round(statistics.median(self.theirs), 4),
+            "ratio": round(self.ratio, 4),
+            "spread": round(self.spread, 4),
+            "goal": self.goal,
+            "met": None if self.goal is None else self.is_met,
+        }
+
     def __str__(self) -> str:
         ours, theirs = statistics.median(self.ours), statistics.median(self.theirs)
+        told = "" if self.goal is None else ("yes" if self.is_met else "no")
         return (
-            f"{f'{self.name}, {self.unit}':34} {ours:9.1f} {theirs:9.1f} {self.ratio:6.2f} "
-            f"{self.spread:7.2f} {self._goal}"
+            f"{f'{self.name}, {self.unit}':{_NAME}} {ours:9.2f} {theirs:9.2f} {self.ratio:6.3f} "
+            f"{self.spread:7.3f} {self.goal or 'none':>7}  {told}"
         )
-
-    @property
-    def _goal(self) -> str:
-        if self.at_least is None and self.at_most is None:
-            return f"{'none':>7}"
-        goal = f"<= {self.at_most}" if self.at_least is None else f">= {self.at_least}"
-        return f"{goal:>7}  {'yes' if self.is_met else 'no'}"
 
     @property
     def _ratios(self) -> list[float]:
@@ -63,6 +78,66 @@ class Row:
         if self.at_least is not None and self.ratio + slack < self.at_least:
             return False
         return self.at_most is None or self.ratio - slack <= self.at_most
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotMeasured:
+    """A row that this run has no figures for, and why."""
+
+    name: str
+    goal: str | None
+    why: str
+
+    is_missed = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The row for whoever reads it by program."""
+        members = dict.fromkeys(("ours", "peer", "ratio", "spread"))
+        return {"name": self.name, **members, "goal": self.goal, "met": None, "why": self.why}
+
+    def __str__(self) -> str:
+        return f"{self.name:{_NAME}} not measured (goal {self.goal or 'none'}): {self.why}"
+
+
+class Failed(NotMeasured):
+    """What should have been measured."""
+
+    is_missed = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Two figures to be seen side by side, without a goal; there is no peer where `theirs` is `None`."""
+
+    name: str
+    unit: str
+    ours: float
+    theirs: float | None = None
+
+    is_missed = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The row for whoever reads it by program."""
+        members = {"ours": self.ours, "peer": self.theirs}
+        found = {name: None if it is None else round(it, 4) for name, it in members.items()}
+        return {
+            "name": f"{self.name}, {self.unit}",
+            **found,
+            **dict.fromkeys(("ratio", "spread", "goal", "met")),
+        }
+
+    def __str__(self) -> str:
+        theirs = "" if self.theirs is None else f"{self.theirs:9.2f}"
+        return f"{f'{self.name}, {self.unit}':{_NAME}} {self.ours:9.2f} {theirs}"
+
+
+Rows = Sequence[Row | Figures | NotMeasured]
+
+
+def shown(rows: Rows, note: str) -> int:
+    """Prints the table of one script; 1 if a goal is missed by more than the spread."""
+    print(HEAD, *rows, note, sep="\n")
+    return int(any(row.is_missed for row in rows))
 
 
 def alternating(

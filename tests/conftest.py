@@ -1,6 +1,7 @@
 """What every test may use, and what every test must not do: let a secret out."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -85,6 +86,13 @@ def settings(dps: DpsStandIn) -> Settings:
     return Settings.read(
         {**UNPACED, "DPS_CONNECTION_STRING": dps.connection_string, "DPS_MAX_ATTEMPTS": "3"}
     )
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Leaves no garbage to the tests that follow."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

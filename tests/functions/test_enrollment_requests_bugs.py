@@ -94,4 +94,4 @@ def test_bug_is_logged(queues: Queues, caplog):
     )
     queues.results()
 
-    assert "item 1 of message m-1 failed" in caplog.messages
+    assert "item 1 of message 'm-1' failed" in caplog.messages

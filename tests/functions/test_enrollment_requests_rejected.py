@@ -20,6 +20,7 @@ from tests.functions.queue_requests import (
     with_keys,
 )
 from tests.functions.queue_stack import MOST_DELIVERIES, REJECTED, REQUESTS, Queues
+from tests.local.servicebus.handlers import leaves_sockets
 
 NO_ETAG = "AAAAAAAAAAA="
 _MALFORMED = {"operation": CREATE, "enrollment": {"registrationId": "dev-1"}}
@@ -180,6 +181,7 @@ def test_key_in_a_rejected_message_is_nowhere_else(queues: Queues, make, caplog)
     assert caplog.messages
 
 
+@leaves_sockets
 def test_message_that_cannot_be_parked_is_delivered_again(queues: Queues):
     """Until the rejected queue takes it; nothing is lost."""
     queues.broker.refuse(
@@ -193,6 +195,7 @@ def test_message_that_cannot_be_parked_is_delivered_again(queues: Queues):
     assert len(queues.results()) == 1
 
 
+@leaves_sockets
 def test_message_that_can_never_be_parked_is_a_dead_letter(queues: Queues):
     """Service Bus keeps it then, with all of its body."""
     queues.broker.refuse(

@@ -7,6 +7,7 @@ from local.servicebus.amqp.errors import Condition
 from tests.functions.queue_messages import data
 from tests.functions.queue_requests import CREATE, Dps, asked, enrollment
 from tests.functions.queue_stack import NO_QUEUE, REJECTED, REPLIES, REQUESTS, RESULTS, Queues
+from tests.local.servicebus.handlers import leaves_sockets
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,8 @@ def test_queue_that_is_not_allowed_gets_nothing(
     queues.request(asked(CREATE), message_id="m-1", reply_to=address)
 
     assert data(queues.results())[0]["status"] == "succeeded"
-    assert _warnings(caplog) == ["reply_to of message m-1 is no queue of ENROLLMENT_REPLY_QUEUES"]
+    told = "reply_to of message 'm-1' is no queue of ENROLLMENT_REPLY_QUEUES"
+    assert _warnings(caplog) == [told]
     assert dps_of_queues.calls == ["enrollments.bulk"]
 
 
@@ -87,6 +89,7 @@ def test_results_queue_that_is_missing_repeats_nothing(
     assert [NO_QUEUE in line for line in _warnings(caplog)] == [True]
 
 
+@leaves_sockets
 @pytest.mark.parametrize(
     "condition", [Condition.RESOURCE_LIMIT_EXCEEDED, "amqp:unauthorized-access"]
 )

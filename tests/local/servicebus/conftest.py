@@ -1,6 +1,5 @@
 """A broker and a client for each module, and a queue for each test."""
 
-import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from typing import Any
@@ -59,13 +58,6 @@ def new_queue(broker: Broker) -> Callable[..., str]:
         return name
 
     return make
-
-
-@pytest.fixture
-def collected() -> Iterator[None]:
-    """Leaves no garbage to the tests that follow."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A broker for each module, and for each test the queues of an app of its own."""
 
-import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count
@@ -174,10 +173,3 @@ def park_some(messaging, sender: Sender):
             await park(sender, messaging.enrollment_rejected_queue, message, Reason(reason="Bad"))
 
     return act
-
-
-@pytest.fixture
-def collected() -> Iterator[None]:
-    """Leaves no garbage to the tests that follow."""
-    yield
-    gc.collect()
