@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Most tests wait for sockets, so there may be more of them at once than cores.
-WORKERS ?= 4
+WORKERS ?= 6
 REQUESTS ?= 50000
 SEED ?= 1
 LOCK = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-header --quiet

@@ -131,8 +131,9 @@ def one_broker():
 def broker(one_broker, monkeypatch):
     """A broker with empty queues, which the setting ServiceBus names."""
     monkeypatch.setenv("ServiceBus", one_broker.connection_string)
-    yield one_broker
+    # Now, not afterwards: then the host of the test before may still have settled something.
     one_broker.reset()
+    return one_broker
 
 
 @pytest.fixture(scope="session")
