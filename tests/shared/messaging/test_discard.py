@@ -9,6 +9,9 @@ from shared.errors import (
 from shared.messaging.rejected import RejectedMessages
 from tests.shared.messaging.requesting import request
 
+# Each opens several connections of the SDK, which takes a second to close one.
+pytestmark = pytest.mark.long
+
 
 async def test_one_message_is_discarded(broker: Broker, rejected, park_one, rejected_queue):
     """Those before it are deferred, and counted nowhere as failed."""

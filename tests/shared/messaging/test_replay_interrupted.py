@@ -18,6 +18,9 @@ from shared.settings import MessagingSettings
 from tests.local.servicebus.handlers import WAIT, leaves_sockets
 from tests.processes import modules_run
 
+# Each opens several connections of the SDK, which takes a second to close one.
+pytestmark = pytest.mark.long
+
 
 async def states(rejected: RejectedMessages) -> dict[str, tuple[str, int]]:
     """State and delivery count of what lies in the rejected queue, by record."""
