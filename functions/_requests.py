@@ -11,7 +11,7 @@ from functions._correlation import client_request_id
 from functions._services import services
 from shared.documents import MAX_BYTES, parse
 from shared.dps import CallContext
-from shared.dps.models import faults_in_id
+from shared.dps.models import IF_MATCH, faults_in_id
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
 from shared.settings import DEFAULT_API_VERSION
 
@@ -69,11 +69,7 @@ def read(
 
 
 _HEADERS = {
-    # An etag raw as DPS gives it, or quoted as RFC 9110 has it.
-    "If-Match": (
-        re.compile(r'\*|"[A-Za-z0-9+/=_-]+"|[A-Za-z0-9+/=_-]+'),
-        "must be one etag, quoted or not, or *",
-    ),
+    "If-Match": (IF_MATCH, "must be one etag, quoted or not, or *"),
     "x-ms-max-item-count": (re.compile(r"[0-9]{1,9}"), "must be a whole number"),
     "x-ms-continuation": (re.compile(r"[\x21-\x7e]*"), "must be what a page gave, unread"),
 }

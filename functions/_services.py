@@ -1,7 +1,7 @@
 """What one worker process shares, made on first use in its event loop."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
@@ -95,10 +95,8 @@ services = _OfLoop(Services)
 queues = _OfLoop(Queues)
 """The same for Service Bus."""
 
-_CLOSING: tuple[Callable[[], Awaitable[None]], ...] = (services.aclose, queues.aclose)
-
 
 async def aclose() -> None:
     """Closes the connections of the running loop."""
-    for close in _CLOSING:
-        await close()
+    await services.aclose()
+    await queues.aclose()
