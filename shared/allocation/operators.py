@@ -49,9 +49,9 @@ class Operator:
 
 
 def _small(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_small(item) for item in value]
-    return value.lower() if isinstance(value, str) else value
+    if isinstance(value, str):
+        return value.lower()
+    return [_small(item) for item in value] if isinstance(value, list) else value
 
 
 def _is_scalar(value: Any) -> bool:
@@ -98,6 +98,9 @@ def _key(value: Any) -> Any:
 
 
 def _in(operand: list[Any]) -> Test:
+    if _are_texts(operand):
+        texts = frozenset(operand)
+        return lambda value, _: isinstance(value, str) and value in texts
     keys = frozenset(map(_key, operand))
     return lambda value, _: _key(value) in keys
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 Order = Callable[[Any], Any]
@@ -14,14 +15,22 @@ def number(value: Any) -> int | float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+# A device's one text meets the bounds of many rules; no version and no time is longer than this.
+_REMEMBERED, _LONGEST = 128, 100
+
 _VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,9}")
 
 
 def version(value: Any) -> tuple[int, ...] | None:
     """A version such as `12.0.2`, part by part as numbers; zeros at its end mean nothing."""
-    if not isinstance(value, str) or not _VERSION.fullmatch(value):
+    return _version(value) if isinstance(value, str) and len(value) <= _LONGEST else None
+
+
+@lru_cache(_REMEMBERED)
+def _version(text: str) -> tuple[int, ...] | None:
+    if not _VERSION.fullmatch(text):
         return None
-    parts = [int(part) for part in value.split(".")]
+    parts = [int(part) for part in text.split(".")]
     while parts and not parts[-1]:
         parts.pop()
     return tuple(parts)
@@ -32,10 +41,15 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d(T.{1,40})?", re.ASCII)
 
 def time(value: Any) -> datetime | None:
     """A day or a point in time of ISO 8601; without an offset it is UTC."""
-    if not isinstance(value, str) or not _TIME.fullmatch(value):
+    return _time(value) if isinstance(value, str) and len(value) <= _LONGEST else None
+
+
+@lru_cache(_REMEMBERED)
+def _time(text: str) -> datetime | None:
+    if not _TIME.fullmatch(text):
         return None
     try:
-        found = datetime.fromisoformat(value)
+        found = datetime.fromisoformat(text)
     except ValueError:
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

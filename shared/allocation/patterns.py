@@ -10,7 +10,7 @@ text (anchors, lazy and possessive repeats). What is left is written as in `re`:
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from shared.allocation.syntax import (
     Alternatives,
@@ -33,6 +33,19 @@ _Part = tuple[bool, int, int]
 _EMPTY: _Part = (True, 0, 0)
 
 
+class _State(dict[str, "_State"]):
+    """The positions that a text may have come to, and the state each next character leads to."""
+
+    def __init__(self, positions: int, move: Callable[[int, str], "_State"]) -> None:
+        super().__init__()
+        self.positions = positions
+        self._move = move
+
+    def __missing__(self, character: str) -> "_State":
+        found = self[character] = self._move(self.positions, character)
+        return found
+
+
 class Pattern:
     """A pattern that a whole text matches or not; raises `PatternError` if it is none."""
 
@@ -45,32 +58,42 @@ class Pattern:
         nullable, first, last = self._build(syntax_of(pattern))
         # Sets of positions are the bits of whole numbers; one more stands for the start.
         self._follow.append(first)
-        self._start = 1 << len(self._characters)
-        self._accepting = last | (self._start if nullable else 0)
-        self._moves: dict[tuple[int, str], int] = {}
+        start = 1 << len(self._characters)
+        self._accepting = last | (start if nullable else 0)
+        self._start = _State(start, self._move)
+        self._nowhere = _State(0, self._move)
+        self._states: dict[int, _State] = {}
+        self._remembered = 0
 
     def matches(self, text: str) -> bool:
         """Whether the pattern describes the whole text."""
         if len(text) > MAX_TEXT:
             return False
-        state = self._start
+        state, nowhere = self._start, self._nowhere
         for character in text:
-            step = (state, character)
-            state = self._moves[step] if step in self._moves else self._move(step)
-            if not state:
+            state = state[character]
+            if state is nowhere:
                 return False
-        return bool(state & self._accepting)
+        return bool(state.positions & self._accepting)
 
-    def _move(self, step: tuple[int, str]) -> int:
-        state, character = step
-        if len(self._moves) >= _MAX_REMEMBERED:
-            self._moves.clear()
+    def _move(self, positions: int, character: str) -> "_State":
+        if self._remembered >= _MAX_REMEMBERED:
+            self._forget()
+        self._remembered += 1
         reachable = 0
-        for position in _bits(state):
+        for position in _bits(positions):
             reachable |= self._follow[position]
         fitting = (p for p in _bits(reachable) if self._characters[p].fullmatch(character))
-        found = self._moves[step] = sum(1 << position for position in fitting)
-        return found
+        found = sum(1 << position for position in fitting)
+        if not found:
+            return self._nowhere
+        return self._states.setdefault(found, _State(found, self._move))
+
+    def _forget(self) -> None:
+        for state in (self._start, *self._states.values()):
+            state.clear()
+        self._states.clear()
+        self._remembered = 0
 
     def _build(self, node: Node) -> _Part:
         self._steps += 1
