@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # costly: only an app with a Service Bus trigger pays for it
 _SETTLE_WITHIN = 30.0
 _REQUEST_WITHIN = 10.0
 _CLOSE_WITHIN = 5.0
+# azure-servicebus 7.15.0 keeps a note of each answer for as long as the connection lasts.
+_REQUESTS_OF_ONE_CONNECTION = 1_000
 # Before each attempt; all but the first are made on a connection that has been opened anew.
 _PAUSES = (0.0, 0.1, 0.2, 0.5, *[1.0] * 8)
 
@@ -86,6 +88,7 @@ class _Requester:
         self._connection = connection
         self._queue = queue
         self._receiver: ServiceBusReceiver | None = None
+        self._left = 0
         self._opened = contextlib.AsyncExitStack()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -119,6 +122,7 @@ class _Requester:
                 self._discard()
                 raise
             else:
+                self._count()
                 return
         raise ConnectionError("no request was answered")
 
@@ -130,7 +134,13 @@ class _Requester:
     async def _open(self) -> "ServiceBusReceiver":
         receiver = opened(self._connection, self._queue)
         self._receiver = await self._opened.enter_async_context(receiver)
+        self._left = _REQUESTS_OF_ONE_CONNECTION
         return self._receiver
+
+    def _count(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._discard()
 
     def _discard(self) -> None:
         self._receiver = None

@@ -51,6 +51,31 @@ async def test_feed_goes_on_after_a_fault(serve, broker, send, until, *, fault):
     assert served.app.seen == [(b"before", 1), (b"after", 1)]
 
 
+LIMITS = [
+    "local.host.queues.feeding._MESSAGES_OF_ONE_RECEIVER",
+    pytest.param("local.host.queues.settling._REQUESTS_OF_ONE_CONNECTION", marks=pytest.mark.long),
+]
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_connection_gives_way_to_another_after_its_share(
+    serve, broker, send, until, monkeypatch, *, limit
+):
+    """The SDK remembers all that a connection brought: so they change, and nothing comes twice."""
+    monkeypatch.setattr(limit, 4)
+    served = await serve(queue_app("pass"))
+    opened = broker.statistics.connections_opened
+    bodies = [b"%d" % number for number in range(MANY)]
+    for body in bodies:
+        send("work", body)
+
+    await until(lambda: len(served.app.seen) == MANY and is_empty(broker), within=WITHIN)
+
+    assert sorted(served.app.seen) == sorted((body, 1) for body in bodies)
+    assert broker.statistics.connections_opened - opened >= MANY // 4
+    assert broker.statistics.locks_lost == 0
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_many_under_way_survive_a_fault(serve, broker, send, until, *, fault):
     """Each of many messages under way is settled although its link is gone, and none comes twice."""
