@@ -25,7 +25,7 @@ from shared.settings import ConnectionString
 NOTE = "added: to the same read of DPS without an app, and to a function that does nothing"
 AT_ONCE = (1, 16, 64)
 _BODY = ROOT / "examples" / "allocation-requests" / "default-first-registration.json"
-_SECONDS, _ROUNDS = (0.4, 1) if is_quick() else (1.5, 4)
+_SECONDS, _ROUNDS = (0.3, 1) if is_quick() else (1.5, 4)
 _WARM_UP = 0.3
 _WITHIN = aiohttp.ClientTimeout(total=30)
 _NO_QUEUES = {"ServiceBus": ""}

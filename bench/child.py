@@ -19,7 +19,7 @@ from aiohttp import web
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from local.dps import DpsStandIn, Options, throttle
+from local.dps import DpsStandIn, Options
 from local.host import Host
 from local.host.foreground import Service, exit_code
 from local.servicebus import Broker, BrokerOptions
@@ -39,20 +39,8 @@ def main() -> int:
 
 
 def dps(options: Mapping[str, Any]) -> Made:
-    """The stand-in; `window` are the seconds of one window of its fixed-window throttle."""
-    times = {name: options[name] for name in ("single_ms", "bulk_ms")}
-    window: float = options["window"]
-
-    class Window(throttle.FixedWindow):
-        """As many operations as the quota has in so many seconds."""
-
-        def take(self, cost: float, now: float) -> float:
-            scale = throttle.MINUTE / window
-            return super().take(cost * scale, now * scale) / scale
-
-    # No public switch: the service's window is a minute, and a minute is long for a short look.
-    throttle._ALGORITHMS = {**throttle._ALGORITHMS, "fixedWindow": Window}  # noqa: SLF001
-    made = DpsStandIn(Options(port=0, tls_port=None, **times))
+    """The stand-in; the options are the milliseconds its calls take."""
+    made = DpsStandIn(Options(port=0, tls_port=None, **options))
     return made, lambda: {"url": made.url, "connection_string": made.connection_string}, dict
 
 

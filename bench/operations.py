@@ -21,7 +21,7 @@ from scene import PEER, PEER_QUEUE, PER_MINUTE, QUEUE, Scene, Stats, scene
 
 GOAL = 0.11
 NOTE = "peer: one call of Microsoft's client for each message; both at the limit of one quota"
-_WARM_UP, _SECONDS = (2, 6) if is_quick() else (45, 60)
+_WARM_UP, _SECONDS = (2, 5) if is_quick() else (45, 60)
 _SPANS = 3
 _MESSAGES = {QUEUE: 3_000, PEER_QUEUE: 1_000} if is_quick() else {QUEUE: 20_000, PEER_QUEUE: 5_000}
 

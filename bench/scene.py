@@ -157,12 +157,10 @@ def request(number: int) -> ServiceBusMessage:
 
 
 @contextmanager
-def scene(
-    delays: Delays | None = None, *, window: float = 60, queues: Sequence[str] = QUEUES
-) -> Iterator[Scene]:
-    """Runs the services; `window` are the seconds of a fixed window of DPS's quota."""
+def scene(delays: Delays | None = None, *, queues: Sequence[str] = QUEUES) -> Iterator[Scene]:
+    """Runs the services."""
     delays = delays or Delays()
-    times = {"single_ms": delays.single_ms, "bulk_ms": delays.bulk_ms, "window": window}
+    times = {"single_ms": delays.single_ms, "bulk_ms": delays.bulk_ms}
     with ExitStack() as started:
         dps = started.enter_context(child("dps", times))
         options = {"latency": delays.broker, "queues": list(queues)}

@@ -43,7 +43,7 @@ class Times:
 
 
 LONG = Times(window=60, windows=3, warm_up={1: 55, 4: 130})
-SHORT = Times(window=6, windows=3, warm_up={1: 4})
+SHORT = Times(window=6, windows=2, warm_up={1: 3})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +58,13 @@ class Case:
         noun = "process" if self.processes == 1 else "processes"
         return f"{self.processes} {noun}, {self.algorithm}, {self.count} counted"
 
-    @property
-    def quota(self) -> Mapping[str, Any]:
+    def quota(self, window: int) -> Mapping[str, Any]:
         """As the stand-in is told."""
         return {
             "operationsPerMinute": PER_MINUTE,
             "algorithm": self.algorithm,
             "count": self.count,
+            "windowSeconds": window,
         }
 
     @property
@@ -135,9 +135,9 @@ def _ceilings(cases: Sequence[Case], times: Times) -> Mapping[Case, Sequence[flo
 
 
 def _ceiling(case: Case, times: Times) -> Sequence[float]:
-    with child("dps", {"single_ms": 0, "bulk_ms": 0, "window": times.window}) as running:
+    with child("dps", {"single_ms": 0, "bulk_ms": 0}) as running:
         dps = StandIn(running)
-        dps.order("throttle", case.quota)
+        dps.order("throttle", case.quota(times.window))
         sleep_until(_next_window(times))
         _spend(dps, case)
         calls = admitted(dps, until=time.time() + times.window)
@@ -164,8 +164,8 @@ def _measured(cases: Sequence[Case], times: Times) -> Mapping[Case, Sequence[Sta
 
 
 def _run(case: Case, times: Times) -> Sequence[Stats]:
-    with scene(window=times.window) as its:
-        its.dps.order("throttle", case.quota)
+    with scene() as its:
+        its.dps.order("throttle", case.quota(times.window))
         _spend(its.dps, case)
         its.feed(_FED_FIRST)
         start = {"DPS_PACING_START": str(PER_MINUTE)} if times is SHORT else {}

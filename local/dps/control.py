@@ -40,6 +40,7 @@ THROTTLE = {
     "algorithm": _one_of("tokenBucket", "fixedWindow"),
     "count": _one_of("calls", "items"),
     "burst": POSITIVE,
+    "windowSeconds": POSITIVE,
     "retryAfter": FLAG,
 }
 LATENCY = {"singleMs": MILLISECONDS, "bulkMs": MILLISECONDS}

@@ -25,6 +25,7 @@ class Quota:
     algorithm: Literal["tokenBucket", "fixedWindow"] = "tokenBucket"
     count: Literal["calls", "items"] = "calls"
     burst: float | None = None  # what a full bucket holds; None: a minute's operations
+    windowSeconds: float = MINUTE  # noqa: N815  a test may want to see several in a minute
     retryAfter: bool = True  # noqa: N815
 
     def as_json(self) -> dict[str, Any]:
@@ -76,21 +77,22 @@ class TokenBucket:
 
 
 class FixedWindow:
-    """The whole quota anew with each minute of the clock."""
+    """The whole quota anew with each minute of the clock, or its part with each shorter window."""
 
     def __init__(self, quota: Quota) -> None:
-        self._capacity = quota.operationsPerMinute
+        self._seconds = quota.windowSeconds
+        self._capacity = quota.operationsPerMinute * self._seconds / MINUTE
         self._window = -1.0
         self._used = 0.0
 
     def take(self, cost: float, now: float) -> float:
         """0 if admitted, else the seconds until it would be."""
-        window = now // MINUTE
+        window = now // self._seconds
         if window != self._window:
             self._window, self._used = window, 0.0
         cost = min(cost, self._capacity)
         if self._used + cost > self._capacity:
-            return (window + 1) * MINUTE - now
+            return (window + 1) * self._seconds - now
         self._used += cost
         return 0.0
 

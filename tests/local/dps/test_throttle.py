@@ -73,6 +73,16 @@ def test_a_window_opens_with_the_minute(client, clock):
     assert (before, calls(client, 3)) == ([429], [404, 404, 429])
 
 
+def test_a_shorter_window_holds_its_part_of_the_minute(client, clock):
+    """Who has no minute to watch has six seconds with a tenth of the quota in each."""
+    throttle(client, operationsPerMinute=20, algorithm="fixedWindow", windowSeconds=6)
+    first = calls(client, 3)
+
+    clock.advance(6)
+
+    assert (first, calls(client, 3)) == ([404, 404, 429], [404, 404, 429])
+
+
 @pytest.mark.parametrize(("count", "admitted"), [("calls", 3), ("items", 1)])
 def test_a_bulk_call_counts_as_one_or_as_its_items(client, count, admitted):
     """Which of the two the service does is not published."""
@@ -131,6 +141,7 @@ def test_throttled_calls_are_counted(client):
         {"operationsPerMinute": 0},
         {"algorithm": "leaky"},
         {"burst": "x"},
+        {"windowSeconds": 0},
         {"limit": 1},
         {"count": []},
     ],
