@@ -20,8 +20,8 @@ from aiohttp import web
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from local.dps import DpsStandIn, Options
+from local.foreground import Service, exit_code
 from local.host import Host
-from local.host.foreground import Service, exit_code
 from local.servicebus import Broker, BrokerOptions
 
 Made = tuple[Service, Callable[[], dict[str, Any]], Callable[[], dict[str, Any]]]

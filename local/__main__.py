@@ -10,9 +10,9 @@ import json
 import sys
 
 from local.dps import Options
+from local.foreground import exit_code, serve_until_signalled
 from local.host import environment
 from local.host.banner import function_lines
-from local.host.foreground import exit_code, serve_until_signalled
 from local.ports import port
 from local.stack import QUEUES, Stack
 from shared.settings import MessagingSettings, input_queues

@@ -9,7 +9,7 @@ import aiohttp
 from functions import _services
 from local.dps import DpsStandIn, Options
 from local.host import AppRefusedError, Host, environment
-from local.host.listening import Listener, refuse_busy
+from local.listening import Listener, refuse_busy
 from local.servicebus import Broker, BrokerOptions, QueueOptions
 
 ROOT = Path(__file__).resolve().parent.parent

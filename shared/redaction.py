@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from shared.dps.records import MASK, SECRET_MEMBERS
 
@@ -44,20 +44,50 @@ def redacted(text: str) -> str:
     return text
 
 
-class RedactingFormatter(logging.Formatter):
-    """Formats as another formatter does, without secrets; stack traces included."""
+class RedactingFilter(logging.Filter):
+    """
+    Takes the secrets out of a record before its handler sees it, and drops no record.
 
-    def __init__(self, formatter: logging.Formatter | None) -> None:
-        super().__init__()
-        self._formatter = formatter or logging.Formatter()
+    A formatter would not do: exporters of telemetry read the record itself.
+    """
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The line that may leave."""
-        return redacted(self._formatter.format(record))
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always true; what was in the record and is no secret stays."""
+        record.msg, record.args = redacted(_message(record)), None
+        record.stack_info = record.stack_info and redacted(record.stack_info)
+        if record.exc_info:
+            trace = record.exc_text or _FORMATTER.formatException(record.exc_info)
+            record.exc_text = redacted(trace)
+            if record.exc_text != trace:
+                # An exporter would read the exception itself.
+                record.exc_info = None
+        for name, value in _extra(record):
+            setattr(record, name, redacted(str(value)))
+        return True
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        # logging itself would print the arguments.
+        return f"{record.msg} (its arguments do not fit it)"
+
+
+def _extra(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
+    """What a caller has added to a record that holds a secret."""
+    for name in vars(record).keys() - _STANDARD:
+        value = getattr(record, name)
+        if redacted(str(value)) != str(value):
+            yield name, value
+
+
+_FORMATTER = logging.Formatter()
+_STANDARD = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
 
 
 def redact_logs() -> None:
-    """Puts the formatter before every handler of the root logger; again does no harm."""
+    """Puts the filter before every handler of the root logger; again does no harm."""
     for handler in logging.getLogger().handlers:
-        if not isinstance(handler.formatter, RedactingFormatter):
-            handler.setFormatter(RedactingFormatter(handler.formatter))
+        if not any(isinstance(found, RedactingFilter) for found in handler.filters):
+            handler.addFilter(RedactingFilter())

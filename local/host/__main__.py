@@ -5,10 +5,10 @@ import asyncio
 import sys
 from pathlib import Path
 
+from local.foreground import exit_code, serve_until_signalled
 from local.host import Host, environment
 from local.host.banner import function_lines
-from local.host.foreground import exit_code, serve_until_signalled
-from local.host.listening import Listener, refuse_busy
+from local.listening import Listener, refuse_busy
 from local.ports import port
 
 

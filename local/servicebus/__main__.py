@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from local.host.foreground import exit_code, serve_until_signalled
-from local.host.listening import Listener, refuse_busy
+from local.foreground import exit_code, serve_until_signalled
+from local.listening import Listener, refuse_busy
 from local.ports import port, port_number
 from local.servicebus import emulator_config
 from local.servicebus.broker import Broker

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from local.dps import Options
-from local.host.listening import PortBusyError
+from local.listening import PortBusyError
 from local.stack import DPS_SETTINGS, QUEUES, SERVICE_BUS_SETTINGS, Stack
 from tests.processes import modules_run
 from tests.secret_factory import function_key

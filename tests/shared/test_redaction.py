@@ -6,7 +6,7 @@ from io import StringIO
 
 import pytest
 
-from shared.redaction import RedactingFormatter, redact_logs, redacted
+from shared.redaction import redact_logs, redacted
 from tests.secret_factory import symmetric_key
 
 SECRET = symmetric_key()
@@ -58,31 +58,87 @@ def test_rest_of_the_line_stays(line: str, kept: str | None):
 
 @pytest.fixture
 def output() -> Iterator[StringIO]:
-    """What a handler of the root logger writes."""
+    """What a handler of the root logger writes, in a form of its own."""
     written = StringIO()
     handler = logging.StreamHandler(written)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     logging.getLogger().addHandler(handler)
+    redact_logs()
+    redact_logs()
     yield written
     logging.getLogger().removeHandler(handler)
 
 
-def test_every_handler_of_the_root_logger_hides_secrets(output: StringIO):
-    """Other libraries' lines and stack traces go through the same formatter."""
-    redact_logs()
-    redact_logs()
+class Exporter(logging.Handler):
+    """Reads the records themselves, as exporters of telemetry do."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps the record."""
+        self.records.append(record)
+
+    def said(self) -> str:
+        """All that can be read of them."""
+        return str([(vars(record), record.exc_info) for record in self.records])
+
+
+@pytest.fixture
+def exporter() -> Iterator[Exporter]:
+    """An exporter at the root logger."""
+    handler = Exporter()
+    logging.getLogger().addHandler(handler)
+    redact_logs()
+    yield handler
+    logging.getLogger().removeHandler(handler)
+
+
+def log_failure(text: str, *arguments: object) -> None:
+    """Logs an exception with a text of its own."""
     try:
-        int(f"SharedAccessKey={SECRET}")
+        int(text)
     except ValueError:
-        logging.getLogger("azure.identity").exception("sig=%s", SECRET)
+        logging.getLogger("azure.identity").exception("sig=%s", *arguments)
+
+
+def test_every_handler_of_the_root_logger_hides_secrets(output: StringIO):
+    """In other libraries' lines and in stack traces, once for each handler."""
+    log_failure(f"SharedAccessKey={SECRET}", SECRET)
 
     assert "ValueError" in output.getvalue()
     assert SECRET not in output.getvalue()
 
 
-def test_formatter_keeps_the_form_of_the_handler():
-    """A handler's own format is kept."""
-    formatter = RedactingFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    record = logging.LogRecord("n", logging.INFO, "p", 1, "sig=%s", (SECRET,), None)
+def test_form_of_the_handler_is_kept(output: StringIO):
+    """What is hidden is the secret, and nothing around it."""
+    logging.getLogger().error("sig=%s", SECRET)
 
-    assert formatter.format(record) == "INFO sig=****"
+    assert output.getvalue() == "ERROR sig=****\n"
+
+
+def test_exporter_of_records_gets_no_secret(exporter: Exporter):
+    """Neither in the message nor its arguments, the exception or what came as `extra`."""
+    log_failure(f"SharedAccessKey={SECRET}", SECRET)
+    logging.getLogger().error("x", extra={"headers": {"x-functions-key": SECRET}}, stack_info=True)
+
+    assert len(exporter.records) == 2
+    assert SECRET not in exporter.said()
+
+
+def test_exporter_gets_an_exception_without_a_secret(exporter: Exporter):
+    """Telemetry shows it with its type and its place."""
+    log_failure("seven", "")
+
+    assert isinstance((exporter.records[0].exc_info or [None, None])[1], ValueError)
+
+
+def test_line_whose_arguments_do_not_fit_is_told_without_them(
+    output: StringIO, capsys: pytest.CaptureFixture[str]
+):
+    """`logging` would print them on stderr."""
+    logging.getLogger().error("%d devices of %s", SECRET)  # noqa: PLE1206  as others may
+
+    assert output.getvalue() == "ERROR %d devices of %s (its arguments do not fit it)\n"
+    assert SECRET not in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import sys
 from functools import partial
 
 import pytest
@@ -38,6 +39,21 @@ async def test_runs_until_signalled(run, number):
     assert "queues: orders, no others\n" in banner
     assert (process.returncode, out) == (0, b"")
     assert b"Traceback" not in err
+
+
+async def test_broker_needs_the_standard_library_alone():
+    """Whoever wants a queue in a test of theirs waits for no other package."""
+    code = (
+        "import sys, local.servicebus.__main__; "
+        "print({'aiohttp', 'azure', 'httpx', 'pydantic'} & sys.modules.keys())"
+    )
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
+
+    assert out == b"set()\n"
 
 
 async def test_busy_port_is_named(run):

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from local.host.foreground import serve_until_signalled
+from local.foreground import serve_until_signalled
 
 
 class Recorded:

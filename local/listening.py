@@ -5,6 +5,8 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from local.foreground import NotStartedError
+
 
 @dataclass(frozen=True)
 class Listener:
@@ -16,7 +18,7 @@ class Listener:
     variable: str
 
 
-class PortBusyError(Exception):
+class PortBusyError(NotStartedError):
     """Ports that others listen on already."""
 
 

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
-from local.host.errors import AppRefusedError
-from local.host.listening import PortBusyError
+
+class NotStartedError(Exception):
+    """Why a service cannot be started, in words for whoever starts it."""
 
 
 class Service(Protocol):
@@ -26,10 +27,7 @@ def exit_code(serve: Callable[[], None]) -> int:
     logging.getLogger("azure").setLevel(logging.WARNING)
     try:
         serve()
-    except AppRefusedError as exc:
-        print("the app cannot be served:", *exc.faults, sep="\n  ", file=sys.stderr)
-        return 1
-    except (PortBusyError, OSError, ValueError) as exc:
+    except (NotStartedError, OSError, ValueError) as exc:
         print(exc, file=sys.stderr)
         return 1
     return 0
