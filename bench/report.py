@@ -30,7 +30,7 @@ def machine() -> str:
     parts = [
         f"{len(cpus)} x {cpus[0]}" if cpus else platform.machine(),
         f"{int(memory[1]) / 2**20:.0f} GB" if memory else "",
-        f"{platform.system()} {platform.release()}",
+        platform.system(),
         f"Python {platform.python_version()}",
     ]
     return ", ".join(filter(None, parts))

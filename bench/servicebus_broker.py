@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -103,9 +104,8 @@ def main() -> int:
 def serving(serve: Callable[[Connection], None]) -> Iterator[tuple[str, "Meter"]]:
     """Where the server listens, and what reads its CPU time."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(
-        target=serve, args=(theirs,), daemon=True
-    )
+    spawn = multiprocessing.get_context("spawn")
+    process = spawn.Process(target=serve, args=(theirs,), daemon=True)
     process.start()
     try:
         yield ours.recv(), Meter(ours)
@@ -205,17 +205,14 @@ def measure(connection_string: str, broker: Meter, port: str, echo: Meter) -> li
         sender.send_messages(message)  # opens the link; received with the others
 
         def measured_round() -> list[Result]:
-            singles = broker.measured(
-                "single sends", SINGLES, SINGLE_LIMIT, lambda: send(sender, message, SINGLES)
-            )
-            pace = singles.seconds / SINGLES
-            floor = echo.measured("  bare echo", SINGLES, None, lambda: ping(bare, pace))
-            batches = broker.measured(
-                f"batches of {BATCH}", batched, BATCH_LIMIT, lambda: send(sender, batch, BATCHES)
-            )
-            received = broker.measured(
-                "receive, complete", everything, None, lambda: complete(receiver, everything)
-            )
+            single = partial(send, sender, message, SINGLES)
+            singles = broker.measured("single sends", SINGLES, SINGLE_LIMIT, single)
+            pinging = partial(ping, bare, singles.seconds / SINGLES)
+            floor = echo.measured("  bare echo", SINGLES, None, pinging)
+            sending = partial(send, sender, batch, BATCHES)
+            batches = broker.measured(f"batches of {BATCH}", batched, BATCH_LIMIT, sending)
+            completing = partial(complete, receiver, everything)
+            received = broker.measured("receive, complete", everything, None, completing)
             return [singles, floor, batches, received]
 
         rounds = [measured_round() for _ in range(ROUNDS)]

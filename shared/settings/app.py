@@ -44,16 +44,16 @@ class Settings(OfEnvironment):
         default=30,
         gt=0,
         le=200,
-        description="How long one call to DPS may take, all its attempts together.",
+        description="How long one call to DPS may take, all its attempts together; 200 at most.",
     )
     dps_attempt_timeout_seconds: float = Field(
         default=10,
         gt=0,
         le=200,
-        description="How long one attempt may go without a byte from DPS.",
+        description="How long one attempt may go without a byte from DPS; 200 at most.",
     )
     dps_max_attempts: int = Field(
-        default=5, ge=1, le=20, description="How many attempts one call to DPS may make."
+        default=5, ge=1, le=20, description="How many attempts one call to DPS may make; 20 at most."
     )
     dps_operations_per_minute: float = Field(
         default=1000,
@@ -72,8 +72,8 @@ class Settings(OfEnvironment):
         default=180,
         gt=0,
         le=195,
-        description="How long a bulk operation over HTTP may take; records it did not come to are "
-        "named in its answer. Azure's load balancer gives up after 230.",
+        description="How long a bulk operation over HTTP may take, 195 at most; records it did not "
+        "come to are named in its answer. Azure's load balancer gives up after 230.",
     )
     allocation_policies_file: str = Field(
         default="allocation.json",

@@ -109,21 +109,24 @@ class MessagingSettings(OfEnvironment):
         description="Queues that a request may name in its `reply_to`, parted by commas.",
     )
     bulk_concurrency: int = Field(
-        default=2, ge=1, le=100, description="How many bulk messages a process handles at once."
+        default=2,
+        ge=1,
+        le=100,
+        description="How many bulk messages a process handles at once; 100 at most.",
     )
     message_budget_seconds: float = Field(
         default=60,
         gt=0,
         le=240,
-        description="How long a message is tried before it is put off. The host renews its lock "
-        "for 10 minutes.",
+        description="How long a message is tried before it is put off; 240 at most. The host renews its "
+        "lock for 10 minutes.",
     )
     message_max_attempts: int = Field(
         default=32,
         ge=1,
         le=1000,
-        description="How often a message is tried before it is rejected; congestion does not "
-        "count. The pauses between 32 attempts are more than a day.",
+        description="How often a message is tried before it is rejected, 1000 at most; congestion does "
+        "not count. The pauses between 32 attempts are more than a day.",
     )
 
     @classmethod
