@@ -87,6 +87,7 @@ def _load(body: bytes, doubled: list[tuple[dict[str, Any], str]]) -> Any:
     raise InvalidRequestError({"": fault})
 
 
+_Steps = tuple[object, ...]
 _TOO_DEEP = f"nests deeper than {MAX_DEPTH} levels"
 
 
@@ -114,17 +115,21 @@ def _faults_of_shape(
             yield pointer(*steps, name), "stands there more than once"
 
 
-def _nodes(document: Any) -> Iterator[tuple[tuple[object, ...], Any]]:
+def _nodes(document: Any) -> Iterator[tuple[_Steps, Any]]:
     """Every value of a document with the steps to it; nothing below `MAX_DEPTH`."""
-    waiting: list[tuple[tuple[object, ...], Any]] = [((), document)]
-    while waiting:
-        steps, node = waiting.pop()
-        yield steps, node
-        if len(steps) < MAX_DEPTH:
-            waiting.extend(((*steps, step), child) for step, child in _children(node))
+    # Iterators, as a list of millions must not be held twice.
+    open_nodes: list[Iterator[tuple[_Steps, Any]]] = [iter([((), document)])]
+    while open_nodes:
+        found = next(open_nodes[-1], None)
+        if found is None:
+            open_nodes.pop()
+            continue
+        yield found
+        if len(found[0]) < MAX_DEPTH:
+            open_nodes.append(_children(*found))
 
 
-def _children(node: Any) -> Iterable[tuple[object, Any]]:
-    if isinstance(node, dict):
-        return node.items()
-    return enumerate(node) if isinstance(node, list) else ()
+def _children(steps: _Steps, node: Any) -> Iterator[tuple[_Steps, Any]]:
+    members: Iterable[tuple[object, Any]] = enumerate(node) if isinstance(node, list) else ()
+    for step, child in node.items() if isinstance(node, dict) else members:
+        yield (*steps, step), child

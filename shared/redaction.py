@@ -7,16 +7,17 @@ from collections.abc import Iterator, Sequence
 from shared.dps.records import MASK, SECRET_MEMBERS
 
 # Quotes may be escaped, once or twice, where JSON lies in JSON; a key may be bytes.
-_QUOTE = r"\\*[\"']"
-_SIGN = rf"(?:{_QUOTE})?\s*(?:=|:|,|%3D)\s*(?:b?{_QUOTE})?"
-_VALUE = r"[^\s&;,\\\"'<>)}\]]+"
+_QUOTE = r"(?:\\*[\"']|\\+u002[27])"
+_SIGN = rf"(?:{_QUOTE})?\s*(?:=|:|,|%3D|\\+u003d)\s*(?:b?{_QUOTE})?"
+# With what a writer of JSON may have escaped in it, such as a slash or a plus.
+_VALUE = r"(?:[^\s&;,\\\"'<>)}\]]|\\+/|\\+u(?!00(?:2[267]|3c|3e))[0-9a-f]{4})+"
 
 _NAMES = "|".join(
     (
         *SECRET_MEMBERS,
-        "account_?key",
-        "client_?secret",
-        "access_?token",
+        "account_key",
+        "client_secret",
+        "access_token",
         "primary_key",
         "secondary_key",
         "x-functions-key",
@@ -31,7 +32,7 @@ _SECRETS: Sequence[re.Pattern[str]] = tuple(
     for pattern in (
         rf"((?<![a-z])(?:{_NAMES}){_SIGN}){_VALUE}",
         rf"((?<![a-z])Bearer(?:\s+|%20)){_VALUE}",
-        rf"((?:[?&]|%3F|%26)code(?:=|%3D)){_VALUE}",
+        rf"((?:[?&]|%3F|%26|\\+u0026)code(?:=|%3D|\\+u003d)){_VALUE}",
         r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?=-----END|\Z)",
     )
 )
@@ -61,25 +62,33 @@ class RedactingFilter(logging.Filter):
             if record.exc_text != trace:
                 # An exporter would read the exception itself.
                 record.exc_info = None
-        for name, value in _extra(record):
-            setattr(record, name, redacted(str(value)))
+        for name, text in list(_extra(record)):
+            setattr(record, name, text)
         return True
 
 
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except (TypeError, ValueError, KeyError):
-        # logging itself would print the arguments.
-        return f"{record.msg} (its arguments do not fit it)"
+    except Exception:  # noqa: BLE001  logging would print the arguments; nobody's work fails for it
+        return f"{_text(record.msg)} (its arguments do not fit it)"
 
 
-def _extra(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
-    """What a caller has added to a record that holds a secret."""
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001  a text of its own may fail in any way
+        return f"<{type(value).__name__}>"
+
+
+def _extra(record: logging.LogRecord) -> Iterator[tuple[str, str]]:
+    """What a caller has added to a record and holds a secret, as it may leave."""
     for name in vars(record).keys() - _STANDARD:
-        value = getattr(record, name)
-        if redacted(str(value)) != str(value):
-            yield name, value
+        text = _text(getattr(record, name))
+        if redacted(text) != text:
+            yield name, redacted(text)
+        elif redacted(f"{name}={text}") != f"{name}={text}":
+            yield name, MASK
 
 
 _FORMATTER = logging.Formatter()

@@ -52,13 +52,13 @@ class Pattern:
     def __init__(self, pattern: str, *, ignore_case: bool = False) -> None:
         flags = re.ASCII | re.DOTALL | (re.IGNORECASE if ignore_case else 0)
         self._flags = flags
-        self._characters: list[re.Pattern[str]] = []
+        self._positions: dict[re.Pattern[str], int] = {}  # of each kind of character
         self._follow: list[int] = []  # for each position, the positions that may come next
         self._steps = 0
         nullable, first, last = self._build(syntax_of(pattern))
         # Sets of positions are the bits of whole numbers; one more stands for the start.
+        start = 1 << len(self._follow)
         self._follow.append(first)
-        start = 1 << len(self._characters)
         self._accepting = last | (start if nullable else 0)
         self._start = _State(start, self._move)
         self._nowhere = _State(0, self._move)
@@ -76,15 +76,17 @@ class Pattern:
                 return False
         return bool(state.positions & self._accepting)
 
-    def _move(self, positions: int, character: str) -> "_State":
+    def _move(self, state: int, character: str) -> "_State":
         if self._remembered >= _MAX_REMEMBERED:
             self._forget()
         self._remembered += 1
         reachable = 0
-        for position in _bits(positions):
+        for position in _bits(state):
             reachable |= self._follow[position]
-        fitting = (p for p in _bits(reachable) if self._characters[p].fullmatch(character))
-        found = sum(1 << position for position in fitting)
+        found = 0
+        for kind, positions in self._positions.items():
+            if positions & reachable and kind.fullmatch(character):
+                found |= positions & reachable
         if not found:
             return self._nowhere
         return self._states.setdefault(found, _State(found, self._move))
@@ -110,8 +112,9 @@ class Pattern:
                 return self._in_turn(self._repeated(node))
 
     def _position(self, text: str) -> _Part:
-        bit = 1 << len(self._characters)
-        self._characters.append(re.compile(text, self._flags))
+        bit = 1 << len(self._follow)
+        kind = re.compile(text, self._flags)
+        self._positions[kind] = self._positions.get(kind, 0) | bit
         self._follow.append(0)
         return False, bit, bit
 

@@ -102,7 +102,8 @@ def _no_json(_: str) -> NoReturn:
 
 def _error(status: int, headers: Mapping[str, str], document: dict[str, Any]) -> DpsError:
     text = document.get("message") or document.get("Message") or f"DPS answered with {status}."
-    tracking_id = document.get("trackingId") or _tracking_id(document.get("ExceptionMessage"))
+    told = document.get("trackingId")
+    tracking_id = str(told) if told else _tracking_id(document.get("ExceptionMessage"))
     retry_after = _seconds(headers.get("Retry-After"))
     if status in _CREDENTIAL_REFUSED:
         return DpsCredentialError(str(text), tracking_id=tracking_id, retry_after=retry_after)
@@ -134,7 +135,7 @@ def _seconds(retry_after: str | None) -> float | None:
         return float(retry_after)
     try:
         return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):  # not a date, or one without a zone
+    except (ValueError, TypeError, OverflowError):  # not a date, one without a zone, or of no year
         return None
 
 
@@ -148,7 +149,7 @@ def errors_of_items(result: Record, id_member: str) -> dict[str, DpsError]:
         errors: dict[str, DpsError] = {
             item[id_member]: _error_of_item(item) for item in result["errors"]
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DpsFaultError("DPS answered with no bulk result.", status=200) from error
     if not all(isinstance(id, str) for id in errors):
         raise DpsFaultError("DPS answered with no bulk result.", status=200)

@@ -91,6 +91,8 @@ class EntraToken:
 
     async def authorization(self) -> str:
         """The `Bearer …` of the moment."""
+        if self._renewal.locked() and time.time() < self._expires:
+            return self._header  # one caller renews; the others need not wait for it
         async with self._renewal:
             if time.time() > self._expires - _RENEW_BEFORE_EXPIRY:
                 await self._renew()

@@ -102,8 +102,8 @@ class Pacer:
         elif is_news:
             self._opens = max(self._opens, now + self._guess())
         if is_news:
-            at = now if retry_after is None else self._opens
-            self._rate.refuse(Refusal(at=at, demand=at - self._idle))
+            pause = 0.0 if retry_after is None else max(0.0, self._opens - now)
+            self._rate.refuse(Refusal(at=now, demand=now - self._idle, pause=pause))
             self._cut = now
             # Processes that were refused together do not come back together.
             self._tokens = self._random.random()
@@ -159,6 +159,8 @@ class Pacer:
     def _refuse_late(self, now: float) -> None:
         in_time: deque[_Waiter] = deque()
         for waiter in self._waiting:
+            if waiter.turn.done():  # cancelled, and not here yet to say so
+                continue
             turn = self._turn_of(len(in_time) + 1, now)
             if turn <= waiter.deadline + _EPSILON:
                 in_time.append(waiter)

@@ -15,7 +15,8 @@ All it is told is which of its calls the service admitted and which it refused (
   waited all the time, but no run of refusals takes more than four fifths of it: whoever keeps a
   process out for long has not told what its share is. A third of the quota is found in a window.
 - Chance keeps processes from probing in step. The configured quota is never exceeded, and a rate
-  that was not put to the test for ten minutes is forgotten (RFC 7661).
+  that was not put to the test for ten minutes is forgotten (RFC 7661): one that was grown to, by any
+  call; one that was cut, by callers that had to wait.
 
 `bench/pacing.py` shows what comes of it.
 """
@@ -42,6 +43,7 @@ _CHANCE = 0.25
 _PAST_THE_WALL = 1.5
 _ADDEND = 0.2
 _FORGOTTEN = 600.0
+_INSTANT = 0.001
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,11 +51,12 @@ class Refusal:
     """
     A call refused at `at`, after `demand` seconds in which callers had always something to send.
 
-    If the service said when it will admit again, `at` is then, as nothing more comes until then.
+    The service admits nothing for `pause` seconds more, if it said so.
     """
 
     at: float
     demand: float
+    pause: float
 
 
 class Rate:
@@ -73,18 +76,22 @@ class Rate:
         self._least_wall = _LEAST
         self._age = 0.0
         self._since_cut = 0
-        self._tried = -math.inf
+        self._tried = self._waited = -math.inf
 
     def try_(self, now: float, seconds: float) -> None:
         """Callers waited for the `seconds` until `now`: as long as nobody is refused it grows."""
         self._tried = now
+        if seconds > _INSTANT:
+            self._waited = now
         if self.per_minute < self._most:
-            self._age += seconds
+            # In a process that stood still for longer nobody has put it to the test.
+            self._age += min(seconds, MINUTE)
             self.per_minute = max(self.per_minute, min(self._grown(), self._most))
 
     def rest(self, now: float) -> None:
         """Nobody waits; what was long ago says nothing of now."""
-        if self._tried > -math.inf and now - self._tried > _FORGOTTEN:
+        tried = self._waited if self.per_minute < self._start else self._tried
+        if tried > -math.inf and now - tried > _FORGOTTEN:
             self._begin()
 
     def admit(self, now: float) -> None:
@@ -101,15 +108,19 @@ class Rate:
         if not again:
             self._least_wall = max(wall * _DEEPEST_BY_MEASURE, _LEAST)
         if refusal.demand >= _LEAST_MEASURE:
-            admitted = self._admitted.since(refusal.at - MINUTE - _SLACK)
-            measured = admitted * MINUTE / min(refusal.demand, MINUTE)
-            wall = min(wall, max(measured, self._least_wall))
+            wall = min(wall, max(self._measured(refusal), self._least_wall))
         # A run of refusals is one: a window that is used up says nothing new until it ends.
         of_few = _CUT if again else max(_DEEPEST_CUT, self._since_cut / (self._since_cut + 1))
         self._wall = max(wall * min(1, of_few / _CUT), _LEAST)
         self.per_minute = max(self._wall * _CUT, _LEAST)
         self._to_the_wall = self._seconds_to(self._wall)
         self._age, self._since_cut = 0.0, 0
+
+    def _measured(self, refusal: Refusal) -> float:
+        # Of a longer pause nothing would be left to look at.
+        pause = refusal.pause if refusal.pause <= MINUTE else 0.0
+        admitted = self._admitted.since(refusal.at + pause - MINUTE - _SLACK)
+        return admitted * MINUTE / min(refusal.demand + pause, MINUTE)
 
     def _seconds_to(self, wall: float) -> float:
         # A slow process waits longer, for as many calls: each probe costs a refusal.

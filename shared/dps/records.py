@@ -8,7 +8,17 @@ from typing import Any
 MASK = "****"
 
 # By name, wherever they stand: a key in a twin or in a member of a later API is a key all the same.
-SECRET_MEMBERS = frozenset({"primarykey", "secondarykey", "authenticationkey", "sharedaccesskey"})
+SECRET_MEMBERS = frozenset(
+    {
+        "primarykey",
+        "secondarykey",
+        "authenticationkey",
+        "sharedaccesskey",
+        "accountkey",
+        "clientsecret",
+        "accesstoken",
+    }
+)
 _ID_MEMBERS = ("registrationId", "enrollmentGroupId")
 READ_ONLY_MEMBERS = frozenset(
     {"registrationState", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "etag"}
@@ -26,9 +36,10 @@ def masked(document: Any) -> Any:
 
 
 def _masked_member(name: str, value: Any) -> Any:
-    if name.lower() in SECRET_MEMBERS and value:
+    letters = re.sub("[^a-z]", "", name.lower())  # primary_key is one as well
+    if letters in SECRET_MEMBERS and value:
         return MASK
-    if name.lower() == "webhookurl" and isinstance(value, str):
+    if letters == "webhookurl" and isinstance(value, str):
         # The form DPS itself uses in its allocation requests.
         return re.sub(r"\?.*", "?" + MASK, value, flags=re.DOTALL)
     return masked(value)

@@ -46,7 +46,10 @@ class Waiting:
 
     def _put(self, entry: Entry, lane: Lane) -> None:
         lane.add(entry)
-        self._see_to(lane)
+        if entry.change.deadline <= asyncio.get_running_loop().time():
+            self._expire(entry)  # its timer may have rung while a call had it
+        else:
+            self._see_to(lane)
 
     def do_alone(self, entry: Entry, step: Step) -> None:
         """Lets a change wait once more: for calls of its own."""
@@ -63,8 +66,10 @@ class Waiting:
     def take(self, lane: Lane) -> list[Entry]:
         """What goes into the lane's next call: nothing whose deadline is over."""
         now = asyncio.get_running_loop().time()
-        for entry in [entry for entry in lane if entry.change.deadline <= now]:
-            self._expire(entry)
+        # Again and again: with each that ends, the next change of its record may come in.
+        while late := [entry for entry in lane if entry.change.deadline <= now]:
+            for entry in late:
+                self._expire(entry)
         batch = lane.take()
         for entry in batch:
             entry.is_sent = True

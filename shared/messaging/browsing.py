@@ -133,6 +133,8 @@ def _body(found: "ServiceBusReceivedMessage") -> bytes:
     body = found.body
     if found.body_type.value == "data":
         return b"".join(body)
+    if found.body_type.value == "sequence":
+        body = [item for section in body for item in section]
     # AMQP's own values; no SDK of Azure sends a request so unless it is told to.
     if body is None or isinstance(body, bytes | str):
         return body.encode() if isinstance(body, str) else body or b""

@@ -1,7 +1,7 @@
 """Our messages as the SDK's."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # costly: on first use
     from azure.servicebus.aio import ServiceBusSender
 
 _SIMPLE = (str, float, bool, UUID, datetime, Decimal, type(None))
+# AMQP's header has 32 bits for milliseconds (part 3, 3.2.1); .NET's SDK knows how to say more.
+_LONGEST_LIFE = timedelta(seconds=(2**32 - 1) // 1000)
 _OVERHEAD_IN_BATCH = 8  # of a message of more than 255 bytes, as the SDK counts
 
 
@@ -20,6 +22,7 @@ def encoded(message: OutgoingMessage) -> "ServiceBusMessage":
     """The message; raises `ValueError` for what the SDK refuses."""
     from azure.servicebus import ServiceBusMessage  # noqa: PLC0415  costly: on first use
 
+    life = message.time_to_live
     return ServiceBusMessage(
         message.body,
         application_properties={
@@ -30,7 +33,7 @@ def encoded(message: OutgoingMessage) -> "ServiceBusMessage":
         correlation_id=message.correlation_id,
         subject=message.subject,
         reply_to=message.reply_to,
-        time_to_live=message.time_to_live,
+        time_to_live=None if life is None else min(life, _LONGEST_LIFE),
         scheduled_enqueue_time_utc=message.scheduled_enqueue_time_utc,
     )
 

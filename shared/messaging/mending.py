@@ -30,7 +30,7 @@ def patched(found: RejectedMessage, merge_patch: Mapping[str, Any]) -> bytes:
 
 
 def _hidden(node: Any, steps: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
-    if isinstance(node, str) and node.endswith(MASK):
+    if isinstance(node, str) and MASK in node:
         yield steps
     if isinstance(node, Mapping):
         for name, value in node.items():

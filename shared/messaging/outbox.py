@@ -197,7 +197,10 @@ class Outbox:
         )
 
         # Opens the sender: only then the size is known.
-        shipment.content = batch = await sender.create_message_batch()
+        batch = await sender.create_message_batch()
+        if shipment.parcels:  # one that is too large for a batch, and was not sent yet
+            shipment.content = alone(shipment.parcels[0].message, sender)
+            return
         while self._waiting and len(batch) < _MOST_IN_BATCH:
             parcel = self._waiting[0]
             try:
@@ -215,8 +218,10 @@ class Outbox:
             except Exception as error:  # noqa: BLE001  one that cannot be encoded fails alone
                 parcel.tell(error)
             self._waiting.popleft()
-        if len(shipment.parcels) <= 1:
-            shipment.content = encoded(shipment.parcels[0].message) if shipment.parcels else None
+        if len(shipment.parcels) > 1:
+            shipment.content = batch
+        elif shipment.parcels:
+            shipment.content = encoded(shipment.parcels[0].message)
 
     def _discard_sender(self) -> None:
         sender, self._sender = self._sender, None

@@ -53,7 +53,10 @@ class Settings(OfEnvironment):
         description="How long one attempt may go without a byte from DPS; 200 at most.",
     )
     dps_max_attempts: int = Field(
-        default=5, ge=1, le=20, description="How many attempts one call to DPS may make; 20 at most."
+        default=5,
+        ge=1,
+        le=20,
+        description="How many attempts one call to DPS may make; 20 at most.",
     )
     dps_operations_per_minute: float = Field(
         default=1000,

@@ -60,7 +60,8 @@ class OfEnvironment(BaseModel):
             return cls.read(), None
         except NotConfiguredError as error:
             found = error
-        sound = {name: variable(name) for name in cls.fields() if name not in found.faults}
+        values = cls._values(os.environ)  # noqa: TID251
+        sound = {name: value for name, value in values.items() if name not in found.faults}
         try:
             return cls.read(sound), found
         except NotConfiguredError:

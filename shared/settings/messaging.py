@@ -10,6 +10,15 @@ from shared.settings.environment import OfEnvironment, names, variable, word
 
 CREDENTIALS = ("", "managedidentity")
 
+_CONNECTION = "ServiceBus"
+# In the order of the host's ConfigurationExtensions.cs (Azure/azure-sdk-for-net,
+# Microsoft.Azure.WebJobs.Extensions.ServiceBus).
+_PLACES = (
+    f"ConnectionStrings__{_CONNECTION}",
+    _CONNECTION,
+    f"ConnectionStrings__AzureWebJobs{_CONNECTION}",
+    f"AzureWebJobs{_CONNECTION}",
+)
 _NO_NAMESPACE = {
     "ServiceBus, ServiceBus__fullyQualifiedNamespace": "One is needed for the queues: a connection "
     "string of the Service Bus namespace, or its host to reach it with Microsoft Entra."
@@ -23,6 +32,13 @@ _APART = (
     "ENROLLMENT_RESULTS_QUEUE",
     "ENROLLMENT_REJECTED_QUEUE",
 )
+
+
+def _is_in(environment: Mapping[str, str], place: str) -> bool:
+    return any(
+        value.strip() and (name == place or name.startswith(f"{place}__"))
+        for name, value in environment.items()
+    )
 
 
 def _connection_string(value: SecretStr) -> SecretStr:
@@ -128,6 +144,18 @@ class MessagingSettings(OfEnvironment):
         description="How often a message is tried before it is rejected, 1000 at most; congestion does "
         "not count. The pauses between 32 attempts are more than a day.",
     )
+
+    @classmethod
+    def _values(cls, environment: Mapping[str, str]) -> dict[str, str]:
+        """The settings that are set, those of the connection where the host finds them too."""
+        of_host = (place for place in _PLACES if _is_in(environment, place))
+        place = next(of_host, _CONNECTION)
+        moved = {
+            name: environment.get(f"{place}{name.removeprefix(_CONNECTION)}", "")
+            for name in cls.fields()
+            if name.startswith(_CONNECTION)
+        }
+        return super()._values({**environment, **moved})
 
     @classmethod
     def _faults_together(cls, values: Mapping[str, str]) -> Mapping[str, str]:

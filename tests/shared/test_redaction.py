@@ -21,6 +21,10 @@ LINES = {
     "json": '{{"primaryKey": "{}"}}',
     "python": "{{'secondaryKey': '{}'}}",
     "json in json": '{{"body": "{{\\"primaryKey\\": \\"{}\\"}}"}}',
+    "json in json of .NET": '{{"body": "{{\\u0022primaryKey\\u0022:\\u0022\\u002B{}\\u0022}}"}}',
+    "plus as .NET writes it": '{{"primaryKey":"a\\u002B{}"}}',
+    "slash as PHP writes it": '{{"primaryKey":"a\\/{}"}}',
+    "url as .NET writes it": "https://a/?x=1\\u0026code={}",
     "environment": "AZURE_CLIENT_SECRET={}",
     "storage": "AccountName=a;AccountKey={};EndpointSuffix=b",
     "url in a url": "redirect=https%3A%2F%2Fh%2F%3Fcode%3D{}",
@@ -134,11 +138,28 @@ def test_exporter_gets_an_exception_without_a_secret(exporter: Exporter):
     assert isinstance((exporter.records[0].exc_info or [None, None])[1], ValueError)
 
 
-def test_line_whose_arguments_do_not_fit_is_told_without_them(
-    output: StringIO, capsys: pytest.CaptureFixture[str]
-):
-    """`logging` would print them on stderr."""
-    logging.getLogger().error("%d devices of %s", SECRET)  # noqa: PLE1206  as others may
+def test_extra_that_is_a_secret_by_its_name_is_hidden(exporter: Exporter):
+    """An attribute of telemetry may be nothing but the key."""
+    logging.getLogger().error("x", extra={"x-functions-key": SECRET, "primary_key": SECRET})
 
-    assert output.getvalue() == "ERROR %d devices of %s (its arguments do not fit it)\n"
+    assert SECRET not in exporter.said()
+
+
+class Unspeakable:
+    """What has no text."""
+
+    def __str__(self) -> str:
+        raise LookupError(SECRET)
+
+
+@pytest.mark.parametrize(
+    "argument", [SECRET, float("inf"), Unspeakable()], ids=["type", "size", "text"]
+)
+def test_line_whose_arguments_do_not_fit_is_told_without_them(
+    output: StringIO, capsys: pytest.CaptureFixture[str], *, argument: object
+):
+    """`logging` would print them on stderr; and who logs is not disturbed."""
+    logging.getLogger().error("%d devices", argument, extra={"found": argument})
+
+    assert output.getvalue() == "ERROR %d devices (its arguments do not fit it)\n"
     assert SECRET not in capsys.readouterr().err

@@ -104,7 +104,10 @@ class _Requester:
 
     async def request(self, act: Act) -> None:
         """Does it, if need be again; what it raises in the end says why it cannot be done."""
-        from azure.servicebus.exceptions import MessageLockLostError  # noqa: PLC0415 - costly
+        from azure.servicebus.exceptions import (  # noqa: PLC0415 - costly
+            MessageAlreadySettled,
+            MessageLockLostError,
+        )
 
         for pause in _PAUSES:
             if pause:
@@ -112,7 +115,7 @@ class _Requester:
             try:
                 async with asyncio.timeout(_REQUEST_WITHIN):
                     await act(self._receiver or await self._open())
-            except MessageLockLostError:
+            except (MessageLockLostError, MessageAlreadySettled):
                 raise
             except Exception as exc:  # noqa: BLE001 - by whatever name, the connection has failed
                 logger.debug("once more on another connection: %s", type(exc).__name__)

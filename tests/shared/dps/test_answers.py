@@ -52,6 +52,7 @@ def test_404_that_is_not_of_dps_says_nothing_of_a_record(body):
         ("soon", None),
         ("Sat, 21 Nov 2026 10:00:00", None),
         ("9" * 400, None),
+        ("Mon, 01 Jan 99999999999999999999 10:00:00 GMT", None),
         ("²", None),
     ],
 )

@@ -87,6 +87,54 @@ async def test_turn_of_a_caller_that_has_just_gone_is_given_on():
 
 
 @in_virtual_time
+async def test_turn_that_comes_while_its_caller_goes_is_the_next_ones():
+    """A caller that is cancelled, and has not run since, is given no turn."""
+    pacer = pacer_of(60, quota=60)
+    await spend_burst(pacer)
+    first, second = (asyncio.create_task(pacer.wait(NEVER)) for _ in range(2))
+    turn = MINUTE / pacer.snapshot().operations_per_minute
+    asyncio.get_running_loop().call_at(turn - 1e-10, first.cancel)
+
+    assert await second == pytest.approx(turn)
+
+
+@in_virtual_time
+async def test_pause_while_a_caller_goes_harms_nobody():
+    """Those that it makes late are told, those that come later have their turns."""
+    pacer = pacer_of(60)
+    turn = await pacer.wait(NEVER)
+    await asyncio.gather(*(pacer.wait(NEVER) for _ in range(BURST - 1)))
+    late, gone = (asyncio.create_task(pacer.wait(10.0)) for _ in range(2))
+    await asyncio.sleep(0.1)
+
+    gone.cancel()
+    pacer.throttled(30, turn=turn)
+
+    with pytest.raises(PacedOutError):
+        await late
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert await pacer.wait(NEVER) >= 30
+    assert pacer.snapshot().waiting == 0
+
+
+@in_virtual_time
+async def test_group_that_is_cancelled_gives_all_its_turns_back():
+    """Each raises what cancelled it, and nothing else."""
+    pacer = pacer_of(60, quota=60)
+    await spend_burst(pacer)
+    group = [asyncio.create_task(pacer.wait(NEVER)) for _ in range(5)]
+    await asyncio.sleep(1.0)
+
+    for caller in group:
+        caller.cancel()
+    found = await asyncio.gather(*group, return_exceptions=True)
+
+    assert {type(one) for one in found} == {asyncio.CancelledError}
+    assert pacer.snapshot().waiting == 0
+
+
+@in_virtual_time
 async def test_turn_that_comes_too_late_is_refused_at_once():
     """Nobody waits in vain; the error says when there would be one."""
     pacer = pacer_of(6, quota=6)

@@ -12,6 +12,7 @@ from tests.shared.dps.virtual_pacing import (
     now,
     pacer_of,
     refused,
+    spend_burst,
     turns,
 )
 
@@ -154,6 +155,64 @@ async def test_idle_process_hoards_no_burst():
         at_once += now() == 3600
 
     assert at_once == 16
+
+
+@in_virtual_time
+async def test_pause_that_dps_asks_for_is_no_demand():
+    """A few calls refused with a long Retry-After do not take the rate down to those few."""
+    pacer = pacer_of(100)
+    for _ in range(3):
+        await pacer.wait(NEVER)
+        pacer.answered()
+        await refused(pacer, 40)
+        await asyncio.sleep(MINUTE)
+
+    assert pacer.snapshot().operations_per_minute > 50
+
+
+@in_virtual_time
+async def test_rate_that_was_cut_is_forgotten_while_nobody_has_to_wait():
+    """A call now and then, such as a look at the health, keeps no process slow for ever."""
+    pacer = pacer_of(100)
+    for _ in range(5):
+        await turns(pacer, seconds=5)
+        await refused(pacer, 1)
+    assert pacer.snapshot().operations_per_minute < 80
+
+    for _ in range(30):
+        await pacer.wait(NEVER)
+        pacer.answered()
+        await asyncio.sleep(MINUTE / 2)
+
+    assert pacer.snapshot().operations_per_minute == pytest.approx(100)
+
+
+@in_virtual_time
+async def test_rate_that_was_grown_to_is_kept_while_there_are_calls():
+    """Who seldom waits is not made to start anew."""
+    pacer = pacer_of(100)
+    await turns(pacer, seconds=MINUTE)
+
+    for _ in range(30):
+        await pacer.wait(NEVER)
+        pacer.answered()
+        await asyncio.sleep(MINUTE / 2)
+
+    assert pacer.snapshot().operations_per_minute == pytest.approx(980)
+
+
+@in_virtual_time
+async def test_process_that_stood_still_goes_on():
+    """Its clock has gone on for hours while a caller waited."""
+    pacer = pacer_of(1)
+    await spend_burst(pacer)
+    waiting = asyncio.create_task(pacer.wait(NEVER))
+    await asyncio.sleep(1)
+    asyncio.get_running_loop()._instants.now += 8 * 3600  # type: ignore[attr-defined]  # noqa: SLF001
+
+    await waiting
+
+    assert pacer.snapshot().operations_per_minute <= 980
 
 
 @pytest.mark.parametrize(("idle", "rate"), [(5, 980), (15, 100)], ids=["short", "long"])

@@ -19,7 +19,7 @@ def test_print_masks_keys_wherever_they_stand():
     record = Record(
         registrationId="a",
         attestation={"symmetricKey": {"primaryKey": key, "SecondaryKey": key}},
-        tpm=[{"authenticationKey": key}],
+        tpm=[{"authenticationKey": key, "primary_key": key, "client-secret": key}],
         customAllocationDefinition={"webhookUrl": f"https://x/?code={key}\n{key}"},
     )
 

@@ -1,13 +1,20 @@
 """The transport and its pacer: no attempt without a turn."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
 
 from local.dps import DpsStandIn
 from shared.dps import CallContext, DpsClient
-from shared.errors import DpsFaultError, DpsReplyLostError, DpsThrottledError, PacedOutError
+from shared.errors import (
+    DpsFaultError,
+    DpsReplyLostError,
+    DpsThrottledError,
+    DpsTimeoutError,
+    PacedOutError,
+)
 from shared.settings import Settings
 
 BURST = 5  # calls that a process may make at once after a pause
@@ -52,6 +59,31 @@ async def test_call_whose_turn_comes_too_late_is_not_sent(paced: DpsClient, dps:
     assert raised.value.retry_after > 5
     assert not raised.value.in_doubt
     assert on_the_wire(dps, "DELETE") == 0
+
+
+async def test_turn_leaves_time_for_its_call(dps: DpsStandIn, order_faults):
+    """However many ask for more than the quota gives, no turn is spent on a call cut short."""
+    order_faults({"do": {"delayMs": 150}})
+    quota = {"DPS_OPERATIONS_PER_MINUTE": "600", "DPS_TIMEOUT_SECONDS": "1.5"}
+    given = {"DPS_CONNECTION_STRING": dps.connection_string, "DPS_PACING_START": "600"}
+    outcomes: Counter[str] = Counter()
+
+    async def keep_asking(client: DpsClient) -> None:
+        for _ in range(40):
+            try:
+                await client.enrollments.query({"query": "*"}).page()
+                outcomes["answered"] += 1
+            except PacedOutError:
+                outcomes["paced out"] += 1
+                await asyncio.sleep(0.05)
+            except DpsTimeoutError:
+                outcomes["cut short"] += 1
+
+    async with DpsClient(Settings.read(given | quota)) as client:
+        await asyncio.gather(*(keep_asking(client) for _ in range(60)))
+
+    assert outcomes["cut short"] == 0
+    assert outcomes["paced out"] > outcomes["answered"] > 0
 
 
 async def test_throttling_holds_back_every_call(client: DpsClient, dps: DpsStandIn, order_faults):

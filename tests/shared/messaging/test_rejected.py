@@ -164,11 +164,13 @@ async def test_body_of_another_kind_is_read(rejected, put, rejected_queue):
         AmqpAnnotatedMessage(value_body='{"registrationId": "a"}'),
         AmqpAnnotatedMessage(value_body={"registrationId": "b"}),
         AmqpAnnotatedMessage(value_body=None),
+        AmqpAnnotatedMessage(sequence_body=[{"registrationId": "c"}, 7]),
     )
 
-    first, second, third = (await rejected.page())["messages"]
+    first, second, third, fourth = (await rejected.page())["messages"]
 
     assert (first["ids"], second["ids"], third["size"]) == (["a"], ["b"], 0)
+    assert fourth["body"] == [{"registrationId": "c"}, 7]
 
 
 async def test_page_leads_to_the_next(rejected, park_one):

@@ -63,12 +63,17 @@ async def test_keys_stay_when_others_are_patched(
 async def test_asterisks_are_no_patch(rejected, park_some, broker: Broker, rejected_queue):
     """They would take the place of the key that they hide."""
     await park_some("a")
-    patch = {"enrollment": {"primaryKey": "****", "list": [{"webhookUrl": "https://a?****"}]}}
+    texts = [{"webhookUrl": "https://a?****"}, "SharedAccessKey=****;EntityPath=b"]
+    patch = {"enrollment": {"primaryKey": "****", "list": texts}}
 
     with pytest.raises(InvalidRequestError) as caught:
         await rejected.replay_one(1, merge_patch=patch)
 
-    assert set(caught.value.faults) == {"/enrollment/primaryKey", "/enrollment/list/0/webhookUrl"}
+    assert set(caught.value.faults) == {
+        "/enrollment/primaryKey",
+        "/enrollment/list/0/webhookUrl",
+        "/enrollment/list/1",
+    }
     assert broker.queue(rejected_queue) == QueueCounts(active=1)
 
 

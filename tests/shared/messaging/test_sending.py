@@ -77,6 +77,16 @@ async def test_all_of_a_message_arrives(sender: Sender, requests_queue, look):
     assert found.application_properties == texts | numbers
 
 
+async def test_longest_life_fits_the_header(sender: Sender, requests_queue, look):
+    """AMQP has 32 bits for it; a queue may say more."""
+    body = OutgoingMessage(body=b"1", message_id="1", time_to_live=timedelta(days=90))
+
+    await sender.send(requests_queue, body)
+
+    (found,) = await look(requests_queue)
+    assert found.time_to_live == timedelta(seconds=(2**32 - 1) // 1000)
+
+
 async def test_scheduled_message_waits(broker: Broker, sender: Sender, requests_queue):
     """Until its time."""
     later = datetime.now(UTC) + timedelta(hours=1)

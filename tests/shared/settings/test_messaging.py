@@ -18,6 +18,28 @@ def test_a_namespace_is_enough():
     assert settings.enrollment_results_queue is None
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "ConnectionStrings__ServiceBus",
+        "ConnectionStrings__AzureWebJobsServiceBus",
+        "AzureWebJobsServiceBus",
+    ],
+)
+def test_connection_is_read_where_the_host_reads_it(place: str):
+    """What feeds the triggers is what the results go to."""
+    settings = MessagingSettings.read({f"{place}__fullyQualifiedNamespace": NAMESPACE})
+    shadowed = MessagingSettings.read(
+        {
+            "AzureWebJobsServiceBus": service_bus(NAMESPACE),
+            "ServiceBus__fullyQualifiedNamespace": NAMESPACE,
+        }
+    )
+
+    assert settings.service_bus_namespace == NAMESPACE
+    assert (shadowed.service_bus_namespace, shadowed.service_bus) == (NAMESPACE, None)
+
+
 def test_no_namespace_is_a_fault():
     """Without a namespace there are no queues, and the fault names both ways to one."""
     with pytest.raises(NotConfiguredError) as raised:
