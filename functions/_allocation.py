@@ -5,10 +5,12 @@ Custom allocation over HTTP. A device waits for the answer: nothing here asks ov
 """
 
 import logging
+import time
+from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import azure.functions as func
 
@@ -26,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 """The app's own folder: a relative name of the policy file begins here."""
 
 _LOG = logging.getLogger(__name__)
+# Seconds: the file may have megabytes, and DPS asks often while it gets no answer.
+_READ_AGAIN_AFTER = 5.0
 _MAX_ID = 128  # what DPS allows; a line of the log holds no more
 
 
@@ -35,7 +39,38 @@ def policies() -> "Policies":
 
     Raises `PolicyFileError` while the file is missing or wrong; once right they are kept.
     """
-    return _read(allocation_policies_file())
+    file = allocation_policies_file()
+    failed = _failed.get(file)
+    if failed and failed.is_as_it_was(file):
+        raise PolicyFileError(failed.faults)
+    try:
+        return _read(file)
+    except PolicyFileError as error:
+        _failed[file] = _Failed(error.faults, _stamp(file), time.monotonic())
+        raise
+
+
+class _Failed(NamedTuple):
+    """What was wrong with a file, and when."""
+
+    faults: Mapping[str, str]
+    stamp: tuple[int, int] | None
+    at: float
+
+    def is_as_it_was(self, file: PoliciesFile) -> bool:
+        """Whether it need not be read again: a module that it names may have been mended instead."""
+        return time.monotonic() < self.at + _READ_AGAIN_AFTER and self.stamp == _stamp(file)
+
+
+_failed: dict[PoliciesFile, _Failed] = {}
+
+
+def _stamp(file: PoliciesFile) -> tuple[int, int] | None:
+    try:
+        found = (ROOT / file.name).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 @cache

@@ -192,6 +192,19 @@ def test_mended_file_is_read(with_policies: Start, tmp_path):
     assert app.post("/allocation", json=INITIAL).status_code == 200
 
 
+def test_wrong_file_is_not_read_for_every_question(with_policies: Start, monkeypatch, tmp_path):
+    """DPS asks ten times for a device, and a file may be large."""
+    monkeypatch.syspath_prepend(tmp_path)
+    read = tmp_path / "read"
+    source = f"with open({str(read)!r}, 'a') as read:\n    read.write('x')\nraise OSError\n"
+    (tmp_path / "failing_policy.py").write_text(source)
+    app = with_policies({"default": {"python": "failing_policy:decide"}})
+
+    answers = [app.post("/allocation", json=INITIAL).status_code for _ in range(3)]
+
+    assert (answers, read.read_text()) == ([503] * 3, "x")
+
+
 def test_oddities_are_logged_when_the_file_is_read(with_policies: Start, caplog):
     """What the linter finds is told once, with its place."""
     app = with_policies()
