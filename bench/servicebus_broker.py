@@ -3,10 +3,9 @@
 The broker runs in a process of its own and is driven by the unmodified SDK. The exit code is 1 if
 a message costs more than its limit. The counts are fixed, so it ends by itself.
 
-The row "bare echo" is what this machine charges for asyncio, the system calls and the waking of an
-idle processor, right now: a server that does nothing but answer, given frames as large as those of
-the single sends, at their pace. No broker on asyncio can cost less, and from one minute to the next
-that alone may differ by four times. So the limit of the single sends is for what they cost above it.
+The row "bare echo" is what this machine charges now for asyncio, the system calls and the waking of
+an idle processor: a server that only answers, given frames as large as those of the single sends, at
+their pace. That alone may differ by four times, so the limit of these is for what they cost above it.
 """
 
 import asyncio
@@ -36,12 +35,10 @@ from local.threads import in_thread
 
 Sendable = ServiceBusMessage | list[ServiceBusMessage]
 
-QUEUE = "bench"
-BODY = b"x" * 256
+QUEUE, BODY = "bench", b"x" * 256
 FRAME, ANSWER = b"y" * 357, b"z" * 26  # as long as a transfer of BODY and its disposition
 ROUNDS = 7  # of which the best counts, case by case: others may be using the machine
-SINGLES = 2_000
-BATCHES, BATCH = 50, 100
+SINGLES, BATCHES, BATCH = 2_000, 50, 100
 SINGLE_LIMIT, BATCH_LIMIT = 50.0, 10.0  # microseconds of CPU for each message
 RECEIVE_WITHIN = 10.0  # seconds
 
@@ -74,11 +71,11 @@ class Result:
         return self.limit is not None and self.own > self.limit
 
     def __str__(self) -> str:
-        limit = "" if self.limit is None else f"{self.limit:.0f}"
+        own, limit = ("", "") if self.limit is None else (f"{self.own:.1f}", f"{self.limit:.0f}")
         return (
             f"{self.name:<22} {self.messages:>8} {self.messages / self.seconds:>9.0f} "
             f"{self.microseconds:>8.1f} {self._each(self.user):>7.1f} "
-            f"{self._each(self.system):>7.1f} {self.own:>7.1f} {limit:>6}"
+            f"{self._each(self.system):>7.1f} {own:>7} {limit:>6}"
         )
 
     def _each(self, seconds: float) -> float:
@@ -217,8 +214,8 @@ def measure(connection_string: str, broker: Meter, port: str, echo: Meter) -> li
 
         rounds = [measured_round() for _ in range(ROUNDS)]
     best = (min(same, key=lambda row: row.microseconds) for same in zip(*rounds, strict=True))
-    singles, floor, *others = best
-    return [replace(singles, floor=floor.microseconds), floor, *others]
+    single, floor, *others = best
+    return [replace(single, floor=floor.microseconds), floor, *others]
 
 
 def ping(bare: socket.socket, pace: float) -> None:
@@ -233,7 +230,7 @@ def ping(bare: socket.socket, pace: float) -> None:
 
 
 def send(sender: ServiceBusSender, what: Sendable, times: int) -> None:
-    """Sends the same so many times."""
+    """Sends it so many times."""
     for _ in range(times):
         sender.send_messages(what)
 

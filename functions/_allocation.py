@@ -43,10 +43,11 @@ def policies() -> "Policies":
     failed = _failed.get(file)
     if failed and failed.is_as_it_was(file):
         raise PolicyFileError(failed.faults)
+    stamp = _stamp(file)
     try:
         return _read(file)
     except PolicyFileError as error:
-        _failed[file] = _Failed(error.faults, _stamp(file), time.monotonic())
+        _failed[file] = _Failed(error.faults, stamp, time.monotonic())
         raise
 
 

@@ -18,11 +18,15 @@ ROOT = Path(__file__).resolve().parent.parent
 DPS_SETTINGS = ("DPS_CONNECTION_STRING", "DPS_ENDPOINT")
 
 # Each names a namespace of Service Bus; the host looks for them in this order.
-SERVICE_BUS_SETTINGS = (
-    "ServiceBus",
-    "ServiceBus__fullyQualifiedNamespace",
-    "AzureWebJobsServiceBus",
-    "AzureWebJobsServiceBus__fullyQualifiedNamespace",
+SERVICE_BUS_SETTINGS = tuple(
+    f"{place}{suffix}"
+    for place in (
+        "ConnectionStrings__ServiceBus",
+        "ServiceBus",
+        "ConnectionStrings__AzureWebJobsServiceBus",
+        "AzureWebJobsServiceBus",
+    )
+    for suffix in ("", "__fullyQualifiedNamespace")
 )
 
 # Set where the environment names none: without it nobody would be told what became of a message.

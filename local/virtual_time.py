@@ -16,6 +16,10 @@ class VirtualTime(asyncio.SelectorEventLoop):
         """Seconds since the loop was made."""
         return self._instants.now
 
+    def stand_still(self, seconds: float) -> None:
+        """The process is stopped for so long, while its clock goes on."""
+        self._instants.now += seconds
+
 
 class _Instants(selectors.SelectSelector):
     def __init__(self) -> None:

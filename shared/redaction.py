@@ -4,22 +4,17 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 
-from shared.dps.records import MASK, SECRET_MEMBERS
+from shared.dps.records import MASK, SECRET_NAMES
 
 # Quotes may be escaped, once or twice, where JSON lies in JSON; a key may be bytes.
 _QUOTE = r"(?:\\*[\"']|\\+u002[27])"
 _SIGN = rf"(?:{_QUOTE})?\s*(?:=|:|,|%3D|\\+u003d)\s*(?:b?{_QUOTE})?"
 # With what a writer of JSON may have escaped in it, such as a slash or a plus.
-_VALUE = r"(?:[^\s&;,\\\"'<>)}\]]|\\+/|\\+u(?!00(?:2[267]|3c|3e))[0-9a-f]{4})+"
+_VALUE = r"(?:[^\s&;,\\\"'<>)}\]]++|\\+/|\\+u(?!00(?:2[267]|3c|3e))[0-9a-f]{4})+"
 
 _NAMES = "|".join(
     (
-        *SECRET_MEMBERS,
-        "account_key",
-        "client_secret",
-        "access_token",
-        "primary_key",
-        "secondary_key",
+        *(name.replace(" ", "[_-]?") for name in SECRET_NAMES),
         "x-functions-key",
         "x-identity-header",
         "sig",
@@ -32,7 +27,7 @@ _SECRETS: Sequence[re.Pattern[str]] = tuple(
     for pattern in (
         rf"((?<![a-z])(?:{_NAMES}){_SIGN}){_VALUE}",
         rf"((?<![a-z])Bearer(?:\s+|%20)){_VALUE}",
-        rf"((?:[?&]|%3F|%26|\\+u0026)code(?:=|%3D|\\+u003d)){_VALUE}",
+        rf"((?:[?&]|%3F|%26|\\u0026)code(?:=|%3D|\\+u003d)){_VALUE}",
         r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?=-----END|\Z)",
     )
 )
@@ -53,7 +48,10 @@ class RedactingFilter(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Always true; what was in the record and is no secret stays."""
+        """
+        Always true. The message holds its arguments afterwards, and of an exception that tells a
+        secret its trace alone is left.
+        """
         record.msg, record.args = redacted(_message(record)), None
         record.stack_info = record.stack_info and redacted(record.stack_info)
         if record.exc_info:

@@ -15,7 +15,6 @@ from local.host import environment
 from local.stack import DPS_SETTINGS, SERVICE_BUS_SETTINGS, UNPACED, Stack
 from local.threads import in_thread
 from shared.errors import AppError
-from shared.redaction import RedactingFilter
 from shared.settings import MessagingSettings, Settings
 from tests import secret_factory
 from tests.overheard import Overheard
@@ -102,7 +101,6 @@ def no_secret_gets_out(monkeypatch) -> Iterator[None]:
     child process printed, in the body of an error.
     """
     overheard = Overheard()
-    overheard.addFilter(RedactingFilter())
     remember = AppError.__init__
 
     def noted(self: AppError, *arguments: object, **named: object) -> None:

@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Iterator
+from copy import copy
 
 from shared.errors import AppError
+from shared.redaction import RedactingFilter
 
 
 class Overheard(logging.Handler):
@@ -15,8 +17,10 @@ class Overheard(logging.Handler):
         self.errors: list[AppError] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keeps the line."""
-        self.lines.append(self.format(record))
+        """Keeps the line; the record itself stays as it is for the handlers after this one."""
+        leaving = copy(record)
+        RedactingFilter().filter(leaving)
+        self.lines.append(self.format(leaving))
 
     def said(self) -> Iterator[str]:
         """All of it, as text."""

@@ -13,6 +13,7 @@ from local.servicebus.amqp.encode import NULL
 from local.servicebus.amqp.errors import AmqpError, Condition
 from local.servicebus.browsing import peek
 from local.servicebus.message import Message, MessageState
+from local.servicebus.message_sessions import MessageSession
 from local.servicebus.queue import DESCRIPTION, REASON, Queue
 from local.servicebus.requests import Reply, Request, refused
 from local.servicebus.settlement import Settlement
@@ -22,6 +23,7 @@ Operation = Callable[[Queue, "Body"], bytes | None]
 
 _VENDOR = "com.microsoft:"
 _NOTHING = Reply(204, "No Content")
+_NOT_FOUND = "Failed to find one or more specified messages."
 _RECEIVE_AND_DELETE = 0
 _SETTLEMENTS = {
     "completed": Settlement.COMPLETE,
@@ -78,8 +80,7 @@ def _renew_lock(queue: Queue, body: Body) -> bytes:
 
 
 def _renew_session_lock(queue: Queue, body: Body) -> bytes:
-    session = queue.sessions.held(body.one("session-id", str))
-    return _result("expiration", encode.timestamp(queue.sessions.renew(session)))
+    return _result("expiration", encode.timestamp(queue.sessions.renew(_session(queue, body))))
 
 
 def _update_disposition(queue: Queue, body: Body) -> bytes:
@@ -103,9 +104,14 @@ def _peek_message(queue: Queue, body: Body) -> bytes | None:
 
 def _receive_by_sequence_number(queue: Queue, body: Body) -> bytes:
     messages = _in_state(queue, body, MessageState.DEFERRED)
+    # Only now does one that was deferred for too long expire ("Message deferral").
+    expired = [message for message in messages if queue.dies(message)]
+    if expired:
+        raise AmqpError(Condition.MESSAGE_NOT_FOUND, _NOT_FOUND)
     is_kept = body.one_or("receiver-settle-mode", int, 1) != _RECEIVE_AND_DELETE
+    holder = _session(queue, body).holder if queue.requires_session else None
     for message in messages:
-        queue.locks.grant(message, None)
+        queue.locks.grant(message, holder)
     encoded = _messages(messages, with_tokens=True)
     for message in () if is_kept else messages:
         queue.settle(message, Settlement.COMPLETE)
@@ -124,13 +130,13 @@ def _cancel_scheduled_message(queue: Queue, body: Body) -> bytes:
 
 
 def _get_session_state(queue: Queue, body: Body) -> bytes:
-    state = queue.sessions.state(body.one("session-id", str))
+    state = queue.sessions.state(_session(queue, body).id)
     return _result("session-state", NULL if state is None else encode.binary(state))
 
 
 def _set_session_state(queue: Queue, body: Body) -> bytes:
-    session_id = body.one("session-id", str)
-    queue.sessions.set_state(session_id, body.optional("session-state", bytes))
+    state = body.optional("session-state", bytes)
+    queue.sessions.set_state(_session(queue, body).id, state)
     return encode.map_()
 
 
@@ -162,6 +168,10 @@ _OPERATIONS: Mapping[str, Operation] = {
 }
 
 
+def _session(queue: Queue, body: Body) -> MessageSession:
+    return queue.sessions.held(body.one("session-id", str))
+
+
 def _locked(queue: Queue, body: Body) -> list[Message]:
     tokens = dict.fromkeys(body.many("lock-tokens", UUID))
     return [queue.locks.find(token.bytes_le) for token in tokens]
@@ -172,8 +182,7 @@ def _in_state(queue: Queue, body: Body, state: MessageState) -> list[Message]:
     messages = [queue.messages.get(number) for number in numbers]
     found = [message for message in messages if message and _is_free(message, state)]
     if len(found) < len(messages):
-        text = "Failed to find one or more specified messages."
-        raise AmqpError(Condition.MESSAGE_NOT_FOUND, text)
+        raise AmqpError(Condition.MESSAGE_NOT_FOUND, _NOT_FOUND)
     return found
 
 

@@ -12,6 +12,7 @@ _HEADER, _DELIVERY_ANNOTATIONS, _ANNOTATIONS = 0x70, 0x71, 0x72
 _PROPERTIES, _APPLICATION_PROPERTIES = 0x73, 0x74
 _MESSAGE_ID, _GROUP_ID = 0, 10  # of the properties; Service Bus keeps the session id in the latter
 _TTL = 2  # of the header
+_LONGEST_LIFE = 2**32 - 1  # milliseconds
 _NO_HEADER = (encode.FALSE, NULL, NULL)  # durable, priority, ttl
 
 _SCHEDULED, _PARTITION_KEY = "x-opt-scheduled-enqueue-time", "x-opt-partition-key"
@@ -98,6 +99,14 @@ class Message:
         """The bytes that it takes to keep it."""
         return self.size + _OVERHEAD
 
+    def dies_at(self) -> int | None:
+        """When it expires by itself; one that is deferred does when it is asked for."""
+        return None if self.state is MessageState.DEFERRED else self.expires
+
+    def activates_at(self) -> int | None:
+        """When it becomes active, if it is scheduled."""
+        return self.scheduled if self.state is MessageState.SCHEDULED else None
+
     def describe(self, properties: Mapping[str, str]) -> None:
         """Sets application properties."""
         pairs: dict[Any, bytes] = {}
@@ -109,6 +118,12 @@ class Message:
         }
         encoded = encode.raw_map(list(pairs.values()))
         self._application_properties = encode.described(_APPLICATION_PROPERTIES, encoded)
+
+    def limit_life(self, milliseconds: int) -> None:
+        """Expires so long after it was enqueued; receivers are told so."""
+        self.expires = self.enqueued + milliseconds
+        told = encode.uint(min(milliseconds, _LONGEST_LIFE))
+        self._header = (*self._header[:_TTL], told)
 
     def encoded(self, *, locked_until: int | None = None) -> bytes:
         """The message with the broker's annotations."""

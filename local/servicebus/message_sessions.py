@@ -34,7 +34,11 @@ class MessageSession:
 
 
 class MessageSessions:
-    """The sessions of a queue. `freed` is called with a receiver that no longer holds its lock."""
+    """
+    The sessions of a queue.
+
+    `freed` is called with a receiver that loses its lock, and whether that has expired.
+    """
 
     def __init__(
         self,
@@ -42,7 +46,7 @@ class MessageSessions:
         memory: Memory,
         duration: int,
         make_ready: Callable[[], Ready],
-        freed: Callable[[SessionReceiver], None],
+        freed: Callable[[SessionReceiver, bool], None],
     ) -> None:
         self._timers = timers
         self._memory = memory
@@ -100,13 +104,14 @@ class MessageSessions:
             raise AmqpError(Condition.SESSION_LOCK_LOST, "The session lock was lost.")
         return session
 
-    def release(self, session: MessageSession) -> None:
+    def release(self, session: MessageSession, *, expired: bool = False) -> None:
         """Unlocks it; its holder's messages go back, and the next in line may take it."""
-        holder, session.holder = session.holder, None
         self._locked.pop(session.id, None)
-        if holder is not None:
-            session.ready.leave(holder)
-            self._freed(holder)
+        if session.holder is not None:
+            session.ready.leave(session.holder)
+            # While it is held, nobody forgets or takes it.
+            self._freed(session.holder, expired)
+            session.holder = None
         self.forget_if_empty(session)
         self.serve_waiting()
 
@@ -177,7 +182,7 @@ class MessageSessions:
     def _take_away(self, session: MessageSession) -> None:
         holder = session.holder
         if holder is not None:
-            self.release(session)
+            self.release(session, expired=True)
             holder.lose_session()
 
 

@@ -42,13 +42,13 @@ class Outbox:
     def flush(self, *, at_once: bool = False) -> None:
         """Ends the gathering."""
         self.is_gathering = False
+        is_late = self._latency > 0 and not at_once
         if self._gathered:
             self._delayed.append(b"".join(self._gathered))
             self._gathered.clear()
-        if self._latency and not at_once:
-            self._loop.call_later(self._latency, self._send)
-            return
-        while self._delayed and not self.is_silent:
+            if is_late:
+                self._loop.call_later(self._latency, self._send)
+        while self._delayed and not is_late and not self.is_silent:
             self._send()
 
     def pause(self) -> None:

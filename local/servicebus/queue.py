@@ -20,6 +20,7 @@ REASON, DESCRIPTION = "DeadLetterReason", "DeadLetterErrorDescription"
 _DELIVERED_TOO_OFTEN = "MaxDeliveryCountExceeded"
 _TOO_OLD = "The message expired and was dead lettered."
 _EXPIRED = {REASON: "TTLExpiredException", DESCRIPTION: _TOO_OLD}
+_IS_DEAD = "A message of a dead-letter queue cannot be dead-lettered."
 _NO_SESSION = "The SessionId was not set on a message sent to an entity that requires sessions."
 
 Settling = Callable[["Queue", Message, Mapping[str, str]], None]
@@ -50,8 +51,8 @@ class Queue:
         self.locks = Locks(timers, lock, self._lock_expired, expire=not self.requires_session)
         self.sessions = MessageSessions(timers, memory, lock, self._make_ready, self._session_freed)
         self._history = DuplicateHistory(timers, memory, int(options.duplicate_detection * 1000))
-        self._expiries = Deadlines(timers, self.messages, _expires, self._dies)
-        self._schedule = Deadlines(timers, self.messages, _scheduled, self._activate)
+        self._expiries = Deadlines(timers, self.messages, Message.dies_at, self.dies)
+        self._schedule = Deadlines(timers, self.messages, Message.activates_at, self._activate)
         self.dead_letters = self
         if parent is None:
             self.dead_letters = Queue(f"{name}/{DEAD_LETTER_QUEUE}", options, resources, self)
@@ -68,13 +69,15 @@ class Queue:
         self._memory.take(sum(message.cost + self._history.cost for message in messages))
         self._statistics.received += len(messages)
         numbers = [self._put(message) for message in messages]
-        self._deliver(messages)
+        self._deliver([message for message in messages if message.sequence_number])
         return numbers
 
     def settle(
         self, message: Message, settlement: Settlement, reasons: Mapping[str, str] | None = None
     ) -> None:
-        """Does it with a message that is locked, and unlocks it."""
+        """Does it with a message that is locked, and unlocks it; AmqpError if it cannot be done."""
+        if settlement is Settlement.DEAD_LETTER and self._parent:
+            raise AmqpError(Condition.NOT_ALLOWED, _IS_DEAD)
         self.locks.release(message)
         self._SETTLING[settlement](self, message, reasons or {})
 
@@ -128,7 +131,7 @@ class Queue:
         if message.message_id is None:
             self._memory.give(self._history.cost)
             return False
-        return self._history.has_seen((message.message_id, message.partition_key))
+        return self._history.has_seen(message.message_id)
 
     def _number(self, message: Message) -> None:
         message.sequence_number = number = next(self._numbers)
@@ -140,7 +143,7 @@ class Queue:
         longest = (self._options.time_to_live or 0) * 1000
         time_to_live = message.time_to_live or longest
         if time_to_live:
-            message.expires = message.enqueued + int(min(time_to_live, longest or time_to_live))
+            message.limit_life(int(min(time_to_live, longest or time_to_live)))
             self._expiries.add(message)
         self._ready_of(message).add(message)
 
@@ -154,7 +157,7 @@ class Queue:
     # Out
 
     def _make_ready(self) -> Ready:
-        return Ready(self.messages, self._dies)
+        return Ready(self.messages, self.dies)
 
     def _ready_of(self, message: Message) -> Ready:
         if not self.requires_session:
@@ -189,6 +192,8 @@ class Queue:
     def _defer(self, message: Message, _: Mapping[str, str]) -> None:
         self._statistics.deferred += 1
         message.state = MessageState.DEFERRED
+        # The service counts it as a delivery (Azure/azure-service-bus#375).
+        self._fail(message)
 
     def _dead_letter(self, message: Message, reasons: Mapping[str, str]) -> None:
         self._statistics.dead_lettered += 1
@@ -202,12 +207,16 @@ class Queue:
         self.locks.release(message)
         self._fail(message)
 
-    def _session_freed(self, holder: object) -> None:
+    def _session_freed(self, holder: object, has_expired: bool) -> None:
         for message in self.locks.held_by(holder):
-            self._lock_expired(message)
+            if has_expired:
+                self._lock_expired(message)
+            else:  # closing counts no delivery ("Message sessions")
+                self.settle(message, Settlement.RELEASE)
 
     def _fail(self, message: Message) -> None:
-        message.delivery_count += 1
+        # A dead-letter queue counts no deliveries (Azure/azure-sdk-for-net#53437).
+        message.delivery_count += self._parent is None
         if self._parent is None and message.delivery_count >= self._options.max_delivery_count:
             times = f"{message.delivery_count} delivery attempts"
             text = f"Message could not be consumed after {times}."
@@ -216,11 +225,11 @@ class Queue:
             self._put_back(message)
 
     def _put_back(self, message: Message) -> None:
-        if message.state is MessageState.ACTIVE and not self._dies(message):
+        if message.state is MessageState.ACTIVE and not self.dies(message):
             self._ready_of(message).add(message)
             self._deliver([message])
 
-    def _dies(self, message: Message) -> bool:
+    def dies(self, message: Message) -> bool:
         """Whether it has outlived its time to live, and is gone therefore."""
         is_over = message.expires is not None and message.expires <= self._timers.now()
         if not is_over or message.token is not None:
@@ -239,11 +248,3 @@ class Queue:
         Settlement.DEFER: _defer,
         Settlement.DEAD_LETTER: _dead_letter,
     }
-
-
-def _expires(message: Message) -> int | None:
-    return message.expires
-
-
-def _scheduled(message: Message) -> int | None:
-    return message.scheduled if message.state is MessageState.SCHEDULED else None

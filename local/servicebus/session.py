@@ -193,8 +193,8 @@ class Session:
             effect = self.namespace.faults.strike(Step.SETTLE, link.queue.name)
             if effect is Effect.IGNORED:
                 return
-            del self._unsettled[number]
             link.queue.settle(link.queue.locks.find(token), wanted.settlement, wanted.reasons)
+            del self._unsettled[number]
         except AmqpError as error:
             self.namespace.statistics.settlements_refused += 1
             effect, confirmation = Effect.NORMAL, frames.rejected(error)

@@ -98,7 +98,7 @@ def _key(value: Any) -> Any:
 
 
 def _in(operand: list[Any]) -> Test:
-    if _are_texts(operand):
+    if _are_texts(operand):  # nearly always, and every rule asks
         texts = frozenset(operand)
         return lambda value, _: isinstance(value, str) and value in texts
     keys = frozenset(map(_key, operand))

@@ -15,8 +15,8 @@ All it is told is which of its calls the service admitted and which it refused (
   waited all the time, but no run of refusals takes more than four fifths of it: whoever keeps a
   process out for long has not told what its share is. A third of the quota is found in a window.
 - Chance keeps processes from probing in step. The configured quota is never exceeded, and a rate
-  that was not put to the test for ten minutes is forgotten (RFC 7661): one that was grown to, by any
-  call; one that was cut, by callers that had to wait.
+  that was not put to the test for ten minutes is forgotten (RFC 7661): one below the start, unless a
+  caller had to wait or was refused; any other, unless there was a call.
 
 `bench/pacing.py` shows what comes of it.
 """
@@ -115,6 +115,7 @@ class Rate:
         self.per_minute = max(self._wall * _CUT, _LEAST)
         self._to_the_wall = self._seconds_to(self._wall)
         self._age, self._since_cut = 0.0, 0
+        self._waited = refusal.at  # a refusal is a test as well
 
     def _measured(self, refusal: Refusal) -> float:
         # Of a longer pause nothing would be left to look at.

@@ -8,17 +8,16 @@ from typing import Any
 MASK = "****"
 
 # By name, wherever they stand: a key in a twin or in a member of a later API is a key all the same.
-SECRET_MEMBERS = frozenset(
-    {
-        "primarykey",
-        "secondarykey",
-        "authenticationkey",
-        "sharedaccesskey",
-        "accountkey",
-        "clientsecret",
-        "accesstoken",
-    }
+SECRET_NAMES = (
+    "primary key",
+    "secondary key",
+    "authentication key",
+    "shared access key",
+    "account key",
+    "client secret",
+    "access token",
 )
+_SECRET_MEMBERS = frozenset(name.replace(" ", "") for name in SECRET_NAMES)
 _ID_MEMBERS = ("registrationId", "enrollmentGroupId")
 READ_ONLY_MEMBERS = frozenset(
     {"registrationState", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "etag"}
@@ -37,7 +36,7 @@ def masked(document: Any) -> Any:
 
 def _masked_member(name: str, value: Any) -> Any:
     letters = re.sub("[^a-z]", "", name.lower())  # primary_key is one as well
-    if letters in SECRET_MEMBERS and value:
+    if letters in _SECRET_MEMBERS and value:
         return MASK
     if letters == "webhookurl" and isinstance(value, str):
         # The form DPS itself uses in its allocation requests.

@@ -47,7 +47,8 @@ class Waiting:
     def _put(self, entry: Entry, lane: Lane) -> None:
         lane.add(entry)
         if entry.change.deadline <= asyncio.get_running_loop().time():
-            self._expire(entry)  # its timer may have rung while a call had it
+            # Its timer may have rung while a call had it.
+            asyncio.get_running_loop().call_soon(self._expire, entry, context=Context())
         else:
             self._see_to(lane)
 

@@ -198,9 +198,6 @@ class Outbox:
 
         # Opens the sender: only then the size is known.
         batch = await sender.create_message_batch()
-        if shipment.parcels:  # one that is too large for a batch, and was not sent yet
-            shipment.content = alone(shipment.parcels[0].message, sender)
-            return
         while self._waiting and len(batch) < _MOST_IN_BATCH:
             parcel = self._waiting[0]
             try:

@@ -2,9 +2,9 @@
 Taking chosen messages out of a queue, wherever in it they lie.
 
 A queue gives its messages in order. Those before the chosen ones are deferred: they stay where they
-are and can be had by their numbers, while giving them back would count as a failed delivery of each
-until the queue dead-letters them (docs page "Message deferral",
-learn.microsoft.com/azure/service-bus-messaging/message-deferral).
+are and can be had by their numbers. That counts as one delivery of each, once; giving them back would
+count at every run, until the queue dead-letters them (docs page "Message deferral",
+learn.microsoft.com/azure/service-bus-messaging/message-deferral; Azure/azure-service-bus#375).
 """
 
 import asyncio

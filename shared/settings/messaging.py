@@ -35,10 +35,8 @@ _APART = (
 
 
 def _is_in(environment: Mapping[str, str], place: str) -> bool:
-    return any(
-        value.strip() and (name == place or name.startswith(f"{place}__"))
-        for name, value in environment.items()
-    )
+    found = (name for name, value in environment.items() if value)
+    return any(name == place or name.startswith(f"{place}__") for name in found)
 
 
 def _connection_string(value: SecretStr) -> SecretStr:
@@ -148,10 +146,11 @@ class MessagingSettings(OfEnvironment):
     @classmethod
     def _values(cls, environment: Mapping[str, str]) -> dict[str, str]:
         """The settings that are set, those of the connection where the host finds them too."""
-        of_host = (place for place in _PLACES if _is_in(environment, place))
-        place = next(of_host, _CONNECTION)
+        # To the host the names of settings have no case.
+        lowered = {name.lower(): value.strip() for name, value in environment.items()}
+        place = next((place for place in _PLACES if _is_in(lowered, place.lower())), _CONNECTION)
         moved = {
-            name: environment.get(f"{place}{name.removeprefix(_CONNECTION)}", "")
+            name: lowered.get(f"{place}{name.removeprefix(_CONNECTION)}".lower(), "")
             for name in cls.fields()
             if name.startswith(_CONNECTION)
         }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # costly: only an app with a Service Bus trigger pays for it
 # Of what is left of a lock, so that a renewal which fails can be repeated.
 _RENEW_AFTER = 0.5
 _RENEW_AGAIN_AFTER = 1.0
+_FOR_EVER = timedelta(days=365)
 
 logger = logging.getLogger("local.host.queues")
 
@@ -31,7 +32,8 @@ class Renewing:
     @contextlib.contextmanager
     def kept_locked(self, message: "ServiceBusReceivedMessage") -> Iterator[None]:
         """Keeps the lock of `message` until the end of the block."""
-        renewal = _Renewal(message, self._begin, last=datetime.now(UTC) + self._longest)
+        last = datetime.now(UTC) + min(self._longest, _FOR_EVER)
+        renewal = _Renewal(message, self._begin, last=last)
         renewal.expect()
         try:
             yield

@@ -66,7 +66,8 @@ class Served:
 @pytest.fixture(autouse=True)
 def no_namespace(monkeypatch):
     """The environment of whoever runs the tests names no namespace."""
-    for prefix in ("", "AzureWebJobs"):
+    prefixes = ("", "AzureWebJobs", "ConnectionStrings__", "ConnectionStrings__AzureWebJobs")
+    for prefix in prefixes:
         for suffix in ("", "__fullyQualifiedNamespace", "__credential", "__clientId"):
             monkeypatch.delenv(f"{prefix}ServiceBus{suffix}", raising=False)
 

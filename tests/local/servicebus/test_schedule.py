@@ -120,6 +120,36 @@ def test_shorter_time_to_live_counts(broker: Broker, handlers: Handlers, new_que
     assert broker.queue(queue) == QueueCounts()
 
 
+@pytest.mark.parametrize("own", [None, 300])
+def test_receiver_is_told_when_a_message_expires(handlers: Handlers, new_queue, own):
+    """By the queue's time to live, if the message has none or a longer one."""
+    queue = new_queue(time_to_live=20)
+    life = own and dt.timedelta(seconds=own)
+    handlers.sender(queue).send_messages(ServiceBusMessage("x", time_to_live=life))
+
+    [message] = take(handlers.receiver(queue))
+
+    assert message.time_to_live == dt.timedelta(seconds=20)
+    assert message.expires_at_utc - message.enqueued_time_utc == dt.timedelta(seconds=20)
+
+
+def test_deferred_message_expires_when_it_is_asked_for(
+    broker: Broker, handlers: Handlers, new_queue
+):
+    """Until then it stays, however old."""
+    queue = new_queue(time_to_live=20, dead_letter_on_expiration=True)
+    handlers.sender(queue).send_messages(ServiceBusMessage("x"))
+    receiver = handlers.receiver(queue)
+    receiver.defer_message(*take(receiver))
+    broker.advance(21)
+    before = broker.queue(queue)
+
+    with pytest.raises(MessageNotFoundError):
+        receiver.receive_deferred_messages(1)
+
+    assert (before, broker.queue(queue)) == (QueueCounts(deferred=1), QueueCounts(dead_lettered=1))
+
+
 def test_expired_message_is_dead_lettered_if_told(broker: Broker, handlers: Handlers, new_queue):
     """It says why."""
     queue = new_queue(time_to_live=20, dead_letter_on_expiration=True)
@@ -151,7 +181,7 @@ def test_duplicates_are_dropped(broker: Broker, handlers: Handlers, new_queue):
     sender = handlers.sender(queue)
 
     sender.send_messages([ServiceBusMessage("x", message_id=name) for name in "aba"])
-    sender.send_messages(ServiceBusMessage("x", message_id="b"))
+    sender.send_messages(ServiceBusMessage("x", message_id="b", partition_key="other"))
 
     assert broker.queue(queue) == QueueCounts(active=2)
 

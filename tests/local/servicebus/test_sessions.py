@@ -82,13 +82,55 @@ def test_wait_for_a_session_ends(handlers: Handlers, queue):
 
 
 def test_closed_receiver_frees_its_session(client, handlers: Handlers, filled):
-    """Its messages come again, with one delivery more."""
+    """Its messages come again, and closing counts as no delivery."""
     with client.get_queue_receiver(filled, session_id="a") as leaving:
         take(leaving, 3)
 
     [message] = take(handlers.receiver(filled, session_id="a"))
 
-    assert (str(message), message.delivery_count) == ("a0", 1)
+    assert (str(message), message.delivery_count) == ("a0", 0)
+
+
+def test_message_of_an_ended_session_stays_though_another_dies(
+    broker: Broker, handlers: Handlers, new_queue
+):
+    """Whatever becomes of the one, the other comes to the next receiver."""
+    queue = new_queue(requires_session=True, max_delivery_count=2)
+    names = ("dies", "stays")
+    messages = [ServiceBusMessage(name, session_id="a") for name in names]
+    handlers.sender(queue).send_messages(messages)
+    first = handlers.receiver(queue, session_id="a")
+    first.abandon_message(*take(first))
+    take(first, 2)
+
+    broker.advance(61)
+
+    [message] = take(handlers.receiver(queue, session_id="a"))
+    assert (str(message), broker.queue(queue).dead_lettered) == ("stays", 1)
+
+
+def test_deferred_message_of_a_session_can_be_had_by_the_next(client, handlers: Handlers, filled):
+    """Its lock goes with that of the session."""
+    with client.get_queue_receiver(filled, session_id="a") as leaving:
+        [message] = take(leaving)
+        leaving.defer_message(message)
+        leaving.receive_deferred_messages(message.sequence_number)
+
+    receiver = handlers.receiver(filled, session_id="a")
+    [again] = receiver.receive_deferred_messages(message.sequence_number)
+
+    assert str(again) == "a0"
+
+
+def test_state_is_kept_for_who_holds_the_session(broker: Broker, handlers: Handlers, filled):
+    """Once its lock is lost, another may be at work."""
+    receiver = handlers.receiver(filled, session_id="a")
+    take(receiver)
+
+    broker.advance(61)
+
+    with pytest.raises(ServiceBusError):
+        receiver.session.set_state("late")
 
 
 def test_session_keeps_a_state(handlers: Handlers, filled):

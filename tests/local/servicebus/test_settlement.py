@@ -10,6 +10,7 @@ from azure.servicebus.exceptions import (
     MessageAlreadySettled,
     MessageLockLostError,
     MessageNotFoundError,
+    ServiceBusError,
 )
 
 from local.servicebus import Broker, QueueCounts
@@ -84,7 +85,7 @@ def test_dead_lettered_message_carries_its_reason(handlers: Handlers, receiver, 
 
 
 def test_dead_letter_queue_keeps_failing_messages(broker: Broker, handlers: Handlers, receiver):
-    """However often they are abandoned there, and they can be completed in the end."""
+    """However often they are abandoned there: it counts no deliveries."""
     [message] = take(receiver)
     receiver.dead_letter_message(message)
     queue = receiver.entity_path
@@ -92,9 +93,46 @@ def test_dead_letter_queue_keeps_failing_messages(broker: Broker, handlers: Hand
     for _ in range(11):
         dead_letters.abandon_message(*take(dead_letters))
 
-    dead_letters.complete_message(*take(dead_letters))
+    [message] = take(dead_letters)
+    dead_letters.complete_message(message)
 
+    assert message.delivery_count == 0
     assert broker.queue(queue) == QueueCounts()
+
+
+def test_dead_letter_cannot_be_dead_lettered(broker: Broker, handlers: Handlers, receiver):
+    """There is no place beyond; it stays locked, and can be completed."""
+    receiver.dead_letter_message(*take(receiver))
+    dead_letters = handlers.receiver(receiver.entity_path, **DEAD_LETTERS)
+    [message] = take(dead_letters)
+
+    with pytest.raises(ServiceBusError):
+        dead_letters.dead_letter_message(message, reason="again")
+
+    assert broker.queue(receiver.entity_path) == QueueCounts(dead_lettered=1)
+
+
+@pytest.mark.parametrize("settle", ["defer_message", "abandon_message"])
+def test_deferring_counts_as_a_delivery(receiver, settle):
+    """So that what is put off for ever ends among the dead letters."""
+    receiver.defer_message(*take(receiver))
+    [deferred] = receiver.receive_deferred_messages(1)
+    getattr(receiver, settle)(deferred)
+
+    [again] = receiver.receive_deferred_messages(1)
+
+    assert (deferred.delivery_count, again.delivery_count) == (1, 2)
+
+
+def test_message_deferred_too_often_is_dead_lettered(broker: Broker, handlers: Handlers, new_queue):
+    """As one is that was abandoned too often."""
+    queue = new_queue(max_delivery_count=1)
+    handlers.sender(queue).send_messages(ServiceBusMessage("x"))
+    receiver = handlers.receiver(queue)
+
+    receiver.defer_message(*take(receiver))
+
+    assert broker.queue(queue) == QueueCounts(dead_lettered=1)
 
 
 def test_deferred_message_comes_only_by_its_number(broker: Broker, receiver, queue):
