@@ -59,14 +59,14 @@ def test_dry_run_says_what_would_be_replayed(
 
 @pytest.mark.parametrize(("wanted", "number"), [({"id": "C"}, 1), ({"max": 2}, 2)])
 def test_some_are_replayed(app_of_queues, queues: Queues, rejected, wanted, number: int):
-    """The others stay, and are not counted as delivered."""
+    """The others stay, and count as delivered once at most."""
     told = replay(app_of_queues, **wanted)
 
     assert told["replayed"] == number
     queues.results(5 + number)
     left = [found for found in queues.peek(REJECTED) if found.sequence_number in rejected.values()]
     assert len(left) == 5 - number
-    assert {found.delivery_count for found in left} == {0}
+    assert {found.delivery_count for found in left} <= {0, 1}
 
 
 def test_one_is_mended_and_replayed(app_of_queues, queues: Queues, dps_of_queues: Dps):

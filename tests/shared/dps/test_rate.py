@@ -220,7 +220,7 @@ async def test_process_that_stood_still_goes_on():
 async def test_cut_is_not_forgotten_at_once():
     """Though for ten minutes nobody had to wait."""
     pacer = pacer_of(100)
-    await turns(pacer, seconds=5)
+    await turns(pacer, seconds=1)
     for _ in range(25):
         await pacer.wait(NEVER)
         pacer.answered()
