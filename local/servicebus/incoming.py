@@ -131,10 +131,6 @@ class IncomingLink:
         if effect is Effect.IGNORED:
             return False
         is_batch = delivery.first.message_format == _BATCH
-        limit = self._namespace.options.max_message_bytes
-        if is_batch and len(payload) > min(limit, _BATCH_LIMIT):
-            text = f"The batch (size={len(payload)}) exceeds the limit."
-            raise AmqpError(Condition.MESSAGE_SIZE_EXCEEDED, text)
         messages = _unpacked(payload) if is_batch else [payload]
         queue.put([Message(message) for message in messages])
         return effect is Effect.NORMAL

@@ -10,7 +10,7 @@ from tests.functions.queue_stack import REJECTED, REQUESTS, Queues
 
 
 @pytest.mark.parametrize(
-    ("number", "most_calls"), [(200, 30), pytest.param(1000, 110, marks=pytest.mark.long)]
+    ("number", "most_calls"), [(200, 40), pytest.param(1000, 110, marks=pytest.mark.long)]
 )
 def test_creates_that_come_together_cost_a_tenth_of_the_calls(
     queues: Queues, dps_of_queues: Dps, configure, number: int, most_calls: int
@@ -39,14 +39,14 @@ def test_backlog_of_many_times_the_quota_is_done_in_the_end(
     """
     Though no message has time to wait for it, nothing is rejected and no attempt is counted.
 
-    A minute here has half a second: that is the budget of a message, in which DPS takes twenty.
+    A minute here has half a second: that is the budget of a message, in which DPS takes ten.
     """
     configure(
         MESSAGE_BUDGET_SECONDS="0.5", DPS_OPERATIONS_PER_MINUTE="1000", DPS_PACING_START="1000"
     )
     dps_of_queues.order(
         "throttle",
-        {"enabled": True, "operationsPerMinute": 2400, "burst": 20, "count": "items"},
+        {"enabled": True, "operationsPerMinute": 1200, "burst": 10, "count": "items"},
     )
     queues.send(REQUESTS, *(message(asked(CREATE, f"dev-{id}")) for id in range(number)))
 
