@@ -17,11 +17,11 @@ demo: .venv/ready   ## the main job end to end on this machine
 run: .venv/ready   ## the app and everything it talks to, until Ctrl-C
 	$(BIN)/python -m local
 
-test: .venv/ready   ## the tests, coverage included
-	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term
+test: .venv/ready   ## the tests
+	$(BIN)/pytest -n $(WORKERS)
 
-test-all: .venv/ready   ## the long tests as well
-	$(BIN)/pytest -n $(WORKERS) -m "not live"
+test-all: .venv/ready   ## the long tests as well, coverage included
+	$(BIN)/pytest -n $(WORKERS) -m "not live" --cov --cov-report=term
 
 soak: .venv/ready   ## the ledger of the queues, with 50,000 requests: REQUESTS= asks for others, SEED= for another plan
 	LEDGER_REQUESTS=$(REQUESTS) LEDGER_SEED=$(SEED) $(BIN)/pytest tests/ledger -m long -s

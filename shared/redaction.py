@@ -54,8 +54,8 @@ class RedactingFilter(logging.Filter):
         """
         record.msg, record.args = redacted(_message(record)), None
         record.stack_info = record.stack_info and redacted(record.stack_info)
-        if record.exc_info:
-            trace = record.exc_text or _FORMATTER.formatException(record.exc_info)
+        if record.exc_info or record.exc_text:
+            trace = record.exc_text or _FORMATTER.formatException(record.exc_info or _NONE)
             record.exc_text = redacted(trace)
             if record.exc_text != trace:
                 # An exporter would read the exception itself.
@@ -90,6 +90,7 @@ def _extra(record: logging.LogRecord) -> Iterator[tuple[str, str]]:
 
 
 _FORMATTER = logging.Formatter()
+_NONE = (None, None, None)
 _STANDARD = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
 
 

@@ -27,6 +27,7 @@ def test_what_waited_for_a_change_of_its_record_goes_on_with_it(queues: Queues, 
     assert stored["deviceId"] == "newest"
 
 
+@pytest.mark.long
 def test_one_record_is_not_in_two_smaller_messages(queues: Queues, dps_of_queues: Dps, configure):
     """They are handled side by side: the older change could come last."""
     configure(MESSAGE_BUDGET_SECONDS="1", DPS_OPERATIONS_PER_MINUTE="300", DPS_PACING_START="300")

@@ -60,6 +60,7 @@ async def test_entry_tells_all_of_a_message(rejected, park_one, messaging, rejec
     }
 
 
+@pytest.mark.long
 async def test_dead_letter_tells_why(rejected, client, put, requests_queue):
     """The reason that the queue or its receiver gave."""
     await put(requests_queue, ServiceBusMessage(request()))
@@ -74,6 +75,7 @@ async def test_dead_letter_tells_why(rejected, client, put, requests_queue):
     assert found["queue"] == f"{requests_queue}/$DeadLetterQueue"
 
 
+@pytest.mark.long
 async def test_places_are_all_queues_of_the_app(rejected, messaging):
     """The rejected queue, and the dead letters of each."""
     queues = (
@@ -198,6 +200,7 @@ async def test_page_looks_at_so_many(messaging, sender, park_one):
     assert [found["ids"] for found in second["messages"]] == [["dev-4"]]
 
 
+@pytest.mark.long
 async def test_filter_finds_what_is_meant(rejected, park_one):
     """By reason, by record in any case, by age."""
     await park_one(request("dev-1"), reason="Invalid")
@@ -212,6 +215,7 @@ async def test_filter_finds_what_is_meant(rejected, park_one):
     assert await numbers(rejected, Filter(older_than=timedelta(hours=1))) == []
 
 
+@pytest.mark.long
 async def test_looking_takes_nothing(broker: Broker, rejected, park_one, rejected_queue):
     """And counts as no delivery, though the SDK opens a receiver for it."""
     await park_one(request())

@@ -14,6 +14,9 @@ from shared.messaging.rejected import RejectedMessages
 from shared.messaging.rejections import Filter
 from tests.shared.messaging.requesting import request
 
+# Each opens several connections of the SDK, which takes a second to close one.
+pytestmark = pytest.mark.long
+
 
 async def states(rejected: RejectedMessages) -> dict[str, tuple[str, int]]:
     """State and delivery count of what lies in the rejected queue, by record."""

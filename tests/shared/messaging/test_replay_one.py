@@ -13,6 +13,9 @@ from shared.errors import (
 )
 from tests import secret_factory
 
+# Each opens several connections of the SDK, which takes a second to close one.
+pytestmark = pytest.mark.long
+
 
 async def test_one_message_is_replayed(broker: Broker, rejected, park_some, requests_queue):
     """By its number."""

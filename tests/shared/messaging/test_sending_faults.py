@@ -168,6 +168,7 @@ async def test_closing_finishes_what_is_under_way(messaging, broker: Broker, req
 
 
 @leaves_sockets
+@pytest.mark.long
 async def test_closing_does_not_wait_for_ever(messaging, broker: Broker, requests_queue):
     """Who waits for a service that does not answer is told."""
     broker.silence()
