@@ -9,6 +9,7 @@ import aiohttp
 from functions import _services
 from local.dps import DpsStandIn, Options
 from local.host import AppRefusedError, Host, environment
+from local.host.queues.connections import DEFAULT_NAME, PLACES
 from local.listening import Listener, refuse_busy
 from local.servicebus import Broker, BrokerOptions, QueueOptions
 
@@ -19,13 +20,8 @@ DPS_SETTINGS = ("DPS_CONNECTION_STRING", "DPS_ENDPOINT")
 
 # Each names a namespace of Service Bus; the host looks for them in this order.
 SERVICE_BUS_SETTINGS = tuple(
-    f"{place}{suffix}"
-    for place in (
-        "ConnectionStrings__ServiceBus",
-        "ServiceBus",
-        "ConnectionStrings__AzureWebJobsServiceBus",
-        "AzureWebJobsServiceBus",
-    )
+    place.format(DEFAULT_NAME) + suffix
+    for place in PLACES
     for suffix in ("", "__fullyQualifiedNamespace")
 )
 

@@ -15,7 +15,7 @@ _TTL = 2  # of the header
 _LONGEST_LIFE = 2**32 - 1  # milliseconds
 _NO_HEADER = (encode.FALSE, NULL, NULL)  # durable, priority, ttl
 
-_SCHEDULED, _PARTITION_KEY = "x-opt-scheduled-enqueue-time", "x-opt-partition-key"
+_SCHEDULED = "x-opt-scheduled-enqueue-time"
 _SEQUENCE_NUMBER = encode.symbol("x-opt-sequence-number")
 _ENQUEUED = encode.symbol("x-opt-enqueued-time")
 _LOCKED_UNTIL = encode.symbol("x-opt-locked-until")
@@ -59,7 +59,6 @@ class Message:
         "holder",
         "locked_until",
         "message_id",
-        "partition_key",
         "scheduled",
         "sequence_number",
         "session_id",
@@ -73,7 +72,6 @@ class Message:
         self.size = len(raw)
         self.message_id: Any = None
         self.session_id: str | None = None
-        self.partition_key: Any = None
         self.time_to_live: int | None = None
         self.scheduled: int | None = None
 
@@ -169,9 +167,7 @@ class Message:
 
     def _read_annotations(self, raw: bytes, at: int) -> None:
         pairs = spans.raw_pairs(raw, at)
-        values = {name: self._value(pairs.get(name)) for name in (_SCHEDULED, _PARTITION_KEY)}
-        self.scheduled = _number(values[_SCHEDULED], _SCHEDULED)
-        self.partition_key = _hashable(values[_PARTITION_KEY])
+        self.scheduled = _number(self._value(pairs.get(_SCHEDULED)), _SCHEDULED)
         kept = (pair for name, pair in pairs.items() if name not in _OF_THE_BROKER)
         self._annotations = tuple(kept)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # costly: only an app with a Service Bus trigger pays for it
 
 DEFAULT_NAME = "ServiceBus"
 # Under each of these a connection may stand, tried in this order.
-_PLACES = ("ConnectionStrings__{}", "{}", "ConnectionStrings__AzureWebJobs{}", "AzureWebJobs{}")
+PLACES = ("ConnectionStrings__{}", "{}", "ConnectionStrings__AzureWebJobs{}", "AzureWebJobs{}")
 # For one attempt of the SDK's; without it opening may hang for ever.
 _TRY_TIMEOUT = 15.0
 
@@ -39,7 +39,7 @@ class Connection:
     def of(cls, name: str) -> Self:
         """The connection of this name; NotFedError if the settings hold none that can be used."""
         name = name or DEFAULT_NAME
-        places = [place.format(name) for place in _PLACES]
+        places = [place.format(name) for place in PLACES]
         setting = next((place for place in places if environment.section(place)), None)
         if setting is None:
             raise NotFedError(_missing(name))

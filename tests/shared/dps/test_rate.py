@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from local.virtual_time import VirtualTime
+from shared.dps.pacing import Pacer
 from tests.shared.dps.virtual_pacing import (
     BURST,
     MINUTE,
@@ -16,6 +17,14 @@ from tests.shared.dps.virtual_pacing import (
     spend_burst,
     turns,
 )
+
+
+async def now_and_then(pacer: Pacer, *, calls: int) -> None:
+    """A call each half minute, all of which DPS admits."""
+    for _ in range(calls):
+        await pacer.wait(NEVER)
+        pacer.answered()
+        await asyncio.sleep(MINUTE / 2)
 
 
 @in_virtual_time
@@ -180,10 +189,7 @@ async def test_rate_that_was_cut_is_forgotten_while_nobody_has_to_wait():
         await refused(pacer, 1)
     assert pacer.snapshot().operations_per_minute < 80
 
-    for _ in range(30):
-        await pacer.wait(NEVER)
-        pacer.answered()
-        await asyncio.sleep(MINUTE / 2)
+    await now_and_then(pacer, calls=30)
 
     assert pacer.snapshot().operations_per_minute == pytest.approx(100)
 
@@ -194,10 +200,7 @@ async def test_rate_that_was_grown_to_is_kept_while_there_are_calls():
     pacer = pacer_of(100)
     await turns(pacer, seconds=MINUTE)
 
-    for _ in range(30):
-        await pacer.wait(NEVER)
-        pacer.answered()
-        await asyncio.sleep(MINUTE / 2)
+    await now_and_then(pacer, calls=30)
 
     assert pacer.snapshot().operations_per_minute == pytest.approx(980)
 
@@ -221,10 +224,7 @@ async def test_cut_is_not_forgotten_at_once():
     """Though for ten minutes nobody had to wait."""
     pacer = pacer_of(100)
     await turns(pacer, seconds=1)
-    for _ in range(25):
-        await pacer.wait(NEVER)
-        pacer.answered()
-        await asyncio.sleep(MINUTE / 2)
+    await now_and_then(pacer, calls=25)
 
     await refused(pacer, 1)
 
