@@ -59,6 +59,20 @@ async def test_a_busy_port_is_named(busy_port, name):
         await dps.start()
 
 
+def test_stopping_ends_a_tls_connection_that_a_client_holds():
+    """TLS asks both sides for a goodbye; a client that says none does not keep the socket."""
+    with in_thread(DpsStandIn(Options(port=0, tls_port=0))) as dps:
+        trusting = ssl.create_default_context(cadata=dps.tls_certificate.decode())
+        stream = socket.create_connection(("127.0.0.1", dps.tls_port), 5)
+        client = trusting.wrap_socket(stream, server_hostname="127.0.0.1")
+        client.sendall(b"GET /_stats HTTP/1.1\r\nHost: dps\r\n\r\n")
+        client.recv(1)
+
+    with client, socket.socket(fileno=os.dup(client.fileno())) as beneath:
+        beneath.settimeout(5)
+        assert any(not beneath.recv(65536) for _ in range(10))
+
+
 async def test_the_connection_string_is_that_of_the_free_port():
     """HostName carries the port, so any client that takes one reaches the stand-in."""
     dps = DpsStandIn(Options(port=0, tls_port=None))

@@ -1,8 +1,8 @@
 """Signing in to DPS: with a policy's key, and with Microsoft Entra."""
 
-import asyncio
+import socket
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from urllib.parse import parse_qs
 
 import pytest
@@ -115,16 +115,10 @@ async def test_identity_set_wrongly_is_a_credential_error(dps: DpsStandIn, monke
 
 
 @pytest.fixture
-async def silent_port() -> AsyncIterator[int]:
+def silent_port() -> Iterator[int]:
     """A port where somebody listens and says nothing."""
-
-    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(listen, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1]
-    server.close()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
 
 
 async def test_silent_identity_is_a_credential_error(
