@@ -3,15 +3,24 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from itertools import chain
+from operator import attrgetter
 
 from functions._outcome import Settlement
 from functions._outcomes import reason_of
 from functions._services import Queues, queues, services
-from functions._settling import Ending, Endings, Part, settle, tracking_id_of
-from shared.dps.changes import Change
+from functions._settling import (
+    Ending,
+    Endings,
+    Part,
+    is_tried_again,
+    settle,
+    tracking_id_of,
+)
+from shared.dps.changes import Change, Series
 from shared.errors import AppError, InvalidRequestError, PacedOutError
 from shared.messaging.messages import Message
 from shared.messaging.parts import parts_of
@@ -69,7 +78,7 @@ async def _many(its: Queues, message: Message) -> Endings:
     try:
         # Not before: those that wait may be many, and large.
         read = read_bulk_request(message)
-        return await _all_applied(message, read, _deadline(its))
+        return await _all_applied(its, message, read)
     finally:
         its.bulk_places.release()
 
@@ -79,27 +88,41 @@ def _parts(message: Message) -> Part:
     read = cache(partial(parts_of, message))
 
     def part(some: Endings) -> bytes:
-        items = [ending.request for ending in some if isinstance(ending.request, BulkItem)]
-        return read()([item.position for item in items])
+        return read()([ending.position for ending in some])
 
     return part
 
 
-async def _all_applied(message: Message, read: BulkRequest, deadline: float) -> Endings:
+async def _all_applied(its: Queues, message: Message, read: BulkRequest) -> Endings:
     """Each item as the request for one record that it is; in their order where ids are the same."""
     at_once = asyncio.Semaphore(_AT_ONCE)
+    deadline = _deadline(its)
+    series = Series(partial(is_tried_again, its, message))
 
-    async def one(item: BulkItem) -> Ending:
+    async def of_one_record(items: Sequence[BulkItem]) -> Endings:
         async with at_once:
-            return await _item_applied(message, item, deadline)
+            # Together, so that no other message's change comes between them.
+            all_its = (_item_applied(message, item, deadline, series) for item in items)
+            return await asyncio.gather(*all_its)
 
-    return await asyncio.gather(*(one(item) for item in read.items))
+    endings = await asyncio.gather(*map(of_one_record, _by_record(read.items)))
+    return sorted(chain(*endings), key=attrgetter("position"))
 
 
-async def _item_applied(message: Message, item: BulkItem, deadline: float) -> Ending:
+def _by_record(items: Iterable[BulkItem]) -> Iterable[Sequence[BulkItem]]:
+    records: dict[str | int, list[BulkItem]] = {}
+    for item in items:
+        known_by = item.id.casefold() if item.id else item.position
+        records.setdefault(known_by, []).append(item)
+    return records.values()
+
+
+async def _item_applied(
+    message: Message, item: BulkItem, deadline: float, series: Series
+) -> Ending:
     ending = Ending(request=item)
     try:
-        return await _applied(message, ending, item.request, deadline)
+        return await _applied(message, ending, item.request, deadline, series)
     except InvalidRequestError as error:
         return replace(ending, error=error)
     except Exception as error:  # noqa: BLE001  a bug of ours in one item takes no other with it
@@ -108,7 +131,11 @@ async def _item_applied(message: Message, item: BulkItem, deadline: float) -> En
 
 
 async def _applied(
-    message: Message, ending: Ending, asked: EnrollmentRequest, deadline: float
+    message: Message,
+    ending: Ending,
+    asked: EnrollmentRequest,
+    deadline: float,
+    series: Series | None = None,
 ) -> Ending:
     change = Change(
         kind=asked.kind,
@@ -118,6 +145,7 @@ async def _applied(
         if_match=asked.if_match,
         is_repeated=message.is_repeated,
         deadline=deadline,
+        series=series,
     )
     try:
         applied = await services().writer.apply(change)

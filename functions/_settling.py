@@ -53,6 +53,11 @@ class Ending:
         return outcome_of(self.error).settlement if self.error else None
 
     @property
+    def position(self) -> int:
+        """Where its request stands among those of the message."""
+        return self.request.position if isinstance(self.request, BulkItem) else 0
+
+    @property
     def record(self) -> str | None:
         """What the record is known by among those of the message; `None` if that is not known."""
         return self.request.id.casefold() if self.request and self.request.id else None
@@ -69,8 +74,8 @@ async def settle(queues: Queues, message: Message, endings: Endings, part: Part)
 
     Raises where it cannot be: for a bug of ours, and for a copy that must be kept and cannot be sent.
     """
-    limit = queues.settings.message_max_attempts
-    endings = _together([_exhausted(ending, message.attempt >= limit) for ending in endings])
+    is_last = _is_last(queues, message)
+    endings = _together([_exhausted(ending, is_last) for ending in endings])
     groups: dict[Settlement | None, list[Ending]] = {}
     for ending in endings:
         groups.setdefault(ending.settlement, []).append(ending)
@@ -92,6 +97,17 @@ async def settle(queues: Queues, message: Message, endings: Endings, part: Part)
 
 
 _TOLD: Collection[Settlement | None] = {None, Settlement.PARK}
+
+
+def is_tried_again(queues: Queues, message: Message, error: Exception) -> bool:
+    """Whether what ends so goes on in another message, because of DPS or of us."""
+    settlement = outcome_of(error).settlement
+    is_retried = settlement is Settlement.RETRY and not _is_last(queues, message)
+    return is_retried or settlement is Settlement.RESCHEDULE
+
+
+def _is_last(queues: Queues, message: Message) -> bool:
+    return message.attempt >= queues.settings.message_max_attempts
 
 
 def _exhausted(ending: Ending, is_last: bool) -> Ending:

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 from collections.abc import Iterator
-from http import HTTPStatus
 
 import httpx
 import pytest
@@ -18,6 +17,7 @@ from shared.errors import AppError
 from shared.settings import MessagingSettings, Settings
 from tests import secret_factory
 from tests.overheard import Overheard
+from tests.throttling import has_throttled
 
 FREE_PORTS = Options(port=0, tls_port=0)
 
@@ -73,8 +73,8 @@ def one_stack() -> Iterator[OneStack]:
 @pytest.fixture
 def stack(one_stack: OneStack) -> Stack:
     """The app on the local host, and a stand-in without records, faults and limits."""
-    if any(request.status == HTTPStatus.TOO_MANY_REQUESTS for request in one_stack.dps.requests):
-        one_stack.restart_app()  # it waits, as it was told by what is a test's business no more
+    if has_throttled(one_stack.dps):
+        one_stack.restart_app()
     httpx.post(f"{one_stack.dps.url}/_reset").raise_for_status()
     return one_stack
 

@@ -1,10 +1,22 @@
 """What is asked for one record, and what is told of it once it was done."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from shared.dps.models import Operation, RecordKind
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Series:
+    """
+    Changes that keep their order also where one of them is tried again.
+
+    `is_tried_again` says of the error that one ends in whether it will be: then those of the same
+    record that came after it are not tried, and end in it too.
+    """
+
+    is_tried_again: Callable[[Exception], bool]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +36,7 @@ class Change:
     if_match: str | None = None
     is_repeated: bool = False
     deadline: float
+    series: Series | None = None
 
     @property
     def key(self) -> tuple[RecordKind, str]:

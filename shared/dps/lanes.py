@@ -52,6 +52,12 @@ class Lines:
         if line[0] is entry:
             self._start(entry)
 
+    def behind(self, entry: Entry) -> list[Entry]:
+        """Those of its series that came after it."""
+        line = list(self._lines.get(entry.change.key, ()))
+        later = line[line.index(entry) + 1 :] if entry in line else []
+        return [one for one in later if one.change.series is entry.change.series]
+
     def leave(self, entry: Entry) -> bool:
         """Lets the next come, if it was this one's turn; whether it was in its line at all."""
         line = self._lines.get(entry.change.key, deque())

@@ -85,12 +85,21 @@ class Waiting:
 
     def finish(self, entry: Entry, outcome: Applied | Exception) -> None:
         """Tells whoever waits, if nobody has."""
+        if isinstance(outcome, Exception):
+            self._hold_series(entry, outcome)
         if not self.leave(entry) or entry.outcome.done():
             return
         if isinstance(outcome, Exception):
             entry.outcome.set_exception(outcome)
         else:
             entry.outcome.set_result(outcome)
+
+    def _hold_series(self, entry: Entry, error: Exception) -> None:
+        series = entry.change.series
+        if series and series.is_tried_again(error):
+            # The last first: none of them is to have its turn.
+            for later in reversed(self._lines.behind(entry)):
+                self.finish(later, error)
 
     def _expire(self, entry: Entry) -> None:
         if entry.lane or not entry.is_sent:

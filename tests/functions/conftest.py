@@ -19,6 +19,7 @@ from tests import secret_factory
 from tests.functions.allocation_cases import POLICIES, Start
 from tests.functions.queue_requests import Dps
 from tests.functions.queue_stack import Queues, QueueStack
+from tests.throttling import has_throttled
 
 
 @pytest.fixture
@@ -127,6 +128,8 @@ def queues(all_queues: Queues, request: pytest.FixtureRequest, monkeypatch, capl
     settings = {**stack.settings, **(HASTY if "hasty" in request.fixturenames else {})}
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
+    if has_throttled(stack.dps):
+        stack.restart_app()
     httpx.post(f"{stack.dps.url}/_reset").raise_for_status()
     stack.broker.reset()
     stack.run_app(settings)

@@ -27,6 +27,27 @@ def test_what_waited_for_a_change_of_its_record_goes_on_with_it(queues: Queues, 
     assert stored["deviceId"] == "newest"
 
 
+def test_nothing_passes_a_change_of_its_record_that_is_tried_again(
+    queues: Queues, dps_of_queues: Dps
+):
+    """It waits with it, though DPS would take it now: the older one would undo it in the end."""
+    for id in "ab":
+        dps_of_queues.put(enrollment(id))
+    refused = {"match": {"path": "^/enrollments/a$"}, "times": 1, "do": {"status": 401}}
+    dps_of_queues.faults(refused)
+    changes = [enrollment("a", provisioningStatus="disabled"), enrollment("A", deviceId="newest")]
+
+    queues.bulk({"mode": "update", "enrollments": [*changes, enrollment("b")]})
+
+    [copy] = queues.put_off(queue=BULK)
+    assert body_of(copy) == ["a", "A"]
+    queues.let_pass(60)
+    queues.results(3)
+    stored = dps_of_queues.get(enrollment("a"))
+    assert stored
+    assert stored["deviceId"] == "newest"
+
+
 @pytest.mark.long
 def test_one_record_is_not_in_two_smaller_messages(queues: Queues, dps_of_queues: Dps, configure):
     """They are handled side by side: the older change could come last."""

@@ -5,7 +5,8 @@ import asyncio
 from local.dps import DpsStandIn
 from shared.dps import DpsClient
 from shared.dps.bulk_writer import Applied, BulkWriter
-from shared.errors import DpsConflictError, DpsNotFoundError
+from shared.dps.changes import Series
+from shared.errors import DpsBadRequestError, DpsConflictError, DpsNotFoundError
 from tests.shared.dps.bulk_records import BULK
 from tests.shared.dps.changes import (
     CREATE,
@@ -62,6 +63,32 @@ async def test_other_ids_do_not_wait_for_a_slow_one(
     assert not later.done()
     release(dps)
     assert kinds(await asyncio.gather(slow, later)) == [Applied, Applied]
+
+
+async def test_series_ends_with_what_is_tried_again(writer: BulkWriter, order_faults):
+    """What comes after it in the series is not tried; what others ask of the record is."""
+    order_faults({"match": BULK, "times": 1, "do": {"status": 400}})
+    series = Series(lambda error: isinstance(error, DpsBadRequestError))
+    mine = [change(operation, "d-1", series=series) for operation in (CREATE, UPDATE, DELETE)]
+
+    became = await outcomes(writer, [mine[0], change(UPSERT, "D-1"), *mine[1:]])
+
+    assert kinds(became) == [
+        DpsBadRequestError,
+        Applied,
+        DpsBadRequestError,
+        DpsBadRequestError,
+    ]
+
+
+async def test_series_goes_on_after_what_is_not_tried_again(writer: BulkWriter):
+    """As changes that belong to none."""
+    series = Series(lambda error: not isinstance(error, DpsNotFoundError))
+    changes = [change(operation, "d-1", series=series) for operation in (UPDATE, CREATE, DELETE)]
+
+    became = await outcomes(writer, changes)
+
+    assert kinds(became) == [DpsNotFoundError, Applied, Applied]
 
 
 async def test_change_waits_for_the_call_of_a_cancelled_caller(
