@@ -74,8 +74,7 @@ async def settle(queues: Queues, message: Message, endings: Endings, part: Part)
 
     Raises where it cannot be: for a bug of ours, and for a copy that must be kept and cannot be sent.
     """
-    is_last = _is_last(queues, message)
-    endings = _together([_exhausted(ending, is_last) for ending in endings])
+    endings = _together([_exhausted(ending, _is_last(queues, message)) for ending in endings])
     groups: dict[Settlement | None, list[Ending]] = {}
     for ending in endings:
         groups.setdefault(ending.settlement, []).append(ending)

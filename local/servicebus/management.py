@@ -14,9 +14,9 @@ from local.servicebus.amqp.errors import AmqpError, Condition
 from local.servicebus.browsing import peek
 from local.servicebus.message import Message, MessageState
 from local.servicebus.message_sessions import MessageSession
-from local.servicebus.queue import DESCRIPTION, REASON, Queue
+from local.servicebus.queue import Queue
 from local.servicebus.requests import Reply, Request, refused
-from local.servicebus.settlement import Settlement
+from local.servicebus.settlement import Settlement, because, written
 
 T = TypeVar("T")
 Operation = Callable[[Queue, "Body"], bytes | None]
@@ -36,8 +36,9 @@ _SETTLEMENTS = {
 class Body:
     """The map that a request carries; AmqpError for a member that is not as it must be."""
 
-    def __init__(self, members: Any) -> None:
+    def __init__(self, members: Any, raw: bytes = NULL) -> None:
         self._members: Mapping[Any, Any] = members if isinstance(members, dict) else {}
+        self._raw = raw if self._members else NULL
 
     def one(self, name: str, kind: type[T]) -> T:
         """The member of that name."""
@@ -59,12 +60,16 @@ class Body:
         """The items of the member of that name."""
         return [Body({name: value}).one(name, kind) for value in self.one(name, list)]
 
+    def encoded(self, name: str) -> dict[str, bytes]:
+        """The names and encoded values of the map of that name, if there is one."""
+        return written(written(self._raw)[name]) if self.optional(name, dict) else {}
+
 
 def answer(queue: Queue, request: Request) -> Reply:
     """Does what is asked of `queue`."""
     operation = _OPERATIONS.get(request.operation.removeprefix(_VENDOR), _unknown)
     try:
-        body = operation(queue, Body(request.body))
+        body = operation(queue, Body(request.body, request.raw_body))
     except AmqpError as error:
         return refused(error)
     return _NOTHING if body is None else Reply(200, "OK", body)
@@ -87,12 +92,13 @@ def _update_disposition(queue: Queue, body: Body) -> bytes:
     status = body.one("disposition-status", str)
     if status not in _SETTLEMENTS:
         raise AmqpError(Condition.INVALID_FIELD, f"The disposition-status {status!r} is not known.")
-    reasons = {
-        REASON: body.one_or("deadletter-reason", str, ""),
-        DESCRIPTION: body.one_or("deadletter-description", str, ""),
-    }
+    properties = body.encoded("properties-to-modify")
+    settlement = _SETTLEMENTS[status]
+    if settlement is Settlement.DEAD_LETTER:
+        told = ("deadletter-reason", "deadletter-description")
+        properties |= because(*(body.one_or(name, str, "") for name in told))
     for message in _locked(queue, body):
-        queue.settle(message, _SETTLEMENTS[status], reasons)
+        queue.settle(message, settlement, properties)
     return encode.map_()
 
 

@@ -20,6 +20,10 @@ class Memory:
             )
         self.taken += size
 
+    def grow(self, size: int) -> None:
+        """Takes for what is kept already: it is not refused, but the next that asks is."""
+        self.taken += size
+
     def give(self, size: int) -> None:
         """Gives back what was taken."""
         self.taken -= size

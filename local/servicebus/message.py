@@ -105,17 +105,21 @@ class Message:
         """When it becomes active, if it is scheduled."""
         return self.scheduled if self.state is MessageState.SCHEDULED else None
 
-    def describe(self, properties: Mapping[str, str]) -> None:
-        """Sets application properties."""
+    def describe(self, properties: Mapping[str, bytes]) -> int:
+        """Sets application properties to encoded values; how many bytes that adds."""
+        if not properties:
+            return 0
         pairs: dict[Any, bytes] = {}
         if self._application_properties:
             _, at = spans.descriptor(self._application_properties, 0)
             pairs = spans.raw_pairs(self._application_properties, at)
-        pairs |= {
-            name: encode.string(name) + encode.string(properties[name]) for name in properties
-        }
+        pairs |= {name: encode.string(name) + properties[name] for name in properties}
         encoded = encode.raw_map(list(pairs.values()))
-        self._application_properties = encode.described(_APPLICATION_PROPERTIES, encoded)
+        described = encode.described(_APPLICATION_PROPERTIES, encoded)
+        growth = len(described) - len(self._application_properties)
+        self._application_properties = described
+        self.size += growth
+        return growth
 
     def limit_life(self, milliseconds: int) -> None:
         """Expires so long after it was enqueued; receivers are told so."""

@@ -13,17 +13,11 @@ from local.servicebus.message_sessions import MessageSessions
 from local.servicebus.options import DEAD_LETTER_QUEUE, QueueOptions
 from local.servicebus.ready import Ready
 from local.servicebus.resources import Resources
-from local.servicebus.settlement import Settlement
+from local.servicebus.settlement import Properties, Settlement, because
 
-# What a dead-lettered message is told in its application properties.
-REASON, DESCRIPTION = "DeadLetterReason", "DeadLetterErrorDescription"
-_DELIVERED_TOO_OFTEN = "MaxDeliveryCountExceeded"
-_TOO_OLD = "The message expired and was dead lettered."
-_EXPIRED = {REASON: "TTLExpiredException", DESCRIPTION: _TOO_OLD}
+_EXPIRED = because("TTLExpiredException", "The message expired and was dead lettered.")
 _IS_DEAD = "A message of a dead-letter queue cannot be dead-lettered."
 _NO_SESSION = "The SessionId was not set on a message sent to an entity that requires sessions."
-
-Settling = Callable[["Queue", Message, Mapping[str, str]], None]
 
 
 class Queue:
@@ -73,13 +67,19 @@ class Queue:
         return numbers
 
     def settle(
-        self, message: Message, settlement: Settlement, reasons: Mapping[str, str] | None = None
+        self, message: Message, settlement: Settlement, written: Properties | None = None
     ) -> None:
-        """Does it with a message that is locked, and unlocks it; AmqpError if it cannot be done."""
+        """Does it with a message that is locked, and unlocks it; AmqpError if it cannot be done.
+
+        `written` becomes part of the application properties first.
+        """
         if settlement is Settlement.DEAD_LETTER and self._parent:
             raise AmqpError(Condition.NOT_ALLOWED, _IS_DEAD)
+        if written:
+            self._memory.take(0)
+            self._memory.grow(message.describe(written))
         self.locks.release(message)
-        self._SETTLING[settlement](self, message, reasons or {})
+        self._SETTLING[settlement](self, message)
 
     def remove(self, message: Message) -> None:
         """Forgets it."""
@@ -177,28 +177,28 @@ class Queue:
         if self.requires_session:
             self.sessions.forget_if_empty(self.sessions.find(message.session_id or ""))
 
-    def _complete(self, message: Message, _: Mapping[str, str]) -> None:
+    def _complete(self, message: Message) -> None:
         self._statistics.completed += 1
         self.remove(message)
 
-    def _abandon(self, message: Message, _: Mapping[str, str]) -> None:
+    def _abandon(self, message: Message) -> None:
         self._statistics.abandoned += 1
         self._fail(message)
 
-    def _release(self, message: Message, _: Mapping[str, str]) -> None:
+    def _release(self, message: Message) -> None:
         self._statistics.released += 1
         self._put_back(message)
 
-    def _defer(self, message: Message, _: Mapping[str, str]) -> None:
+    def _defer(self, message: Message) -> None:
         self._statistics.deferred += 1
         message.state = MessageState.DEFERRED
         # The service counts it as a delivery (Azure/azure-service-bus#375).
         self._fail(message)
 
-    def _dead_letter(self, message: Message, reasons: Mapping[str, str]) -> None:
+    def _dead_letter(self, message: Message, reasons: Properties | None = None) -> None:
         self._statistics.dead_lettered += 1
+        self._memory.grow(message.describe(reasons or {}))
         self._leave(message)
-        message.describe(reasons)
         message.state, message.expires = MessageState.ACTIVE, None
         self.dead_letters.adopt(message)
 
@@ -220,7 +220,7 @@ class Queue:
         if self._parent is None and message.delivery_count >= self._options.max_delivery_count:
             times = f"{message.delivery_count} delivery attempts"
             text = f"Message could not be consumed after {times}."
-            self._dead_letter(message, {REASON: _DELIVERED_TOO_OFTEN, DESCRIPTION: text})
+            self._dead_letter(message, because("MaxDeliveryCountExceeded", text))
         else:
             self._put_back(message)
 
@@ -241,7 +241,7 @@ class Queue:
             self.remove(message)
         return True
 
-    _SETTLING: ClassVar[Mapping[Settlement, Settling]] = {
+    _SETTLING: ClassVar[Mapping[Settlement, Callable[["Queue", Message], None]]] = {
         Settlement.COMPLETE: _complete,
         Settlement.ABANDON: _abandon,
         Settlement.RELEASE: _release,

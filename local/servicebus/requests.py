@@ -14,10 +14,14 @@ _MESSAGE_ID, _REPLY_TO = 0, 4  # of the properties
 
 
 class Request(NamedTuple):
-    """What is asked; `message_id` is kept as it came, for the reply's correlation id."""
+    """What is asked; `message_id` is kept as it came, for the reply's correlation id.
+
+    `raw_body` is the body as it came.
+    """
 
     operation: str
     body: Any
+    raw_body: bytes
     message_id: bytes
     reply_to: Any
 
@@ -55,10 +59,11 @@ def read(message: bytes) -> Request:
     properties += [NULL] * (_REPLY_TO + 1 - len(properties))
     application_properties = _section(message, found, _APPLICATION_PROPERTIES, decode.value)
     operation = _operation(application_properties[0] if application_properties else {})
-    body = _section(message, found, _VALUE, decode.value)
+    body, end = _section(message, found, _VALUE, decode.value) or (None, 0)
     return Request(
         operation=operation,
-        body=body[0] if body else None,
+        body=body,
+        raw_body=message[found.get(_VALUE, 0) : end],
         message_id=properties[_MESSAGE_ID],
         reply_to=decode.value(properties[_REPLY_TO])[0],
     )

@@ -184,7 +184,7 @@ class Session:
             self._settle(number, disposition)
 
     def _settle(self, number: int, disposition: Disposition) -> None:
-        wanted = outcome(disposition.state)
+        wanted = outcome(disposition)
         if number not in self._unsettled or wanted is None:
             return
         link, token = self._unsettled[number]
@@ -193,7 +193,8 @@ class Session:
             effect = self.namespace.faults.strike(Step.SETTLE, link.queue.name)
             if effect is Effect.IGNORED:
                 return
-            link.queue.settle(link.queue.locks.find(token), wanted.settlement, wanted.reasons)
+            message = link.queue.locks.find(token)
+            link.queue.settle(message, wanted.settlement, wanted.properties)
             del self._unsettled[number]
         except AmqpError as error:
             self.namespace.statistics.settlements_refused += 1

@@ -7,11 +7,16 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from local.servicebus.amqp import frames
+from local.servicebus.amqp import encode, frames, spans
 from local.servicebus.amqp.decode import Described
+from local.servicebus.amqp.performatives import Disposition
 
-_INFO = 2  # of an error
-_UNDELIVERABLE_HERE = 1  # of modified
+_ERROR, _INFO = 0, 2  # of rejected, and of an error
+_UNDELIVERABLE_HERE, _ANNOTATIONS = 1, 2  # of modified
+
+
+Properties = Mapping[str, bytes]
+"""Application properties by their names, encoded."""
 
 
 class Settlement(Enum):
@@ -25,41 +30,67 @@ class Settlement(Enum):
 
 
 class Outcome(NamedTuple):
-    """What is done, with what words, and what the client is told when it is."""
+    """What is done, what the client is told when it is, and what it writes into the message."""
 
     settlement: Settlement
     confirmation: bytes
-    reasons: Mapping[str, str] = {}
+    properties: Properties | None = None
 
 
-def outcome(state: Described | None) -> Outcome | None:
-    """What `state` asks for, None for a state that settles nothing."""
+def outcome(disposition: Disposition) -> Outcome | None:
+    """What it asks for, None for a state that settles nothing."""
+    state = disposition.state
     if state is None:
         return _COMPLETED
     fields = state.value if isinstance(state.value, list) else []
     read = _OUTCOMES.get(state.descriptor) if isinstance(state.descriptor, int) else None
-    return read(fields) if read else None
+    return read(fields, disposition.raw_state) if read else None
+
+
+def because(reason: str, description: str) -> Properties:
+    """What a dead-lettered message is told in its application properties."""
+    return {
+        "DeadLetterReason": encode.string(reason),
+        "DeadLetterErrorDescription": encode.string(description),
+    }
+
+
+def written(data: bytes, at: int = 0) -> dict[str, bytes]:
+    """The names and encoded values in the map that starts at `at`; a null writes nothing."""
+    pairs = {str(name): _value(pair) for name, pair in spans.raw_pairs(data, at).items()}
+    return {name: value for name, value in pairs.items() if value != encode.NULL}
+
+
+def _value(pair: bytes) -> bytes:
+    return pair[spans.skip(pair, 0) :]
+
+
+def _field(data: bytes, index: int) -> bytes:
+    """One of a described list's, encoded; null if there are not so many."""
+    _, at = spans.descriptor(data, 0)
+    fields = spans.raw_items(data, at)
+    return fields[index] if len(fields) > index else encode.NULL
 
 
 _COMPLETED = Outcome(Settlement.COMPLETE, frames.ACCEPTED)
 
 
-def _rejected(fields: list[Any]) -> Outcome:
-    error = fields[0].value if fields and isinstance(fields[0], Described) else None
-    info = error[_INFO] if isinstance(error, list) and len(error) > _INFO else None
-    named = info.items() if isinstance(info, dict) else ()
-    reasons = {str(name): str(text) for name, text in named if text is not None}
-    return Outcome(Settlement.DEAD_LETTER, frames.REJECTED, reasons)
+def _rejected(fields: list[Any], raw: bytes) -> Outcome:
+    has_error = fields and isinstance(fields[_ERROR], Described)
+    properties = written(_field(_field(raw, _ERROR), _INFO)) if has_error else {}
+    return Outcome(Settlement.DEAD_LETTER, frames.REJECTED, properties)
 
 
-def _modified(fields: list[Any]) -> Outcome:
+def _modified(fields: list[Any], raw: bytes) -> Outcome:
     is_deferred = len(fields) > _UNDELIVERABLE_HERE and fields[_UNDELIVERABLE_HERE]
-    return Outcome(Settlement.DEFER if is_deferred else Settlement.ABANDON, frames.MODIFIED)
+    settlement = Settlement.DEFER if is_deferred else Settlement.ABANDON
+    properties = written(_field(raw, _ANNOTATIONS)) if fields else {}
+    return Outcome(settlement, frames.MODIFIED, properties)
 
 
-_OUTCOMES: Mapping[int, Callable[[list[Any]], Outcome]] = {
-    0x24: lambda _: _COMPLETED,
+_OUTCOMES: Mapping[int, Callable[[list[Any], bytes], Outcome]] = {
+    0x24: lambda _, __: _COMPLETED,
     0x25: _rejected,
-    0x26: lambda _: Outcome(Settlement.RELEASE, frames.RELEASED),
+    0x26: lambda _, __: Outcome(Settlement.RELEASE, frames.RELEASED),
     0x27: _modified,
 }

@@ -164,10 +164,10 @@ def configure(queues: Queues, monkeypatch) -> Callable[..., None]:
     return restart
 
 
-HASTY = {"MESSAGE_BUDGET_SECONDS": "0.3"}
+HASTY = {"MESSAGE_BUDGET_SECONDS": "1"}
 
 
 @pytest.fixture
 def hasty(queues: Queues, monkeypatch) -> None:  # noqa: ARG001  which starts the app so
-    """The app gives up on DPS after a third of a second, to put a message off."""
-    monkeypatch.setattr("shared.dps.bulk_writer._LEAST_SECONDS", 0.3)
+    """The app gives up on DPS after a second, to put a message off."""
+    monkeypatch.setattr("shared.dps.bulk_writer._LEAST_SECONDS", 1)

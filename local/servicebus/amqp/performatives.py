@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 from local.servicebus.amqp import decode, spans
 from local.servicebus.amqp.decode import Described, Symbol
+from local.servicebus.amqp.encode import NULL
 from local.servicebus.amqp.errors import AmqpError, Condition
 
 SENDER, RECEIVER = False, True
 SASL = 1
 _HEADER_SIZE = 8
+_STATE = 4  # of a disposition
 _CHANNEL = struct.Struct(">6xH").unpack_from
 
 
@@ -83,6 +85,7 @@ class Disposition(NamedTuple):
     last: int | None = None
     settled: bool | None = None
     state: Described | None = None
+    raw_state: bytes = NULL  # what a receiver writes into a message is passed on
 
 
 class Detach(NamedTuple):
@@ -164,6 +167,8 @@ def read(frame: bytes) -> Frame | None:
     performative = _performative(code, fields)
     if type(performative) is Attach:
         performative = _with_raw_fields(performative, frame, at)
+    elif type(performative) is Disposition and performative.state and performative.state.value:
+        performative = performative._replace(raw_state=spans.raw_items(frame, at)[_STATE])
     return Frame(_CHANNEL(frame)[0], performative, frame[end:])
 
 
@@ -184,4 +189,4 @@ def _performative(code: int, fields: list[Any]) -> Performative:
 
 def _with_raw_fields(attach: Attach, frame: bytes, at: int) -> Attach:
     raw = spans.raw_items(frame, at)
-    return attach._replace(raw=raw + [b"\x40"] * (len(attach) - len(raw)))
+    return attach._replace(raw=raw + [NULL] * (len(attach) - len(raw)))

@@ -125,7 +125,9 @@ def test_half_a_delivery_is_forgotten_with_its_link(broker: Broker, queue):
 def conversation(queue: str) -> bytes:
     """What a client that sends, receives and asks would say."""
     token = frames.frame(0, encode.described(0x10, encode.list_(encode.string("test"))))
-    flow = [encode.uint(number) for number in (1, 5000, 0, 5000, 1, 0, 10)]
+    written = encode.map_((encode.symbol("k"), encode.string("v")))
+    modified = encode.described(0x27, encode.list_(encode.TRUE, encode.FALSE, written))
+    settled = (encode.TRUE, encode.uint(0), encode.NULL, encode.TRUE, modified)
     return b"".join(
         (
             wire.opening(),
@@ -133,9 +135,9 @@ def conversation(queue: str) -> bytes:
             wire.attach(queue, handle=1, receives=True),
             wire.attach(f"{queue}/$management", handle=2),
             wire.transfer(wire.message(b"hello"), delivery=0),
-            wire.performative(wire.FLOW, *flow),
+            wire.credit(10, handle=1),
             wire.transfer(wire.message(b"no request"), handle=2, delivery=1),
-            wire.performative(wire.DISPOSITION, encode.TRUE, encode.uint(0)),
+            wire.performative(wire.DISPOSITION, *settled),
             wire.performative(wire.DETACH, encode.uint(0)),
             token,
         )

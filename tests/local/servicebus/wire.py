@@ -45,6 +45,12 @@ def attach(address: str, *, handle: int = 0, receives: bool = False) -> bytes:
     )
 
 
+def credit(number: int, *, handle: int) -> bytes:
+    """A flow that lets a link bring so many messages."""
+    numbers = (1, 5000, 0, 5000, handle, 0, number)
+    return performative(FLOW, *map(encode.uint, numbers))
+
+
 def transfer(message: bytes, *, handle: int = 0, delivery: int = 0, more: bool = False) -> bytes:
     """A transfer of a message or of a part of it."""
     return performative(
@@ -57,6 +63,14 @@ def transfer(message: bytes, *, handle: int = 0, delivery: int = 0, more: bool =
 def message(data: bytes) -> bytes:
     """A message of one data section."""
     return encode.described(0x75, encode.binary(data))
+
+
+def request(operation: str, body: bytes, *, reply_to: str) -> bytes:
+    """A message that asks something of a management node."""
+    properties = encode.list_(encode.ulong(1), *[NULL] * 3, encode.string(reply_to))
+    asked = encode.map_((encode.string("operation"), encode.string(operation)))
+    sections = ((0x73, properties), (0x74, asked), (0x77, body))
+    return b"".join(encode.described(code, section) for code, section in sections)
 
 
 def read(client: socket.socket, until: int | None = None) -> list[tuple[int, list]]:
