@@ -6,7 +6,7 @@ import pytest
 
 from tests.functions.queue_messages import data, message
 from tests.functions.queue_requests import CREATE, Dps, asked
-from tests.functions.queue_stack import REJECTED, REQUESTS, Queues
+from tests.functions.queue_stack import REJECTED, REQUESTS, RESULTS, Queues, until
 
 
 @pytest.mark.parametrize("number", [200, pytest.param(1000, marks=pytest.mark.long)])
@@ -20,6 +20,8 @@ def test_creates_that_come_together_share_calls(
     messages.insert(number // 2, message(b"poison", message_id="poison"))
 
     queues.send(REQUESTS, *messages)
+    # At five calls a second a thousand take twenty.
+    until(lambda: queues.broker.queue(RESULTS).active > number, within=120)
 
     results = data(queues.results(number + 1))
     assert Counter(told["status"] for told in results) == {"succeeded": number, "rejected": 1}

@@ -119,11 +119,11 @@ async def test_consumers_share_the_messages(aio_client, sender, queue):
     seen = []
 
     async def consume():
-        receiver = aio_client.get_queue_receiver(queue)
-        while messages := await receiver.receive_messages(20, max_wait_time=1):
-            for message in messages:
-                await receiver.complete_message(message)
-                seen.append(message.sequence_number)
+        async with aio_client.get_queue_receiver(queue) as receiver:
+            while messages := await receiver.receive_messages(20, max_wait_time=1):
+                for message in messages:
+                    await receiver.complete_message(message)
+                    seen.append(message.sequence_number)
 
     await asyncio.gather(*(consume() for _ in range(4)))
 
