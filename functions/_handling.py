@@ -36,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 
 # Seconds that a bulk message waits for one of the `BULK_CONCURRENCY` places.
 _PLACE_WITHIN = 30.0
-# Of one bulk message at once with the writer: enough for ten calls, and no queue before others.
+# Records of one bulk message at once with the writer: enough for ten calls, and no queue before others.
 _AT_ONCE = 100
 
 
@@ -101,9 +101,9 @@ async def _all_applied(its: Queues, message: Message, read: BulkRequest) -> Endi
 
     async def of_one_record(items: Sequence[BulkItem]) -> Endings:
         async with at_once:
-            # Together, so that no other message's change comes between them.
-            all_its = (_item_applied(message, item, deadline, series) for item in items)
-            return await asyncio.gather(*all_its)
+            # All before the first of them ends: what came later would be tried.
+            changes = (_item_applied(message, item, deadline, series) for item in items)
+            return await asyncio.gather(*changes)
 
     endings = await asyncio.gather(*map(of_one_record, _by_record(read.items)))
     return sorted(chain(*endings), key=attrgetter("position"))
@@ -112,8 +112,7 @@ async def _all_applied(its: Queues, message: Message, read: BulkRequest) -> Endi
 def _by_record(items: Iterable[BulkItem]) -> Iterable[Sequence[BulkItem]]:
     records: dict[str | int, list[BulkItem]] = {}
     for item in items:
-        known_by = item.id.casefold() if item.id else item.position
-        records.setdefault(known_by, []).append(item)
+        records.setdefault(item.record or item.position, []).append(item)
     return records.values()
 
 
@@ -122,7 +121,7 @@ async def _item_applied(
 ) -> Ending:
     ending = Ending(request=item)
     try:
-        return await _applied(message, ending, item.request, deadline, series)
+        return await _applied(message, ending, item.request, deadline, series=series)
     except InvalidRequestError as error:
         return replace(ending, error=error)
     except Exception as error:  # noqa: BLE001  a bug of ours in one item takes no other with it
@@ -135,6 +134,7 @@ async def _applied(
     ending: Ending,
     asked: EnrollmentRequest,
     deadline: float,
+    *,
     series: Series | None = None,
 ) -> Ending:
     change = Change(

@@ -59,8 +59,8 @@ class Ending:
 
     @property
     def record(self) -> str | None:
-        """What the record is known by among those of the message; `None` if that is not known."""
-        return self.request.id.casefold() if self.request and self.request.id else None
+        """As `BulkItem.record`; `None` for what is alone in its message."""
+        return self.request.record if isinstance(self.request, BulkItem) else None
 
 
 Endings = Sequence[Ending]
@@ -99,7 +99,7 @@ _TOLD: Collection[Settlement | None] = {None, Settlement.PARK}
 
 
 def is_tried_again(queues: Queues, message: Message, error: Exception) -> bool:
-    """Whether what ends so goes on in another message, because of DPS or of us."""
+    """Whether what ends so is put off, and what comes after it with it; a bug goes on alone."""
     settlement = outcome_of(error).settlement
     is_retried = settlement is Settlement.RETRY and not _is_last(queues, message)
     return is_retried or settlement is Settlement.RESCHEDULE

@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 import tempfile
+from asyncio.trsock import TransportSocket
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from local.dps.traffic import Request
 
 # Long enough for an answer that is being written, short enough for a person.
 SHUTDOWN_SECONDS: Final = 0.2
+_MOMENT = 0.001
 
 
 class DpsStandIn:
@@ -118,17 +120,19 @@ class DpsStandIn:
         return context
 
 
-def _connections(runner: web.AppRunner) -> list[socket.socket]:
+def _connections(runner: web.AppRunner) -> list[TransportSocket]:
     handlers = runner.server.connections if runner.server else []
-    return [handler.transport.get_extra_info("socket") for handler in handlers if handler.transport]
+    transports = [handler.transport for handler in handlers if handler.transport]
+    connections = [transport.get_extra_info("socket") for transport in transports]
+    return [one for one in connections if one]  # TLS that is just ending has none any more
 
 
-async def _hang_up(connections: list[socket.socket]) -> None:
-    """Ends TLS connections whose clients do not say goodbye: asyncio would wait for half a minute."""
+async def _hang_up(connections: list[TransportSocket]) -> None:
+    """Ends what is still open: over TLS asyncio waits half a minute for the client's goodbye."""
     left = connections
     end = asyncio.get_running_loop().time() + SHUTDOWN_SECONDS
     while left and asyncio.get_running_loop().time() < end:
-        await asyncio.sleep(0)
+        await asyncio.sleep(_MOMENT)
         left = [connection for connection in left if connection.fileno() >= 0]
         for connection in left:
             with suppress(OSError):  # the client was quicker

@@ -16,7 +16,7 @@ from local.servicebus.message import Message, MessageState
 from local.servicebus.message_sessions import MessageSession
 from local.servicebus.queue import Queue
 from local.servicebus.requests import Reply, Request, refused
-from local.servicebus.settlement import Settlement, because, written
+from local.servicebus.settlement import Settlement, because, encoded_values
 
 T = TypeVar("T")
 Operation = Callable[[Queue, "Body"], bytes | None]
@@ -62,7 +62,8 @@ class Body:
 
     def encoded(self, name: str) -> dict[str, bytes]:
         """The names and encoded values of the map of that name, if there is one."""
-        return written(written(self._raw)[name]) if self.optional(name, dict) else {}
+        own = encoded_values(self._raw) if self.optional(name, dict) else {}
+        return encoded_values(own.get(name, NULL))
 
 
 def answer(queue: Queue, request: Request) -> Reply:
@@ -96,9 +97,8 @@ def _update_disposition(queue: Queue, body: Body) -> bytes:
     settlement = _SETTLEMENTS[status]
     if settlement is Settlement.DEAD_LETTER:
         told = ("deadletter-reason", "deadletter-description")
-        properties |= because(*(body.one_or(name, str, "") for name in told))
-    for message in _locked(queue, body):
-        queue.settle(message, settlement, properties)
+        properties = {**because(*(body.one_or(name, str, "") for name in told)), **properties}
+    queue.settle(_locked(queue, body), settlement, properties)
     return encode.map_()
 
 
@@ -119,8 +119,8 @@ def _receive_by_sequence_number(queue: Queue, body: Body) -> bytes:
     for message in messages:
         queue.locks.grant(message, holder)
     encoded = _messages(messages, with_tokens=True)
-    for message in () if is_kept else messages:
-        queue.settle(message, Settlement.COMPLETE)
+    if not is_kept:
+        queue.settle(messages, Settlement.COMPLETE)
     return encoded
 
 

@@ -188,7 +188,7 @@ class Message:
 
     @staticmethod
     def _value(pair: bytes | None) -> Any:
-        return decode.value(pair, spans.skip(pair, 0))[0] if pair else None
+        return decode.value(spans.value_of(pair))[0] if pair else None
 
 
 def _number(value: Any, name: str) -> int | None:

@@ -13,7 +13,7 @@ from local.servicebus.message_sessions import MessageSessions
 from local.servicebus.options import DEAD_LETTER_QUEUE, QueueOptions
 from local.servicebus.ready import Ready
 from local.servicebus.resources import Resources
-from local.servicebus.settlement import Properties, Settlement, because
+from local.servicebus.settlement import NOTHING, Properties, Settlement, because
 
 _EXPIRED = because("TTLExpiredException", "The message expired and was dead lettered.")
 _IS_DEAD = "A message of a dead-letter queue cannot be dead-lettered."
@@ -24,11 +24,7 @@ class Queue:
     """A queue, or the dead-letter queue of `parent`."""
 
     def __init__(
-        self,
-        name: str,
-        options: QueueOptions,
-        resources: Resources,
-        parent: "Queue | None" = None,
+        self, name: str, options: QueueOptions, resources: Resources, parent: "Queue | None" = None
     ) -> None:
         self.name = name
         self.messages: dict[int, Message] = {}
@@ -67,19 +63,20 @@ class Queue:
         return numbers
 
     def settle(
-        self, message: Message, settlement: Settlement, written: Properties | None = None
+        self, messages: Iterable[Message], settlement: Settlement, written: Properties = NOTHING
     ) -> None:
-        """Does it with a message that is locked, and unlocks it; AmqpError if it cannot be done.
+        """Does it with messages that are locked, and unlocks them; AmqpError if it cannot be done.
 
         `written` becomes part of the application properties first.
         """
         if settlement is Settlement.DEAD_LETTER and self._parent:
             raise AmqpError(Condition.NOT_ALLOWED, _IS_DEAD)
-        if written:
-            self._memory.take(0)
+        if written and settlement is not Settlement.DEAD_LETTER:  # which a message is only once
+            self._memory.check()
+        for message in messages:
             self._memory.grow(message.describe(written))
-        self.locks.release(message)
-        self._SETTLING[settlement](self, message)
+            self.locks.release(message)
+            self._SETTLING[settlement](self, message)
 
     def remove(self, message: Message) -> None:
         """Forgets it."""
@@ -195,9 +192,9 @@ class Queue:
         # The service counts it as a delivery (Azure/azure-service-bus#375).
         self._fail(message)
 
-    def _dead_letter(self, message: Message, reasons: Properties | None = None) -> None:
+    def _dead_letter(self, message: Message, reasons: Properties = NOTHING) -> None:
         self._statistics.dead_lettered += 1
-        self._memory.grow(message.describe(reasons or {}))
+        self._memory.grow(message.describe(reasons))
         self._leave(message)
         message.state, message.expires = MessageState.ACTIVE, None
         self.dead_letters.adopt(message)
@@ -212,7 +209,7 @@ class Queue:
             if has_expired:
                 self._lock_expired(message)
             else:  # closing counts no delivery ("Message sessions")
-                self.settle(message, Settlement.RELEASE)
+                self.settle([message], Settlement.RELEASE)
 
     def _fail(self, message: Message) -> None:
         # A dead-letter queue counts no deliveries (Azure/azure-sdk-for-net#53437).

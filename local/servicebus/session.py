@@ -22,7 +22,7 @@ from local.servicebus.namespace import Node, NodeKind
 from local.servicebus.outgoing import OutgoingLink, ReplyLink
 from local.servicebus.queue_link import QueueLink
 from local.servicebus.requests import Request
-from local.servicebus.settlement import outcome
+from local.servicebus.settlement import Outcome, outcome
 
 if TYPE_CHECKING:
     from local.servicebus.connection import Connection
@@ -177,15 +177,17 @@ class Session:
             return
         first = disposition.first
         last = first if disposition.last is None else disposition.last
-        if first == last:
-            self._settle(first, disposition)
-            return
-        for number in [number for number in self._unsettled if first <= number <= last]:
-            self._settle(number, disposition)
-
-    def _settle(self, number: int, disposition: Disposition) -> None:
         wanted = outcome(disposition)
-        if number not in self._unsettled or wanted is None:
+        if wanted is None:
+            return
+        numbers = [first]
+        if first != last:
+            numbers = [number for number in self._unsettled if first <= number <= last]
+        for number in numbers:
+            self._settle(number, wanted, is_told=not disposition.settled)
+
+    def _settle(self, number: int, wanted: Outcome, *, is_told: bool) -> None:
+        if number not in self._unsettled:
             return
         link, token = self._unsettled[number]
         confirmation = wanted.confirmation
@@ -194,12 +196,12 @@ class Session:
             if effect is Effect.IGNORED:
                 return
             message = link.queue.locks.find(token)
-            link.queue.settle(message, wanted.settlement, wanted.properties)
+            link.queue.settle([message], wanted.settlement, wanted.properties)
             del self._unsettled[number]
         except AmqpError as error:
             self.namespace.statistics.settlements_refused += 1
             effect, confirmation = Effect.NORMAL, frames.rejected(error)
-        if effect is Effect.NORMAL and not disposition.settled:
+        if effect is Effect.NORMAL and is_told:
             self.write(frames.disposition(self.channel, SENDER, number, confirmation))
 
     def _detach(self, detach: Detach, _: bytes) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from local.servicebus.amqp import encode, frames, spans
 from local.servicebus.amqp.decode import Described
+from local.servicebus.amqp.errors import DecodeError
 from local.servicebus.amqp.performatives import Disposition
 
 _ERROR, _INFO = 0, 2  # of rejected, and of an error
@@ -17,6 +18,8 @@ _UNDELIVERABLE_HERE, _ANNOTATIONS = 1, 2  # of modified
 
 Properties = Mapping[str, bytes]
 """Application properties by their names, encoded."""
+
+NOTHING: Properties = {}
 
 
 class Settlement(Enum):
@@ -34,7 +37,7 @@ class Outcome(NamedTuple):
 
     settlement: Settlement
     confirmation: bytes
-    properties: Properties | None = None
+    properties: Properties = NOTHING
 
 
 def outcome(disposition: Disposition) -> Outcome | None:
@@ -55,20 +58,18 @@ def because(reason: str, description: str) -> Properties:
     }
 
 
-def written(data: bytes, at: int = 0) -> dict[str, bytes]:
-    """The names and encoded values in the map that starts at `at`; a null writes nothing."""
-    pairs = {str(name): _value(pair) for name, pair in spans.raw_pairs(data, at).items()}
-    return {name: value for name, value in pairs.items() if value != encode.NULL}
+def encoded_values(data: bytes) -> dict[str, bytes]:
+    """Those of a map by their names, without nulls; DecodeError if a name is no text."""
+    pairs = spans.raw_pairs(data, 0)
+    if not all(isinstance(name, str) for name in pairs):
+        raise DecodeError("a map with a name that is no text")
+    values = {str(name): spans.value_of(pair) for name, pair in pairs.items()}
+    return {name: value for name, value in values.items() if value != encode.NULL}
 
 
-def _value(pair: bytes) -> bytes:
-    return pair[spans.skip(pair, 0) :]
-
-
-def _field(data: bytes, index: int) -> bytes:
+def _field(described: bytes, index: int) -> bytes:
     """One of a described list's, encoded; null if there are not so many."""
-    _, at = spans.descriptor(data, 0)
-    fields = spans.raw_items(data, at)
+    fields = spans.raw_items(described, spans.skip(described, 1))
     return fields[index] if len(fields) > index else encode.NULL
 
 
@@ -77,14 +78,14 @@ _COMPLETED = Outcome(Settlement.COMPLETE, frames.ACCEPTED)
 
 def _rejected(fields: list[Any], raw: bytes) -> Outcome:
     has_error = fields and isinstance(fields[_ERROR], Described)
-    properties = written(_field(_field(raw, _ERROR), _INFO)) if has_error else {}
+    properties = encoded_values(_field(_field(raw, _ERROR), _INFO)) if has_error else {}
     return Outcome(Settlement.DEAD_LETTER, frames.REJECTED, properties)
 
 
 def _modified(fields: list[Any], raw: bytes) -> Outcome:
     is_deferred = len(fields) > _UNDELIVERABLE_HERE and fields[_UNDELIVERABLE_HERE]
     settlement = Settlement.DEFER if is_deferred else Settlement.ABANDON
-    properties = written(_field(raw, _ANNOTATIONS)) if fields else {}
+    properties = encoded_values(_field(raw, _ANNOTATIONS)) if fields else {}
     return Outcome(settlement, frames.MODIFIED, properties)
 
 

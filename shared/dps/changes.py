@@ -13,7 +13,7 @@ class Series:
     Changes that keep their order also where one of them is tried again.
 
     `is_tried_again` says of the error that one ends in whether it will be: then those of the same
-    record that came after it are not tried, and end in it too.
+    record that came after it, and before it ended, are not tried and end in it too.
     """
 
     is_tried_again: Callable[[Exception], bool]

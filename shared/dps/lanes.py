@@ -52,11 +52,16 @@ class Lines:
         if line[0] is entry:
             self._start(entry)
 
-    def behind(self, entry: Entry) -> list[Entry]:
-        """Those of its series that came after it."""
-        line = list(self._lines.get(entry.change.key, ()))
-        later = line[line.index(entry) + 1 :] if entry in line else []
-        return [one for one in later if one.change.series is entry.change.series]
+    def cut_series(self, entry: Entry) -> list[Entry]:
+        """Takes out those of its series that came after it; all at once, since they may be many."""
+        key, series = entry.change.key, entry.change.series
+        line = list(self._lines.get(key, ()))
+        place = line.index(entry) + 1 if entry in line else len(line)
+        later = line[place:]
+        kept = (one for one in later if one.change.series is not series)
+        if later:
+            self._lines[key] = deque(chain(line[:place], kept))
+        return [one for one in later if one.change.series is series]
 
     def leave(self, entry: Entry) -> bool:
         """Lets the next come, if it was this one's turn; whether it was in its line at all."""

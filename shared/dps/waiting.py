@@ -86,20 +86,25 @@ class Waiting:
     def finish(self, entry: Entry, outcome: Applied | Exception) -> None:
         """Tells whoever waits, if nobody has."""
         if isinstance(outcome, Exception):
-            self._hold_series(entry, outcome)
-        if not self.leave(entry) or entry.outcome.done():
+            self._end_series(entry, outcome)
+        if self.leave(entry):
+            self._tell(entry, outcome)
+
+    def _end_series(self, entry: Entry, error: Exception) -> None:
+        series = entry.change.series
+        if series and series.is_tried_again(error):
+            for later in self._lines.cut_series(entry):
+                self._tell(later, error)
+
+    def _tell(self, entry: Entry, outcome: Applied | Exception) -> None:
+        if entry.expiry:
+            entry.expiry.cancel()
+        if entry.outcome.done():
             return
         if isinstance(outcome, Exception):
             entry.outcome.set_exception(outcome)
         else:
             entry.outcome.set_result(outcome)
-
-    def _hold_series(self, entry: Entry, error: Exception) -> None:
-        series = entry.change.series
-        if series and series.is_tried_again(error):
-            # The last first: none of them is to have its turn.
-            for later in reversed(self._lines.behind(entry)):
-                self.finish(later, error)
 
     def _expire(self, entry: Entry) -> None:
         if entry.lane or not entry.is_sent:

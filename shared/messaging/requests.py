@@ -59,6 +59,11 @@ class BulkItem:
     """How many items before it, in the same message, ask exactly the same."""
 
     @property
+    def record(self) -> str | None:
+        """What the record is known by; DPS compares ids without case."""
+        return None if self.id is None else self.id.casefold()
+
+    @property
     def request(self) -> EnrollmentRequest:
         """The item as a request of its own; raises `InvalidRequestError` with its faults."""
         if self.faults or self.id is None:
@@ -149,11 +154,11 @@ class _ItemReader:
 
     def items(self, documents: list[Any]) -> list[BulkItem]:
         items = [self._item(position, document) for position, document in enumerate(documents)]
-        times = Counter(_folded(item) for item in items)
+        times = Counter(item.record for item in items)
         seen: Counter[tuple[str, str]] = Counter()
         for place, item in enumerate(items):
-            if item.id is not None and times[_folded(item)] > 1:
-                key = (_folded(item), digest(item))
+            if item.record is not None and times[item.record] > 1:
+                key = (item.record, digest(item))
                 items[place] = replace(item, twins=seen[key])
                 seen[key] += 1
         return items
@@ -194,10 +199,6 @@ class _ItemReader:
 
 def _unquoted(etag: str | None) -> str | None:
     return etag.strip('"') if etag else None
-
-
-def _folded(item: BulkItem) -> str:
-    return (item.id or "").casefold()
 
 
 def id_of(document: Any, kind: RecordKind) -> str | None:

@@ -81,6 +81,11 @@ def raw_pairs(data: bytes, at: int) -> dict[Any, bytes]:
         raise DecodeError("a map with a key that cannot be one") from error
 
 
+def value_of(pair: bytes) -> bytes:
+    """The encoded value of what `raw_pairs` gives for a key."""
+    return pair[skip(pair, 0) :]
+
+
 def _end(data: bytes, at: int) -> int:
     code = data[at]
     while code == DESCRIBED:
