@@ -41,7 +41,7 @@ _PACED = {
     "DPS_OPERATIONS_PER_MINUTE": str(2 * _OPERATIONS_PER_MINUTE),
     "DPS_PACING_START": str(2 * _OPERATIONS_PER_MINUTE),
 }
-_OUTAGE_SECONDS = 10
+_STORM_SECONDS, _OUTAGE_SECONDS = 3, 10
 # Past every lock, and past every pause between two attempts.
 _LONG = 7200
 
@@ -83,11 +83,13 @@ class Scene:
 
     async def storm(self) -> None:
         """
-        From now on the stand-in fails now and then, and refuses one call in twenty, whoever calls.
+        From now on the stand-in fails now and then, and first refuses one call in twenty, whoever calls.
 
         Not for long: who takes refusals for a sign of too many calls makes ever fewer.
         """
         await self._order("PUT", "_faults", [*_REFUSALS, *_FAILURES])
+        await asyncio.sleep(_STORM_SECONDS)
+        await self._order("PUT", "_faults", _FAILURES)
 
     async def rain(self) -> None:
         """From now on it fails now and then, and refuses what goes beyond its quota."""
