@@ -7,6 +7,17 @@ from tests.functions.queue_requests import Dps, asked, body_of, enrollment, fail
 from tests.functions.queue_stack import BULK, REJECTED, REQUESTS, RESULTS, Queues, until
 
 
+def assert_both_go_on(queues: Queues, dps: Dps) -> None:
+    """Both changes of "a" are put off in one message, and the newest is what holds in the end."""
+    [copy] = queues.put_off(queue=BULK)
+    assert body_of(copy) == ["a", "A"]
+    queues.let_pass(60)
+    queues.results(3)
+    stored = dps.get(enrollment("a"))
+    assert stored
+    assert stored["deviceId"] == "newest"
+
+
 @pytest.mark.usefixtures("hasty")
 def test_what_waited_for_a_change_of_its_record_goes_on_with_it(queues: Queues, dps_of_queues: Dps):
     """Had it gone on by itself, and first, the older change would undo it in the end."""
@@ -18,13 +29,7 @@ def test_what_waited_for_a_change_of_its_record_goes_on_with_it(queues: Queues, 
 
     queues.bulk({"mode": "update", "enrollments": [*changes, enrollment("A", deviceId="newest")]})
 
-    [copy] = queues.put_off(queue=BULK)
-    assert body_of(copy) == ["a", "A"]
-    queues.let_pass(60)
-    queues.results(3)
-    stored = dps_of_queues.get(enrollment("a"))
-    assert stored
-    assert stored["deviceId"] == "newest"
+    assert_both_go_on(queues, dps_of_queues)
 
 
 def test_nothing_passes_a_change_of_its_record_that_is_tried_again(
@@ -39,13 +44,7 @@ def test_nothing_passes_a_change_of_its_record_that_is_tried_again(
 
     queues.bulk({"mode": "update", "enrollments": [*changes, enrollment("b")]})
 
-    [copy] = queues.put_off(queue=BULK)
-    assert body_of(copy) == ["a", "A"]
-    queues.let_pass(60)
-    queues.results(3)
-    stored = dps_of_queues.get(enrollment("a"))
-    assert stored
-    assert stored["deviceId"] == "newest"
+    assert_both_go_on(queues, dps_of_queues)
 
 
 @pytest.mark.long
