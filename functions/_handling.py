@@ -36,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 
 # Seconds that a bulk message waits for one of the `BULK_CONCURRENCY` places.
 _PLACE_WITHIN = 30.0
-# Records of one bulk message at once with the writer: enough for ten calls, and no queue before others.
+# Records of a message at once with the writer: enough for ten calls, and no queue before others.
 _AT_ONCE = 100
 
 

@@ -74,7 +74,7 @@ async def settle(queues: Queues, message: Message, endings: Endings, part: Part)
 
     Raises where it cannot be: for a bug of ours, and for a copy that must be kept and cannot be sent.
     """
-    endings = _together([_exhausted(ending, _is_last(queues, message)) for ending in endings])
+    endings = _together([_exhausted(queues, message, ending) for ending in endings])
     groups: dict[Settlement | None, list[Ending]] = {}
     for ending in endings:
         groups.setdefault(ending.settlement, []).append(ending)
@@ -101,19 +101,17 @@ _TOLD: Collection[Settlement | None] = {None, Settlement.PARK}
 def is_tried_again(queues: Queues, message: Message, error: Exception) -> bool:
     """Whether what ends so is put off, and what comes after it with it; a bug goes on alone."""
     settlement = outcome_of(error).settlement
-    is_retried = settlement is Settlement.RETRY and not _is_last(queues, message)
-    return is_retried or settlement is Settlement.RESCHEDULE
+    is_last = message.attempt >= queues.settings.message_max_attempts
+    return settlement is Settlement.RESCHEDULE or (settlement is Settlement.RETRY and not is_last)
 
 
-def _is_last(queues: Queues, message: Message) -> bool:
-    return message.attempt >= queues.settings.message_max_attempts
-
-
-def _exhausted(ending: Ending, is_last: bool) -> Ending:
+def _exhausted(queues: Queues, message: Message, ending: Ending) -> Ending:
     """What would be tried once more, and has been tried often enough, is rejected."""
-    if not is_last or ending.settlement is not Settlement.RETRY:
-        return ending
     last = ending.error
+    if not last or ending.settlement is not Settlement.RETRY:
+        return ending
+    if is_tried_again(queues, message, last):
+        return ending
     exhausted = RetriesExhaustedError(f"Tried too often; the last error: {last}")
     exhausted.__cause__ = last
     return replace(ending, error=exhausted)

@@ -38,7 +38,7 @@ class Body:
 
     def __init__(self, members: Any, raw: bytes = NULL) -> None:
         self._members: Mapping[Any, Any] = members if isinstance(members, dict) else {}
-        self._raw = raw if self._members else NULL
+        self._raw = raw
 
     def one(self, name: str, kind: type[T]) -> T:
         """The member of that name."""

@@ -97,8 +97,6 @@ class Waiting:
                 self._tell(later, error)
 
     def _tell(self, entry: Entry, outcome: Applied | Exception) -> None:
-        if entry.expiry:
-            entry.expiry.cancel()
         if entry.outcome.done():
             return
         if isinstance(outcome, Exception):

@@ -128,11 +128,10 @@ def queues(all_queues: Queues, request: pytest.FixtureRequest, monkeypatch, capl
     settings = {**stack.settings, **(HASTY if "hasty" in request.fixturenames else {})}
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    if has_throttled(stack.dps):
-        stack.restart_app()
+    was_throttled = has_throttled(stack.dps)
     httpx.post(f"{stack.dps.url}/_reset").raise_for_status()
     stack.broker.reset()
-    stack.run_app(settings)
+    stack.run_app(settings, anew=was_throttled)
     return all_queues
 
 

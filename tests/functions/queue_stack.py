@@ -62,9 +62,9 @@ class QueueStack(Stack):
             "MESSAGE_MAX_ATTEMPTS": "3",
         }
 
-    def run_app(self, settings: Mapping[str, str]) -> None:
+    def run_app(self, settings: Mapping[str, str], *, anew: bool = False) -> None:
         """The app runs with these settings, which are in the environment already."""
-        if settings != self._running_with:
+        if anew or settings != self._running_with:
             self.restart_app()
             self._running_with = settings
 
