@@ -4,7 +4,7 @@ import pytest
 
 from tests.functions.queue_messages import data
 from tests.functions.queue_requests import Dps, asked, body_of, enrollment, failing, records
-from tests.functions.queue_stack import BULK, REJECTED, REQUESTS, RESULTS, Queues, until
+from tests.functions.queue_stack import BULK, REJECTED, REQUESTS, Queues, until
 
 
 def assert_both_go_on(queues: Queues, dps: Dps) -> None:
@@ -54,7 +54,7 @@ def test_one_record_is_not_in_two_smaller_messages(queues: Queues, dps_of_queues
     last = enrollment("dev-150", deviceId="newest")
 
     queues.bulk({"mode": "upsert", "enrollments": [*records(190), last]})
-    until(lambda: queues.broker.queue(RESULTS).active > 0)
+    queues.wait_until_done(1)
     sent = queues.broker.queue(BULK)
     queues.work_off(191)
 
