@@ -1,8 +1,8 @@
-# Every target builds what it needs: a virtual environment in .venv, made with plain Python and pip.
+# Every target first creates the virtual environment .venv, with Python and pip alone.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-# Most tests wait for sockets, so there may be more of them at once than cores.
+# Most tests wait for sockets, so more workers than cores are faster.
 WORKERS ?= 6
 REQUESTS ?= 50000
 SEED ?= 1
@@ -11,25 +11,25 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --
 .PHONY: demo run test test-all soak bench check fix lock package
 .DEFAULT_GOAL := demo
 
-demo: .venv/ready   ## the main job end to end on this machine
+demo: .venv/ready   ## run the main job end to end on this machine
 	$(BIN)/python -m local.demo
 
-run: .venv/ready   ## the app and everything it talks to, until Ctrl-C
+run: .venv/ready   ## run the app with its DPS and Service Bus stand-ins, until Ctrl-C
 	$(BIN)/python -m local
 
-test: .venv/ready   ## the tests
+test: .venv/ready   ## run the tests
 	$(BIN)/pytest -n $(WORKERS)
 
-test-all: .venv/ready   ## the long tests as well, coverage included
+test-all: .venv/ready   ## run the long tests too, with coverage
 	$(BIN)/pytest -n $(WORKERS) -m "not live" --cov --cov-report=term
 
-soak: .venv/ready   ## the ledger of the queues, with 50,000 requests: REQUESTS= asks for others, SEED= for another plan
+soak: .venv/ready   ## run the queue ledger with 50,000 requests; REQUESTS= and SEED= set others
 	LEDGER_REQUESTS=$(REQUESTS) LEDGER_SEED=$(SEED) $(BIN)/pytest tests/ledger -m long -s
 
-bench: .venv/ready   ## what it costs beside its peers, in about three quarters of an hour; QUICK=1: in two minutes
+bench: .venv/ready   ## compare costs with peers, in about 45 minutes; QUICK=1: two minutes
 	QUICK=$(QUICK) $(BIN)/python bench/run.py
 
-check: .venv/ready   ## style, types, import rules, requirements in step
+check: .venv/ready   ## check style, types, import contracts and the requirements files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -40,21 +40,21 @@ check: .venv/ready   ## style, types, import rules, requirements in step
 	@diff requirements.txt .venv/requirements.txt && diff requirements-dev.txt .venv/requirements-dev.txt \
 		|| { echo "requirements files do not match pyproject.toml: run make lock"; exit 1; }
 
-fix: .venv/ready   ## what the linter and the formatter can mend by themselves
+fix: .venv/ready   ## apply the automatic fixes of linter and formatter
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: .venv/ready   ## requirements.txt and requirements-dev.txt from pyproject.toml
+lock: .venv/ready   ## update requirements.txt and requirements-dev.txt from pyproject.toml
 	$(LOCK) --upgrade -o requirements.txt
 	$(LOCK) --upgrade --group dev -c requirements.txt -o requirements-dev.txt
 
-package: .venv/ready ## dist/app.zip, what is deployed; PYTHON= names the Python it is compiled for
+package: .venv/ready ## build dist/app.zip for deployment; PYTHON= is the Python it is compiled for
 	$(BIN)/python -m local.package --python $(PYTHON)
 
 .venv/ready: requirements-dev.txt
-	@$(if $(PYTHON),:,echo "Python 3.11 or newer is needed: apt-get install python3 or https://www.python.org" && exit 1)
+	@$(if $(PYTHON),:,echo "Python 3.11 or newer is required: apt-get install python3 or https://www.python.org" && exit 1)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Name another: make PYTHON=python3.12"; exit 1; }
+		|| { echo "Python 3.11 or newer is required; $(PYTHON) is older. Set another: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' \
 		|| { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv --clear .venv

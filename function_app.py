@@ -1,4 +1,4 @@
-"""The function app: every trigger of `functions/`, and a log without secrets."""
+"""The function app: registers every trigger of `functions/` and masks secrets in logs."""
 
 import azure.functions as func
 
@@ -8,8 +8,9 @@ from functions import (
     enrollment_groups,
     enrollment_requests,
     enrollments,
-    operations,
+    health,
     registration_states,
+    rejected_messages,
 )
 from shared.redaction import redact_logs
 
@@ -17,13 +18,14 @@ redact_logs()
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-for _part in (
+for _module in (
     allocation,
     bulk_operations,
     enrollment_groups,
     enrollment_requests,
     enrollments,
-    operations,
+    health,
     registration_states,
+    rejected_messages,
 ):
-    app.register_functions(_part.blueprint)
+    app.register_functions(_module.blueprint)

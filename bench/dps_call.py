@@ -1,10 +1,10 @@
 """
-CPU time of one call to DPS, 16 at once: python bench/dps_call.py.
+CPU time of one call to DPS, with 16 concurrent calls: python bench/dps_call.py.
 
-A call checks an enrollment with its model, waits for its turn, signs, writes and reads the answer.
-Against Microsoft's client, `azure-iot-deviceprovisioning` (aio), which has no models and no turns;
-and against httpx, over aiohttp and by itself, and raw aiohttp, which only send and read. The server is a process of its
-own that says the same to everyone; what counts is this process's CPU time.
+A call validates an enrollment with its model, acquires a permit, signs, writes and reads the answer.
+Peers: Microsoft's client, `azure-iot-deviceprovisioning` (aio), which has no models and no rate
+limiter; and httpx over aiohttp, httpx alone and aiohttp alone, which only send and read. The server is
+a separate process that gives everyone the same answer; only the client's CPU time counts.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -20,22 +20,21 @@ import aiohttp
 import httpx
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.iot.deviceprovisioning.aio import DeviceProvisioningClient
+from harness import child, is_quick
 from httpx_aiohttp import AiohttpTransport
-from processes import child
-from quick import is_quick
-from ratio import Row, Rows, alternating, shown
+from table import Row, Rows, measure_alternately, print_table
 
 from shared.dps import DpsClient
 from shared.dps.auth import SharedAccessSignature
-from shared.dps.models import IndividualEnrollment, faults_in
+from shared.dps.models import IndividualEnrollment, find_faults
 from shared.errors import InvalidRequestError
 from shared.settings import ConnectionString, Settings
 
-AT_ONCE = 16
+CONCURRENCY = 16
 GOAL = 0.6
 NOTE = "CPU time of the client's process; the server and the calls are the same for all"
 _CALLS, _ROUNDS = (200, 4) if is_quick() else (1_000, 15)
-_UNPACED = {"DPS_OPERATIONS_PER_MINUTE": "1000000", "DPS_PACING_START": "1000000"}
+_WITHOUT_RATE_LIMIT = {"DPS_OPERATIONS_PER_MINUTE": "1000000", "DPS_PACING_START": "1000000"}
 _KEY = "bWFkZSB1cCBmb3IgYSBiZW5jaG1hcms="
 _DEVICE: dict[str, Any] = {
     "registrationId": "press-0117",
@@ -48,59 +47,58 @@ _DEVICE: dict[str, Any] = {
     "iotHubs": ["hub-1.azure-devices.net", "hub-2.azure-devices.net"],
     "initialTwin": {"tags": {"plant": "north", "line": 7}, "properties": {"desired": {"rpm": 900}}},
 }
-_ANYONE = {"If-Match": "*", "Content-Type": "application/json"}
+_HEADERS = {"If-Match": "*", "Content-Type": "application/json"}
 
 Call = Callable[[], Awaitable[object]]
+Client = Callable[[], AbstractAsyncContextManager[Call]]
+"""Opens a client, and gives what makes one call with it."""
 
 
 def rows() -> Rows:
-    """One row for each of the others."""
+    """One row for each peer."""
     with child("stub", {"answer": _DEVICE}) as stub:
-        address = stub.where["address"]
+        address = stub.endpoint["address"]
         return [
             _row("azure-iot-deviceprovisioning, aio", partial(_theirs, address), address, GOAL),
-            _row("httpx's client over aiohttp", partial(_httpx_over_aiohttp, address), address),
-            _row("plain httpx", partial(_plain_httpx, address), address),
-            _row("raw aiohttp, the floor", partial(_raw_aiohttp, address), address),
+            _row("httpx over aiohttp", partial(_httpx_over_aiohttp, address), address),
+            _row("httpx alone", partial(_httpx_alone, address), address),
+            _row("aiohttp alone", partial(_aiohttp_alone, address), address),
         ]
 
 
-Client = Callable[[], Any]
-
-
 def _row(peer: str, theirs: Client, address: str, goal: float | None = None) -> Row:
-    found = alternating(
+    measured = measure_alternately(
         _ROUNDS, lambda: _microseconds(partial(_ours, address)), lambda: _microseconds(theirs)
     )
     return Row(
-        name=f"CPU of a DPS call, 16 at once; peer: {peer}",
+        name=f"CPU of a DPS call, {CONCURRENCY} concurrent; peer: {peer}",
         unit="us",
-        ours=found[0],
-        theirs=found[1],
+        ours=measured[0],
+        theirs=measured[1],
         at_most=goal,
     )
 
 
 def _microseconds(client: Client) -> float:
-    return asyncio.run(_measured(client)) / _CALLS * 1e6
+    return asyncio.run(_cpu_seconds(client)) / _CALLS * 1e6
 
 
-async def _measured(client: Client) -> float:
+async def _cpu_seconds(client: Client) -> float:
     async with client() as call:
-        await _many(call, AT_ONCE * 2)  # connects
-        began = time.process_time()
-        await _many(call, _CALLS)
-        return time.process_time() - began
+        await _call_many(call, CONCURRENCY * 2)  # opens the connections
+        started = time.process_time()
+        await _call_many(call, _CALLS)
+        return time.process_time() - started
 
 
-async def _many(call: Call, calls: int) -> None:
-    left = iter(range(calls))
+async def _call_many(call: Call, calls: int) -> None:
+    remaining = iter(range(calls))
 
-    async def some() -> None:
-        for _ in left:
+    async def call_repeatedly() -> None:
+        for _ in remaining:
             await call()
 
-    await asyncio.gather(*(some() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(call_repeatedly() for _ in range(CONCURRENCY)))
 
 
 def _connection_string(address: str) -> str:
@@ -109,11 +107,13 @@ def _connection_string(address: str) -> str:
 
 @asynccontextmanager
 async def _ours(address: str) -> AsyncIterator[Call]:
-    settings = Settings.read({**_UNPACED, "DPS_CONNECTION_STRING": _connection_string(address)})
+    settings = Settings.read(
+        {**_WITHOUT_RATE_LIMIT, "DPS_CONNECTION_STRING": _connection_string(address)}
+    )
     async with DpsClient(settings) as dps:
 
         async def call() -> object:
-            if faults := faults_in(_DEVICE, IndividualEnrollment):
+            if faults := find_faults(_DEVICE, IndividualEnrollment):
                 raise InvalidRequestError(faults)
             return await dps.enrollments.create_or_update("press-0117", _DEVICE, if_match="*")
 
@@ -138,14 +138,14 @@ async def _httpx_over_aiohttp(address: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def _plain_httpx(address: str) -> AsyncIterator[Call]:
+async def _httpx_alone(address: str) -> AsyncIterator[Call]:
     async with _httpx(address, httpx.AsyncHTTPTransport()) as call:
         yield call
 
 
 @asynccontextmanager
 async def _httpx(address: str, transport: httpx.AsyncBaseTransport) -> AsyncIterator[Call]:
-    url, headers = await _signed(address)
+    url, headers = await _sign(address)
     async with httpx.AsyncClient(headers=headers, transport=transport) as client:
 
         async def call() -> object:
@@ -155,8 +155,8 @@ async def _httpx(address: str, transport: httpx.AsyncBaseTransport) -> AsyncIter
 
 
 @asynccontextmanager
-async def _raw_aiohttp(address: str) -> AsyncIterator[Call]:
-    url, headers = await _signed(address)
+async def _aiohttp_alone(address: str) -> AsyncIterator[Call]:
+    url, headers = await _sign(address)
     async with aiohttp.ClientSession(headers=headers) as client:
 
         async def call() -> object:
@@ -166,13 +166,13 @@ async def _raw_aiohttp(address: str) -> AsyncIterator[Call]:
         yield call
 
 
-async def _signed(address: str) -> tuple[str, dict[str, str]]:
+async def _sign(address: str) -> tuple[str, dict[str, str]]:
     connection = ConnectionString.parse(_connection_string(address))
-    assert isinstance(connection, ConnectionString)  # noqa: S101  it is one
+    assert isinstance(connection, ConnectionString)  # noqa: S101  a valid one
     signature = await SharedAccessSignature(connection).authorization()
     url = f"http://{address}/enrollments/press-0117?api-version=2021-10-01"
-    return url, {"Authorization": signature, **_ANYONE}
+    return url, {"Authorization": signature, **_HEADERS}
 
 
 if __name__ == "__main__":
-    sys.exit(shown(rows(), NOTE))
+    sys.exit(print_table(rows(), NOTE))

@@ -1,31 +1,23 @@
-"""How long a fleet takes to be enrolled through the queue, simulated: python bench/fleet.py.
+"""
+Time to enroll a fleet through the queue, simulated: python bench/fleet.py.
 
-The app's own pacer and the stand-in's own throttle, on an event loop whose time is virtual: so many
-instances of the app, none of which knows of another, write full bulk calls until every device is
-enrolled. A call takes 400 ms; a device goes to one of the DPS instances, which have a quota each.
-Chance is seeded, so every run prints the same. It takes about a minute.
+The app's own rate limiter and the stand-in's own throttle, on a virtual clock. Instances of the app,
+each with its own rate limiter, write full bulk calls of 400 ms until every device is enrolled. Each
+device belongs to one of the DPS instances, which have a quota each. Random numbers are seeded, so
+every run prints the same. It takes about a minute.
 """
 
 import asyncio
-import math
 import random
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from simulation import CONCURRENCY, ITEMS, OPERATIONS_PER_MINUTE, SimulatedDps, create_rate_limiter
 
-from local.dps.errors import Refused
-from local.dps.throttle import MINUTE, Quota, Throttle
-from local.dps.timestamps import SECOND
+from local.dps.throttle import MINUTE, Quota
 from local.virtual_time import VirtualTime
-from shared.dps.pacing import Pacer
 
-OPERATIONS_PER_MINUTE = 1000.0
-ITEMS = 10
 CALL_SECONDS = 0.4
-AT_ONCE = 16  # calls that an instance has under way or waiting
 SEED = 1
 
 HEAD = (
@@ -36,7 +28,7 @@ HEAD = (
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """So many devices, through so many instances of the app and of DPS."""
+    """The number of devices, of app instances and of DPS instances, and what DPS counts."""
 
     devices: int
     instances: int
@@ -45,12 +37,12 @@ class Fleet:
 
     @property
     def quota(self) -> Quota:
-        """That of each DPS instance."""
+        """The quota of each DPS instance."""
         return Quota(operationsPerMinute=OPERATIONS_PER_MINUTE, count=self.count)
 
     @property
-    def at_best(self) -> float:
-        """Minutes, if every operation that the quotas allow enrolled as many as it can."""
+    def minutes_at_best(self) -> float:
+        """The minutes it takes if the quotas are used up with full calls and no call is refused."""
         each = ITEMS if self.count == "calls" else 1
         return self.devices / (OPERATIONS_PER_MINUTE * self.dps * each)
 
@@ -64,67 +56,47 @@ FLEETS = (
 )
 
 
-class Service:
-    """One DPS instance as far as its quota goes, and the devices that are to be enrolled there."""
+class Enrollment:
+    """The enrollment of the devices of one DPS instance, shared by several app instances."""
 
     def __init__(self, devices: int, quota: Quota) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._throttle = Throttle(quota, lambda: round(self._loop.time() * SECOND))
-        self.left = devices
-        self.calls = self.refused = 0
+        self.dps = SimulatedDps(quota, CALL_SECONDS)
+        self._devices_left = devices
 
-    async def enroll(self, pacer: Pacer) -> None:
-        """One call after the other, each in its turn, until no device is left."""
-        while self.left > 0:
-            items = min(ITEMS, self.left)
-            self.left -= items
-            while not await self._is_admitted(pacer, items):
-                pass  # the same call again, in its turn
+    async def run_instance(self, *, start: float, seed: float) -> None:
+        """Makes calls from `start` on until no device is left."""
+        await asyncio.sleep(start)
+        rate_limiter = create_rate_limiter(seed)
 
-    async def _is_admitted(self, pacer: Pacer, items: int) -> bool:
-        turn = await pacer.wait(math.inf)
-        await asyncio.sleep(CALL_SECONDS / 2)
-        self.calls += 1
-        refused = self._refusal(items)
-        await asyncio.sleep(CALL_SECONDS / 2)
-        if refused is None:
-            pacer.answered()
-            return True
-        self.refused += 1
-        pacer.throttled(float(refused.headers["Retry-After"]), turn=turn)
-        return False
+        async def enroll() -> None:
+            while self._devices_left > 0:
+                items = min(ITEMS, self._devices_left)
+                self._devices_left -= items
+                while not await self.dps.call(rate_limiter, items=items):
+                    pass  # retry the same call
 
-    def _refusal(self, items: int) -> Refused | None:
-        try:
-            self._throttle.admit(items)
-        except Refused as refused:
-            return refused
-        return None
+        await asyncio.gather(*(enroll() for _ in range(CONCURRENCY)))
 
 
-async def enroll(fleet: Fleet) -> str:
-    """Enrolls the fleet and says how that went."""
+async def simulate(fleet: Fleet) -> str:
+    """Enrolls the fleet and returns its line of the table."""
     chance = random.Random(SEED)  # noqa: S311  a simulation
-    services = [Service(fleet.devices // fleet.dps, fleet.quota) for _ in range(fleet.dps)]
+    parts = [Enrollment(fleet.devices // fleet.dps, fleet.quota) for _ in range(fleet.dps)]
     await asyncio.gather(
         *(
-            _instance(services[number % fleet.dps], chance.uniform(0, MINUTE), chance.random())
+            parts[number % fleet.dps].run_instance(
+                start=chance.uniform(0, MINUTE), seed=chance.random()
+            )
             for number in range(fleet.instances)
         )
     )
     minutes = asyncio.get_running_loop().time() / MINUTE
-    calls, refused = (sum(getattr(s, name) for s in services) for name in ("calls", "refused"))
+    refused = sum(part.dps.refused for part in parts)
+    calls = refused + sum(part.dps.admitted.total() for part in parts)
     return (
         f"{fleet.devices:>9,} {fleet.instances:>9} {fleet.dps:>4} {fleet.count:>8} "
-        f"{minutes:>8.1f} {fleet.at_best:>8.1f} {calls:>8,} {refused / calls:>6.1%}"
+        f"{minutes:>8.1f} {fleet.minutes_at_best:>8.1f} {calls:>8,} {refused / calls:>6.1%}"
     )
-
-
-async def _instance(service: Service, begins: float, seed: float) -> None:
-    await asyncio.sleep(begins)
-    own = random.Random(seed)  # noqa: S311  a simulation
-    pacer = Pacer(start=OPERATIONS_PER_MINUTE / 10, quota=OPERATIONS_PER_MINUTE, random=own)
-    await asyncio.gather(*(service.enroll(pacer) for _ in range(AT_ONCE)))
 
 
 def main() -> None:
@@ -132,7 +104,7 @@ def main() -> None:
     print(HEAD)
     for fleet in FLEETS:
         with asyncio.Runner(loop_factory=VirtualTime) as runner:
-            print(runner.run(enroll(fleet)), flush=True)
+            print(runner.run(simulate(fleet)), flush=True)
 
 
 if __name__ == "__main__":

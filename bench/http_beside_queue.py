@@ -1,9 +1,9 @@
 """
-Whether HTTP callers get their turns while a queue is drained: python bench/http_beside_queue.py.
+Latency of HTTP calls while a queue is drained: python bench/http_beside_queue.py.
 
-One process drains a long queue at the limit of DPS's quota. Once a second somebody reads an
-enrollment over HTTP: from a process of its own, which shares the quota and knows nothing of the
-other, and from the draining process itself. It takes minutes; QUICK leaves it out.
+One process drains a long queue at the limit of DPS's quota. Once a second a client reads an
+enrollment over HTTP: from a separate process, which shares the quota but not the rate limiter, and
+from the draining process itself. It takes minutes; with QUICK it is left out.
 """
 
 import asyncio
@@ -13,84 +13,88 @@ from http import HTTPStatus
 from statistics import quantiles
 
 import aiohttp
-from quick import is_quick
-from ratio import Figures, NotMeasured, Row, Rows, shown
-from saturation import spend
-from scene import PER_MINUTE, scene
+from deployment import PER_MINUTE, QUEUE, deploy
+from harness import is_quick
+from saturation import exhaust_quota
+from table import Figures, NotMeasured, Row, Rows, print_table
 
 GOAL = 0.99
-NOTE = "asked once a second; an answer is the record, in time"
+NOTE = "one call a second; answered: 200 with the record, in time"
 _WARM_UP, _SECONDS = 55, 60
 _MESSAGES = 24_000
-_WITHIN = aiohttp.ClientTimeout(total=60)
-_FED_NOWHERE = {
+_TIMEOUT = aiohttp.ClientTimeout(total=60)
+_WITHOUT_QUEUE_TRIGGERS = {
     "AzureWebJobs_enrollment_requests_Disabled": "1",
     "AzureWebJobs_bulk_operations_Disabled": "1",
 }
-_NAME = "HTTP calls answered while a queue drains, process of their own; peer: asked"
+_NAME = "HTTP calls while a queue drains, separate process, answered; peer: sent"
 
 
 def rows() -> Rows:
-    """How many were answered, and how long that took."""
+    """The share of calls that were answered, and their latency, for both processes."""
     if is_quick():
         why = "takes minutes: measured without QUICK"
         return [NotMeasured(name=_NAME, goal=f">= {GOAL}", why=why)]
-    with scene() as its:
-        its.dps.order("throttle", {"operationsPerMinute": PER_MINUTE, "algorithm": "tokenBucket"})
-        spend(its.dps)
-        its.feed(_MESSAGES)
-        beside, draining = its.host(_FED_NOWHERE), its.host()
+    with deploy() as deployment:
+        dps = deployment.dps
+        dps.configure("throttle", {"operationsPerMinute": PER_MINUTE, "algorithm": "tokenBucket"})
+        exhaust_quota(dps)
+        deployment.send_requests(_MESSAGES)
+        separate = deployment.start_app(_WITHOUT_QUEUE_TRIGGERS)
+        draining = deployment.start_app()
         time.sleep(_WARM_UP)
-        spend(its.dps)
-        found = asyncio.run(_both(beside.where["url"], draining.where["url"]))
-        if its.broker.look()["active"]["enrollment-requests"] == 0:
-            raise RuntimeError("the queue ended too soon")
-    return [row for name, taken in found.items() for row in _rows(name, taken)]
+        exhaust_quota(dps)
+        latencies = asyncio.run(_measure_both(separate.endpoint["url"], draining.endpoint["url"]))
+        if deployment.broker.read_state()["active"][QUEUE] == 0:
+            raise RuntimeError("the queue was empty before the measurement ended")
+    return [row for name, seconds in latencies.items() for row in _rows(name, seconds)]
 
 
-def _rows(name: str, taken: list[float]) -> Rows:
+def _rows(name: str, latencies: list[float]) -> Rows:
     calls = f"HTTP calls while a queue drains, {name}"
     share = Row(
-        name=f"{calls}, answered; peer: asked",
+        name=f"{calls}, answered; peer: sent",
         unit="calls",
-        ours=[len(taken)],
+        ours=[len(latencies)],
         theirs=[_SECONDS],
         at_least=GOAL,
     )
-    if len(taken) < 2:  # noqa: PLR2004  quantiles of fewer there are none
+    if len(latencies) < 2:  # noqa: PLR2004  fewer have no quantiles
         return [share]
-    found = quantiles(taken, n=100)
-    times = (
-        Figures(name=f"{calls}, p{percent}", unit="ms", ours=1000 * found[percent - 1])
-        for percent in (50, 99)
-    )
-    return [share, *times]
+    percentiles = quantiles(latencies, n=100)
+    return [
+        share,
+        *(
+            Figures(name=f"{calls}, p{percent}", unit="ms", ours=1000 * percentiles[percent - 1])
+            for percent in (50, 99)
+        ),
+    ]
 
 
-async def _both(beside: str, draining: str) -> dict[str, list[float]]:
-    async with aiohttp.ClientSession(timeout=_WITHIN) as client:
-        both = await asyncio.gather(_every_second(client, beside), _every_second(client, draining))
-    return dict(zip(("process of their own", "the same process"), both, strict=True))
+async def _measure_both(separate: str, draining: str) -> dict[str, list[float]]:
+    async with aiohttp.ClientSession(timeout=_TIMEOUT) as client:
+        both = await asyncio.gather(_measure(client, separate), _measure(client, draining))
+    return dict(zip(("separate process", "same process"), both, strict=True))
 
 
-async def _every_second(client: aiohttp.ClientSession, url: str) -> list[float]:
-    """The seconds that each good answer took."""
-    taken: list[float] = []
+async def _measure(client: aiohttp.ClientSession, url: str) -> list[float]:
+    """Returns the latency in seconds of each call that was answered with 200."""
+    latencies: list[float] = []
 
-    async def ask() -> None:
-        began = time.monotonic()
+    async def read_enrollment() -> None:
+        started = time.monotonic()
         async with client.get(f"{url}/enrollments/press-0000001") as reply:
             await reply.read()
         if reply.status == HTTPStatus.OK:
-            taken.append(time.monotonic() - began)
+            latencies.append(time.monotonic() - started)
 
-    asked = []
+    calls = []
     for _ in range(_SECONDS):
-        asked.append(asyncio.create_task(ask()))
+        calls.append(asyncio.create_task(read_enrollment()))
         await asyncio.sleep(1)
-    await asyncio.gather(*asked)
-    return taken
+    await asyncio.gather(*calls)
+    return latencies
 
 
 if __name__ == "__main__":
-    sys.exit(shown(rows(), NOTE))
+    sys.exit(print_table(rows(), NOTE))

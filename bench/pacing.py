@@ -1,43 +1,41 @@
-"""What the pacing makes of DPS's quota, simulated: python bench/pacing.py.
+"""
+How much of DPS's quota the app's rate limiter uses, simulated: python bench/pacing.py.
 
-The app's own pacer and the stand-in's own throttle, on an event loop whose time is virtual. Every
-process always has something to send; a call takes 100 ms, a bulk call of ten items 400 ms. Each row
-shows the worst of its runs: the part of the quota that was admitted, the part of the calls that was
-refused (429), and the shares of the least and the most favoured process, where 1 is a fair one.
+The app's own rate limiter and the stand-in's own throttle, on a virtual clock. Every process always
+has something to send; a call takes 100 ms, a bulk call of ten items 400 ms. Each line shows the worst
+of its runs: the share of the quota that was admitted, the share of the calls that was refused (429),
+and the least and the most that one process got, where 1 is an equal share.
 
-It takes less than a minute. The exit code is 1 if a goal is missed.
+It takes less than a minute. The exit code is 1 if a goal is missed. bench/run.py prints the same as
+rows of its table; with QUICK only a few of them.
 """
 
 import asyncio
 import random
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Literal
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from harness import is_quick
+from simulation import CONCURRENCY, ITEMS, OPERATIONS_PER_MINUTE, SimulatedDps, create_rate_limiter
+from table import Row, Rows
 
-from local.dps.errors import Refused
-from local.dps.throttle import MINUTE, Quota, Throttle
-from local.dps.timestamps import SECOND
+from local.dps.throttle import MINUTE, Quota
 from local.virtual_time import VirtualTime
-from shared.dps.pacing import Pacer
+from shared.dps.rate_limiter import RateLimiter
 
-CONFIGURED = 1000.0
-ITEMS = 10
 RUNS = 2
-AT_ONCE = 16  # calls that a process has under way or waiting; in a crowd a few are enough
-AT_ONCE_IN_A_CROWD = 4
-CROWD = 40
+MANY = 40  # processes, of which each gets two or three bulk calls a minute
+CONCURRENCY_OF_MANY = 4
 
-HEAD = f"{'':64} {'admitted':>8} {'goal':>5} {'429s':>6} {'goal':>5} {'least':>6} {'most':>5}  met"
+HEAD = f"{'':70} {'admitted':>8} {'goal':>5} {'429s':>6} {'goal':>5} {'least':>6} {'most':>5}  met"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What part of the quota is to be admitted at least, and of the calls refused at most."""
+    """The least share of the quota that is to be admitted, the largest of calls to be refused."""
 
     admitted: float
     refused: float
@@ -45,7 +43,7 @@ class Goal:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """Processes that begin at once; what happens in the minutes from `begin` to `end` counts."""
+    """Processes that start within a minute; the minutes from `begin` to `end` count."""
 
     quota: Quota
     processes: int
@@ -55,17 +53,17 @@ class Case:
 
     def __str__(self) -> str:
         noun = "process" if self.processes == 1 else "processes"
-        waits = "" if self.quota.retryAfter else ", no Retry-After"
-        part = "" if self.quota.operationsPerMinute == CONFIGURED else " a third"
+        part = "" if self.quota.operationsPerMinute == OPERATIONS_PER_MINUTE else ", quota / 3"
+        header = "" if self.quota.retryAfter else ", no Retry-After"
         return (
-            f"{self.processes} {noun}, {self.quota.algorithm}{part}, {self.quota.count}{waits}"
-            f", min {self.begin}-{self.end}"
+            f"{self.processes} {noun}, {self.quota.algorithm}{part}, {self.quota.count}{header}"
+            f", minutes {self.begin}-{self.end}"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What one run found."""
+class Shares:
+    """Shares of the quota and of the calls, and the least and the most that one process got."""
 
     admitted: float
     refused: float
@@ -73,155 +71,144 @@ class Found:
     most: float
 
 
-@dataclass
-class Service:
-    """DPS as far as its quota goes; counts what each process got from `counts_from` on."""
-
-    case: Case
-    counts_from: float
-    admitted: list[int] = field(default_factory=list)
-    refused: int = 0
-
-    def __post_init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._throttle = Throttle(self.case.quota, lambda: round(self._loop.time() * SECOND))
-        self._takes = 0.4 if self.case.quota.count == "items" else 0.1
-        self.admitted = [0] * self.case.processes
-
-    async def call(self, process: int, pacer: Pacer) -> None:
-        """One call, in its turn."""
-        turn = await pacer.wait(float("inf"))
-        await asyncio.sleep(self._takes / 2)
-        refusal = self._refusal(process)
-        await asyncio.sleep(self._takes / 2)
-        if refusal is None:
-            pacer.answered()
-        else:
-            seconds = refusal.headers.get("Retry-After")
-            pacer.throttled(None if seconds is None else float(seconds), turn=turn)
-
-    def _refusal(self, process: int) -> Refused | None:
-        counts = self._loop.time() >= self.counts_from
-        try:
-            self._throttle.admit(ITEMS)
-        except Refused as refused:
-            self.refused += counts
-            return refused
-        self.admitted[process] += counts
-        return None
+def rows() -> Rows:
+    """Two rows for each case: the share of the quota admitted and the share of calls refused."""
+    return [row for case in cases() if not is_quick() or _is_quick(case) for row in _rows(case)]
 
 
-async def run(case: Case, seed: int) -> Found:
-    """The case, its processes beginning at some time of the first minute."""
-    chance = random.Random(seed)  # noqa: S311  a simulation
-    crowd = case.processes >= CROWD
-    begins = MINUTE if case.begin else chance.uniform(0, MINUTE)
-    service = Service(case, begins + case.begin * MINUTE)
-    await asyncio.sleep(chance.uniform(0, begins) if case.begin else begins)
-    callers = [
-        asyncio.create_task(_calls(service, process, pacer))
-        for process in range(case.processes)
-        for pacer in [_pacer(chance)]
-        for _ in range(AT_ONCE_IN_A_CROWD if crowd else AT_ONCE)
-    ]
-    until = begins + case.end * MINUTE
-    await asyncio.sleep(until - asyncio.get_running_loop().time())
-    for caller in callers:
-        caller.cancel()
-    await asyncio.gather(*callers, return_exceptions=True)
-    return _found(service)
+def _is_quick(case: Case) -> bool:
+    is_selected = case.quota.count == "calls" and case.quota.retryAfter and case.begin != 1
+    return is_selected and case.processes in (1, MANY)
 
 
-def _pacer(chance: random.Random) -> Pacer:
-    own = random.Random(chance.random())  # noqa: S311  a simulation
-    return Pacer(start=CONFIGURED / 10, quota=CONFIGURED, random=own)
-
-
-async def _calls(service: Service, process: int, pacer: Pacer) -> None:
-    while True:
-        await service.call(process, pacer)
-
-
-def _found(service: Service) -> Found:
-    case, total = service.case, sum(service.admitted)
-    cost = ITEMS if case.quota.count == "items" else 1
-    ceiling = case.quota.operationsPerMinute * (case.end - case.begin) / cost
-    fair = total / case.processes
-    return Found(
-        admitted=total / ceiling,
-        refused=service.refused / (service.refused + total),
-        least=min(service.admitted) / fair,
-        most=max(service.admitted) / fair,
+def _rows(case: Case) -> Iterator[Row]:
+    shares = measure_worst(case)
+    yield Row(
+        name=f"simulated {case}",
+        unit="share of quota",
+        ours=[shares.admitted],
+        theirs=[1.0],
+        at_least=case.goal.admitted if case.goal else None,
+    )
+    yield Row(
+        name=f"simulated 429s, {case}",
+        unit="share of calls",
+        ours=[shares.refused],
+        theirs=[1.0],
+        at_most=case.goal.refused if case.goal else None,
     )
 
 
 def cases() -> Iterator[Case]:
-    """Every way to count, for one process, a few and a crowd; and a quota that is not as configured."""
+    """One process, a few and many, for each kind of quota; and a quota lower than configured."""
     for processes, begin, end, goal in (
         (1, 3, 8, Goal(admitted=0.95, refused=0.02)),
         (4, 3, 8, Goal(admitted=0.90, refused=0.05)),
-        (CROWD, 0, 20, Goal(admitted=0.85, refused=0.05)),
+        (MANY, 0, 20, Goal(admitted=0.85, refused=0.05)),
     ):
-        for quota in quotas(CONFIGURED):
-            # A crowd whose share is two or three calls a minute learns nothing cheaply.
-            is_told = processes < CROWD or quota.count == "calls"
+        for quota in quotas(OPERATIONS_PER_MINUTE):
+            # With two or three calls a minute a process cannot find its share without refusals.
+            has_goal = processes < MANY or quota.count == "calls"
             yield Case(
                 quota=quota,
                 processes=processes,
                 begin=begin,
                 end=end,
-                goal=goal if is_told else None,
+                goal=goal if has_goal else None,
             )
-    for quota in quotas(CONFIGURED / 3):
+    for quota in quotas(OPERATIONS_PER_MINUTE / 3):
         if quota.count == "calls":
             goal = Goal(admitted=0.90, refused=0.02)
             yield Case(quota=quota, processes=1, begin=1, end=4, goal=goal)
 
 
 def quotas(operations: float) -> Iterator[Quota]:
-    """A quota of so many operations a minute in each of the ways DPS may have it."""
+    """A quota of `operations` a minute in each of the ways in which DPS may count."""
     algorithms: tuple[Literal["tokenBucket", "fixedWindow"], ...] = ("tokenBucket", "fixedWindow")
     counts: tuple[Literal["calls", "items"], ...] = ("calls", "items")
-    for algorithm, count, waits in product(algorithms, counts, (True, False)):
+    for algorithm, count, has_header in product(algorithms, counts, (True, False)):
         yield Quota(
-            operationsPerMinute=operations, algorithm=algorithm, count=count, retryAfter=waits
+            operationsPerMinute=operations, algorithm=algorithm, count=count, retryAfter=has_header
         )
 
 
-def worst(case: Case) -> Found:
-    """The worst of some runs, in each respect."""
-    found = []
+def measure_worst(case: Case) -> Shares:
+    """Returns the worst of several runs in each respect."""
+    runs = []
     for seed in range(RUNS):
         with asyncio.Runner(loop_factory=VirtualTime) as runner:
-            found.append(runner.run(run(case, seed)))
-    return Found(
-        admitted=min(one.admitted for one in found),
-        refused=max(one.refused for one in found),
-        least=min(one.least for one in found),
-        most=max(one.most for one in found),
+            runs.append(runner.run(simulate(case, seed)))
+    return Shares(
+        admitted=min(run.admitted for run in runs),
+        refused=max(run.refused for run in runs),
+        least=min(run.least for run in runs),
+        most=max(run.most for run in runs),
     )
 
 
-def row(case: Case, found: Found) -> tuple[str, bool]:
-    """The case's line of the table, and whether its goals are met."""
+async def simulate(case: Case, seed: int) -> Shares:
+    """Runs the case once, its processes starting at a random time of the first minute."""
+    chance = random.Random(seed)  # noqa: S311  a simulation
+    start = MINUTE if case.begin else chance.uniform(0, MINUTE)
+    dps = SimulatedDps(
+        case.quota,
+        call_seconds=0.4 if case.quota.count == "items" else 0.1,
+        count_from=start + case.begin * MINUTE,
+    )
+    await asyncio.sleep(chance.uniform(0, start) if case.begin else start)
+    callers = [
+        asyncio.create_task(_call_repeatedly(dps, rate_limiter, process))
+        for process in range(case.processes)
+        for rate_limiter in [create_rate_limiter(chance.random())]
+        for _ in range(CONCURRENCY_OF_MANY if case.processes >= MANY else CONCURRENCY)
+    ]
+    end = start + case.end * MINUTE
+    await asyncio.sleep(end - asyncio.get_running_loop().time())
+    for caller in callers:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+    return _shares(case, dps)
+
+
+async def _call_repeatedly(dps: SimulatedDps, rate_limiter: RateLimiter, process: int) -> None:
+    while True:
+        await dps.call(rate_limiter, process=process)
+
+
+def _shares(case: Case, dps: SimulatedDps) -> Shares:
+    total = dps.admitted.total()
+    cost = ITEMS if case.quota.count == "items" else 1
+    possible = case.quota.operationsPerMinute * (case.end - case.begin) / cost
+    equal = total / case.processes
+    by_process = [dps.admitted[process] for process in range(case.processes)]
+    return Shares(
+        admitted=total / possible,
+        refused=dps.refused / (dps.refused + total),
+        least=min(by_process) / equal,
+        most=max(by_process) / equal,
+    )
+
+
+def format_line(case: Case, shares: Shares) -> tuple[str, bool]:
+    """Returns the case's line of the table, and whether its goal is met."""
     goal = case.goal or Goal(admitted=0, refused=1)
-    met = found.admitted >= goal.admitted and found.refused <= goal.refused
+    is_met = shares.admitted >= goal.admitted and shares.refused <= goal.refused
     goals = (f"{goal.admitted:.2f}", f"{goal.refused:.0%}") if case.goal else ("", "")
-    told = ("yes" if met else "no") if case.goal else ""
+    met = ("yes" if is_met else "no") if case.goal else ""
     return (
-        f"{case!s:64} {found.admitted:8.3f} {goals[0]:>5} {found.refused:6.1%} {goals[1]:>5} "
-        f"{found.least:6.2f} {found.most:5.2f}  {told}"
-    ), met
+        f"{case!s:70} {shares.admitted:8.3f} {goals[0]:>5} {shares.refused:6.1%} {goals[1]:>5} "
+        f"{shares.least:6.2f} {shares.most:5.2f}  {met}"
+    ), is_met
 
 
 def main() -> int:
-    """Prints the table; 1 if a goal is missed."""
+    """Prints the table; returns 1 if a goal is missed."""
     print(HEAD)
     all_met = True
     for case in cases():
-        line, met = row(case, worst(case))
+        line, is_met = format_line(case, measure_worst(case))
         print(line, flush=True)
-        all_met &= met
+        all_met &= is_met
     return int(not all_met)
 
 

@@ -1,8 +1,8 @@
 """
-All benchmarks, in one run: python bench/run.py [NAME …], QUICK=1 for less than two minutes.
+Runs all benchmarks: python bench/run.py [NAME …]. With QUICK=1 it takes less than two minutes.
 
-The table is printed as it comes. bench/results.json holds it for programs, and a whole run writes it
-into docs/performance.md as well. The exit code is 1 if a goal is missed by more than the spread.
+Prints each row as soon as it is measured. A run of all benchmarks writes bench/results.json, and
+without QUICK also docs/performance.md. The exit code is 1 if a goal is missed by more than the spread.
 """
 
 import sys
@@ -10,9 +10,9 @@ import time
 import traceback
 from importlib import import_module
 
-from quick import is_quick
-from ratio import HEAD, Failed, Rows
-from report import machine, write_page, write_results
+from harness import is_quick
+from report import describe_machine, write_page, write_results
+from table import HEAD, Failed, Rows
 
 NAMES = (
     "throughput",
@@ -22,17 +22,17 @@ NAMES = (
     "webhook",
     "added_latency",
     "operations",
-    "simulated",
+    "pacing",
     "http_beside_queue",
 )
 
 
 def main(names: list[str]) -> int:
-    """Runs those, or all; prints, and writes what all have found."""
-    began = time.monotonic()
-    print(machine(), HEAD, sep="\n", flush=True)
-    rows = [row for name in names or NAMES for row in _shown(name)]
-    print(f"{time.monotonic() - began:.0f} s")
+    """Runs the named benchmarks, or all; prints their rows; writes the files if all were run."""
+    started = time.monotonic()
+    print(describe_machine(), HEAD, sep="\n", flush=True)
+    rows = [row for name in names or NAMES for row in _run(name)]
+    print(f"{time.monotonic() - started:.0f} s")
     if not names:
         write_results(rows)
     if not names and not is_quick():
@@ -40,10 +40,10 @@ def main(names: list[str]) -> int:
     return int(any(row.is_missed for row in rows))
 
 
-def _shown(name: str) -> Rows:
+def _run(name: str) -> Rows:
     try:
         rows: Rows = import_module(name).rows()
-    except Exception as error:  # noqa: BLE001  the others are of interest all the same
+    except Exception as error:  # noqa: BLE001  the other benchmarks still run
         traceback.print_exc()
         rows = [Failed(name=name, goal=None, why=f"{type(error).__name__}: {error}")]
     print(*rows, sep="\n", flush=True)

@@ -1,11 +1,12 @@
-"""What a message costs the Service Bus broker in CPU time: python bench/servicebus_broker.py.
+"""
+CPU time per message of the Service Bus stand-in: python bench/servicebus_broker.py.
 
-The broker runs in a process of its own and is driven by the unmodified SDK. The exit code is 1 if
-a message costs more than its limit. The counts are fixed, so it ends by itself.
+The stand-in runs in a process of its own and is driven by Microsoft's SDK. The exit code is 1 if a
+message costs more than its limit.
 
-The row "bare echo" is what this machine charges now for asyncio, the system calls and the waking of
-an idle processor: a server that only answers, given frames as large as those of the single sends, at
-their pace. That alone may differ by four times, so the limit of these is for what they cost above it.
+The line "bare echo" is the cost of asyncio, the system calls and waking an idle processor: a server
+that only answers, sent frames of the same size as those of the single sends, at the same rate. That
+cost alone varies by a factor of four, so the limit of single sends applies to what they cost above it.
 """
 
 import asyncio
@@ -36,16 +37,16 @@ from local.threads import in_thread
 Sendable = ServiceBusMessage | list[ServiceBusMessage]
 
 QUEUE, BODY = "bench", b"x" * 256
-FRAME, ANSWER = b"y" * 357, b"z" * 26  # as long as a transfer of BODY and its disposition
-ROUNDS = 7  # of which the best counts, case by case: others may be using the machine
+FRAME, ANSWER = b"y" * 357, b"z" * 26  # the sizes of a transfer of BODY and of its disposition
+ROUNDS = 7  # the best of each case counts: other processes may use the machine
 SINGLES, BATCHES, BATCH = 2_000, 50, 100
-SINGLE_LIMIT, BATCH_LIMIT = 50.0, 10.0  # microseconds of CPU for each message
-RECEIVE_WITHIN = 10.0  # seconds
+SINGLE_LIMIT, BATCH_LIMIT = 50.0, 10.0  # microseconds of CPU time per message
+RECEIVE_TIMEOUT = 10.0  # seconds
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one case took; the times are in seconds."""
+    """The time that one case took, in seconds."""
 
     name: str
     messages: int
@@ -53,37 +54,37 @@ class Result:
     seconds: float
     user: float
     system: float
-    floor: float = 0.0  # microseconds of each message that any server would cost
+    floor: float = 0.0  # microseconds per message that any server would cost
 
     @property
     def microseconds(self) -> float:
-        """The server's CPU time for each message."""
-        return self._each(self.user + self.system)
+        """The server's CPU time per message."""
+        return self._per_message(self.user + self.system)
 
     @property
     def own(self) -> float:
-        """What of that is the broker's."""
+        """CPU time per message above the floor."""
         return self.microseconds - self.floor
 
     @property
     def is_over(self) -> bool:
-        """Whether the broker's own time is above its limit."""
+        """Whether the time above the floor exceeds the limit."""
         return self.limit is not None and self.own > self.limit
 
     def __str__(self) -> str:
         own, limit = ("", "") if self.limit is None else (f"{self.own:.1f}", f"{self.limit:.0f}")
         return (
             f"{self.name:<22} {self.messages:>8} {self.messages / self.seconds:>9.0f} "
-            f"{self.microseconds:>8.1f} {self._each(self.user):>7.1f} "
-            f"{self._each(self.system):>7.1f} {own:>7} {limit:>6}"
+            f"{self.microseconds:>8.1f} {self._per_message(self.user):>7.1f} "
+            f"{self._per_message(self.system):>7.1f} {own:>7} {limit:>6}"
         )
 
-    def _each(self, seconds: float) -> float:
+    def _per_message(self, seconds: float) -> float:
         return seconds / self.messages * 1e6
 
 
 def main() -> int:
-    """Prints the table; 1 if something is over its limit."""
+    """Prints the table; returns 1 if a case is over its limit."""
     with serving(serve_broker) as broker, serving(serve_echo) as echo:
         results = measure(*broker, *echo)
     print(
@@ -99,7 +100,7 @@ def main() -> int:
 
 @contextmanager
 def serving(serve: Callable[[Connection], None]) -> Iterator[tuple[str, "Meter"]]:
-    """Where the server listens, and what reads its CPU time."""
+    """Runs a server in a process; gives its address and what reads its CPU time."""
     ours, theirs = multiprocessing.Pipe()
     spawn = multiprocessing.get_context("spawn")
     process = spawn.Process(target=serve, args=(theirs,), daemon=True)
@@ -112,19 +113,19 @@ def serving(serve: Callable[[Connection], None]) -> Iterator[tuple[str, "Meter"]
 
 
 def serve_broker(pipe: Connection) -> None:
-    """Tells the connection string, then the CPU time whenever asked."""
+    """Runs the stand-in; sends its connection string, then its CPU time on request."""
     with in_thread(Broker(BrokerOptions(port=0))) as broker:
-        tell_usage(pipe, broker.connection_string)
+        send_usage(pipe, broker.connection_string)
 
 
 def serve_echo(pipe: Connection) -> None:
-    """Tells the port, then the CPU time whenever asked."""
+    """Runs an echo server; sends its port, then its CPU time on request."""
     with in_thread(EchoServer()) as echo:
-        tell_usage(pipe, str(echo.port))
+        send_usage(pipe, str(echo.port))
 
 
-def tell_usage(pipe: Connection, address: str) -> None:
-    """Answers until it is told to stop."""
+def send_usage(pipe: Connection, address: str) -> None:
+    """Sends the address, then the CPU time for each message until `stop`."""
     pipe.send(address)
     while pipe.recv() != "stop":
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -132,14 +133,14 @@ def tell_usage(pipe: Connection, address: str) -> None:
 
 
 class Echo(asyncio.BufferedProtocol):
-    """Answers whatever it reads."""
+    """Sends a fixed answer for each read."""
 
     def __init__(self) -> None:
         self._buffer = bytearray(32768)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a stream is needed")
+            raise TypeError("the transport must be a stream")
         self._transport = transport
 
     def get_buffer(self, _: int) -> bytearray:
@@ -150,37 +151,37 @@ class Echo(asyncio.BufferedProtocol):
 
 
 class EchoServer:
-    """The least that a server on asyncio can do."""
+    """A minimal asyncio server."""
 
     async def start(self) -> None:
-        """Listens."""
+        """Starts to listen."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(Echo, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Does not listen any more."""
+        """Stops listening."""
         self._server.close()
 
 
-# What they are measured with
+# Measurement
 
 
 @dataclass(frozen=True)
 class Meter:
-    """Reads the CPU time of a server's process around what is measured."""
+    """Measures the CPU time of a server's process."""
 
     pipe: Connection
 
-    def measured(
+    def measure(
         self, name: str, messages: int, limit: float | None, work: Callable[[], None]
     ) -> Result:
-        """Does `work` and says what it took."""
+        """Runs `work` and returns the time it took."""
         (user, system), started = self._usage(), time.perf_counter()
         work()
-        took = time.perf_counter() - started
-        user_then, system_then = self._usage()
-        return Result(name, messages, limit, took, user_then - user, system_then - system)
+        seconds = time.perf_counter() - started
+        user_after, system_after = self._usage()
+        return Result(name, messages, limit, seconds, user_after - user, system_after - system)
 
     def _usage(self) -> tuple[float, float]:
         self.pipe.send("usage")
@@ -189,58 +190,58 @@ class Meter:
 
 
 def measure(connection_string: str, broker: Meter, port: str, echo: Meter) -> list[Result]:
-    """The best round of each case."""
-    batched, everything = BATCHES * BATCH, SINGLES + BATCHES * BATCH
+    """Returns the best round of each case."""
+    batched, total = BATCHES * BATCH, SINGLES + BATCHES * BATCH
     message, batch = ServiceBusMessage(BODY), [ServiceBusMessage(BODY) for _ in range(BATCH)]
     with (
         ServiceBusClient.from_connection_string(connection_string, try_timeout=15) as client,
         client.get_queue_sender(QUEUE) as sender,
         client.get_queue_receiver(QUEUE) as receiver,
-        socket.create_connection(("127.0.0.1", int(port))) as bare,
+        socket.create_connection(("127.0.0.1", int(port))) as echo_socket,
     ):
-        bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sender.send_messages(message)  # opens the link; received with the others
+        echo_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sender.send_messages(message)  # opens the link; is received with the others
 
-        def measured_round() -> list[Result]:
+        def measure_round() -> list[Result]:
             single = partial(send, sender, message, SINGLES)
-            singles = broker.measured("single sends", SINGLES, SINGLE_LIMIT, single)
-            pinging = partial(ping, bare, singles.seconds / SINGLES)
-            floor = echo.measured("  bare echo", SINGLES, None, pinging)
+            singles = broker.measure("single sends", SINGLES, SINGLE_LIMIT, single)
+            pinging = partial(ping, echo_socket, singles.seconds / SINGLES)
+            floor = echo.measure("  bare echo", SINGLES, None, pinging)
             sending = partial(send, sender, batch, BATCHES)
-            batches = broker.measured(f"batches of {BATCH}", batched, BATCH_LIMIT, sending)
-            completing = partial(complete, receiver, everything)
-            received = broker.measured("receive, complete", everything, None, completing)
+            batches = broker.measure(f"batches of {BATCH}", batched, BATCH_LIMIT, sending)
+            completing = partial(complete, receiver, total)
+            received = broker.measure("receive, complete", total, None, completing)
             return [singles, floor, batches, received]
 
-        rounds = [measured_round() for _ in range(ROUNDS)]
+        rounds = [measure_round() for _ in range(ROUNDS)]
     best = (min(same, key=lambda row: row.microseconds) for same in zip(*rounds, strict=True))
     single, floor, *others = best
     return [replace(single, floor=floor.microseconds), floor, *others]
 
 
-def ping(bare: socket.socket, pace: float) -> None:
-    """Sends a frame every `pace` seconds, busy in between as the SDK is, and reads the answers."""
+def ping(echo: socket.socket, interval: float) -> None:
+    """Sends a frame every `interval` seconds, busy in between as the SDK is, and reads each answer."""
     for _ in range(SINGLES):
-        following = time.perf_counter() + pace
-        bare.sendall(FRAME)
-        if not bare.recv(len(ANSWER)):
-            raise ConnectionError("the echo server has gone")
+        following = time.perf_counter() + interval
+        echo.sendall(FRAME)
+        if not echo.recv(len(ANSWER)):
+            raise ConnectionError("the echo server closed the connection")
         while time.perf_counter() < following:
             pass
 
 
-def send(sender: ServiceBusSender, what: Sendable, times: int) -> None:
-    """Sends it so many times."""
+def send(sender: ServiceBusSender, message: Sendable, times: int) -> None:
+    """Sends a message or a batch `times` times."""
     for _ in range(times):
-        sender.send_messages(what)
+        sender.send_messages(message)
 
 
 def complete(receiver: ServiceBusReceiver, count: int) -> None:
-    """Receives so many messages and completes each; RuntimeError if they do not come."""
+    """Receives and completes `count` messages; raises RuntimeError if they do not arrive."""
     while count > 0:
-        messages = receiver.receive_messages(BATCH, max_wait_time=RECEIVE_WITHIN)
+        messages = receiver.receive_messages(BATCH, max_wait_time=RECEIVE_TIMEOUT)
         if not messages:
-            raise RuntimeError(f"{count} messages did not come")
+            raise RuntimeError(f"{count} messages did not arrive")
         for message in messages:
             receiver.complete_message(message)
         count -= len(messages)

@@ -1,12 +1,13 @@
 """
-Devices a minute through queue and functions, against what DPS's quota admits: bench/throughput.py.
+Devices per minute through queue and functions, against DPS's quota: python bench/throughput.py.
 
-The stand-in's quota is 1,000 operations a minute, in each of the ways DPS may count it. It takes
-100 ms for a call and 400 ms for a bulk call, the broker 10 ms for everything it says. The ceiling is
-what the same quota admits to somebody who always asks for more. Processes begin with the app's own
-settings and know nothing of each other; what happens after they have found their share counts.
+The stand-in's quota is 1,000 operations a minute, in each of the ways in which DPS may count. The
+stand-in takes 100 ms for a call and 400 ms for a bulk call, the broker 10 ms for each answer. The peer
+is what the same quota admits to a client that always sends more than it allows. Processes start with
+the app's default settings and have a rate limiter each; measuring starts when they have found their
+share.
 
-With QUICK one process begins at its quota, and a window lasts six seconds.
+With QUICK one process starts at the full rate, and a window lasts six seconds.
 """
 
 import sys
@@ -19,23 +20,22 @@ from itertools import pairwise
 from statistics import mean
 from typing import Any
 
-from processes import child, sleep_until
-from quick import is_quick
-from ratio import NotMeasured, Row, Rows, shown
-from saturation import ITEMS, admitted, spend
-from scene import PER_MINUTE, RECEIVERS, Scene, StandIn, Stats, scene
+from deployment import PER_MINUTE, RECEIVERS, Deployment, StandIn, Stats, deploy
+from harness import child, is_quick, sleep_until
+from saturation import ITEMS, count_admitted, exhaust_quota
+from table import NotMeasured, Row, Rows, print_table
 
 MINUTE = 60
 NOTE = "peer: what the stand-in admits at saturation, ten devices a call; 429s: of all calls"
 _MOST_DEVICES = PER_MINUTE * ITEMS
-_FED_FIRST = 2_000
-_SPENT_BEFORE = 60
+_SENT_FIRST = 2_000
+_EXHAUST_SECONDS_BEFORE = 60
 _GOALS = {1: (0.95, 0.02), 4: (0.90, 0.05)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Times:
-    """Seconds: of one window, and until processes have found their share."""
+    """Seconds of one window, the number of windows, and seconds of warm-up by number of processes."""
 
     window: int
     windows: int
@@ -48,7 +48,7 @@ SHORT = Times(window=6, windows=2, warm_up={1: 3})
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """So many processes on one quota."""
+    """The number of processes, and how DPS counts."""
 
     processes: int
     algorithm: str
@@ -59,7 +59,7 @@ class Case:
         return f"{self.processes} {noun}, {self.algorithm}, {self.count} counted"
 
     def quota(self, window: int) -> Mapping[str, Any]:
-        """As the stand-in is told."""
+        """The quota as the stand-in is configured with it."""
         return {
             "operationsPerMinute": PER_MINUTE,
             "algorithm": self.algorithm,
@@ -69,17 +69,17 @@ class Case:
 
     @property
     def receivers(self) -> int:
-        """As many as get it its messages in time: each costs the machine something."""
+        """The fewest that receive messages as fast as the quota allows: each costs CPU time."""
         return 1 if self.count == "items" else max(2, RECEIVERS // self.processes)
 
     @property
-    def devices_a_minute(self) -> float:
-        """What could come of the quota."""
+    def most_devices_per_minute(self) -> int:
+        """The devices that the quota allows."""
         return _MOST_DEVICES if self.count == "calls" else PER_MINUTE
 
 
 def rows() -> Rows:
-    """One process alone, and four, with each way to count."""
+    """Two rows for each case: one process and four, with each way to count."""
     times = SHORT if is_quick() else LONG
     cases = [
         Case(processes=processes, algorithm=algorithm, count=count)
@@ -89,20 +89,20 @@ def rows() -> Rows:
     ]
     if is_quick():
         cases = [Case(processes=1, algorithm="fixedWindow", count="calls")]
-    ceilings = _ceilings(cases, times)
-    found = _measured(cases, times)
-    told = [row for case in cases for row in _rows(case, found[case], ceilings[case])]
-    return [*told, *_skipped()] if is_quick() else told
+    ceilings = _measure_ceilings(cases, times)
+    windows = _measure_all(cases, times)
+    measured = [row for case in cases for row in _rows(case, windows[case], ceilings[case])]
+    return [*measured, *_rows_left_out()] if is_quick() else measured
 
 
-def _skipped() -> Rows:
+def _rows_left_out() -> Rows:
     why = "takes minutes to find its share: simulated below, measured without QUICK"
-    return [NotMeasured(name="devices a minute, 4 processes", goal=">= 0.9", why=why)]
+    return [NotMeasured(name="devices, 4 processes", goal=">= 0.9", why=why)]
 
 
 def _rows(case: Case, windows: Sequence[Stats], ceiling: Sequence[float]) -> list[Row]:
     least, most = _GOALS[case.processes]
-    # The windows differ, what the quota admits does not: its own windows pair with none of these.
+    # Our windows vary and the ceiling does not, so all are compared to the same mean.
     peer = [mean(ceiling)] * len(windows)
     seconds = (SHORT if is_quick() else LONG).window
     devices = Row(
@@ -114,7 +114,7 @@ def _rows(case: Case, windows: Sequence[Stats], ceiling: Sequence[float]) -> lis
     )
     refused = Row(
         name=f"429s, {case}",
-        unit="of calls",
+        unit="share of calls",
         ours=[window.refused for window in windows],
         theirs=[window.calls for window in windows],
         at_most=most,
@@ -122,25 +122,25 @@ def _rows(case: Case, windows: Sequence[Stats], ceiling: Sequence[float]) -> lis
     return [devices, refused]
 
 
-# The ceiling
+# The peer: what the quota admits
 
 
-def _ceilings(cases: Sequence[Case], times: Times) -> Mapping[Case, Sequence[float]]:
-    """Devices a minute by case; processes make no difference to it."""
+def _measure_ceilings(cases: Sequence[Case], times: Times) -> Mapping[Case, Sequence[float]]:
+    """Returns devices per minute by case; the number of processes makes no difference."""
     quotas = {(case.algorithm, case.count): case for case in cases}
     with ThreadPoolExecutor(len(quotas)) as threads:
-        found = threads.map(partial(_ceiling, times=times), quotas.values())
-        by_quota = dict(zip(quotas, found, strict=True))
+        measured = threads.map(partial(_measure_ceiling, times=times), quotas.values())
+        by_quota = dict(zip(quotas, measured, strict=True))
     return {case: by_quota[case.algorithm, case.count] for case in cases}
 
 
-def _ceiling(case: Case, times: Times) -> Sequence[float]:
-    with child("dps", {"single_ms": 0, "bulk_ms": 0}) as running:
-        dps = StandIn(running)
-        dps.order("throttle", case.quota(times.window))
+def _measure_ceiling(case: Case, times: Times) -> Sequence[float]:
+    with child("dps", {"single_ms": 0, "bulk_ms": 0}) as process:
+        dps = StandIn(process)
+        dps.configure("throttle", case.quota(times.window))
         sleep_until(_next_window(times))
-        _spend(dps, case)
-        calls = admitted(dps, until=time.time() + times.window)
+        _exhaust_bucket(dps, case)
+        calls = count_admitted(dps, until=time.time() + times.window)
     return [calls * ITEMS * MINUTE / times.window]
 
 
@@ -148,52 +148,54 @@ def _next_window(times: Times) -> float:
     return (time.time() // times.window + 1) * times.window
 
 
-# What comes of it
+# Ours
 
 
-def _measured(cases: Sequence[Case], times: Times) -> Mapping[Case, Sequence[Stats]]:
-    """The stand-in's counts of each window; only what is little work runs side by side."""
+def _measure_all(cases: Sequence[Case], times: Times) -> Mapping[Case, Sequence[Stats]]:
+    """Returns the stand-in's counts in each window; only cases of little load run in parallel."""
     light = [case for case in cases if case.count == "items"]
     heavy = [[case] for case in cases if case not in light]
-    found: dict[Case, Sequence[Stats]] = {}
-    for batch in (light, *heavy):
-        with ThreadPoolExecutor(max(1, len(batch))) as threads:
-            runs = threads.map(partial(_run, times=times), batch)
-            found |= dict(zip(batch, runs, strict=True))
-    return found
+    windows: dict[Case, Sequence[Stats]] = {}
+    for group in (light, *heavy):
+        with ThreadPoolExecutor(max(1, len(group))) as threads:
+            measured = threads.map(partial(_measure, times=times), group)
+            windows |= dict(zip(group, measured, strict=True))
+    return windows
 
 
-def _run(case: Case, times: Times) -> Sequence[Stats]:
-    with scene() as its:
-        its.dps.order("throttle", case.quota(times.window))
-        _spend(its.dps, case)
-        its.feed(_FED_FIRST)
-        start = {"DPS_PACING_START": str(PER_MINUTE)} if times is SHORT else {}
-        hosts = [its.host(start, receivers=case.receivers) for _ in range(case.processes)]
-        until = time.time() + times.warm_up[case.processes]
-        seconds = times.warm_up[case.processes] + times.window * (times.windows + 1)
-        its.feed(round(case.devices_a_minute * seconds / MINUTE))
-        if len(hosts) > 1:
-            sleep_until(until - _SPENT_BEFORE)
-            _spend(its.dps, case)
-        sleep_until(until)
-        return _windows(its, times)
+def _measure(case: Case, times: Times) -> Sequence[Stats]:
+    warm_up = times.warm_up[case.processes]
+    with deploy() as deployment:
+        deployment.dps.configure("throttle", case.quota(times.window))
+        _exhaust_bucket(deployment.dps, case)
+        deployment.send_requests(_SENT_FIRST)
+        settings = {"DPS_PACING_START": str(PER_MINUTE)} if times is SHORT else {}
+        for _ in range(case.processes):
+            deployment.start_app(settings, receivers=case.receivers)
+        begin = time.time() + warm_up
+        seconds = warm_up + times.window * (times.windows + 1)
+        deployment.send_requests(round(case.most_devices_per_minute * seconds / MINUTE))
+        if case.processes > 1:
+            sleep_until(begin - _EXHAUST_SECONDS_BEFORE)
+            _exhaust_bucket(deployment.dps, case)
+        sleep_until(begin)
+        return _measure_windows(deployment, times)
 
 
-def _spend(dps: StandIn, case: Case) -> None:
-    """Leaves nothing saved; a window saves nothing."""
+def _exhaust_bucket(dps: StandIn, case: Case) -> None:
+    """Empties a token bucket; a window saves nothing up."""
     if case.algorithm == "tokenBucket":
-        spend(dps)
+        exhaust_quota(dps)
 
 
-def _windows(its: Scene, times: Times) -> Sequence[Stats]:
+def _measure_windows(deployment: Deployment, times: Times) -> Sequence[Stats]:
     begin = _next_window(times)
     marks = []
     for number in range(times.windows + 1):
         sleep_until(begin + number * times.window)
-        marks.append(its.dps.stats())
+        marks.append(deployment.dps.stats())
     return [after - before for before, after in pairwise(marks)]
 
 
 if __name__ == "__main__":
-    sys.exit(shown(rows(), NOTE))
+    sys.exit(print_table(rows(), NOTE))

@@ -1,11 +1,11 @@
-# ruff: noqa: E402 - a script, which first says where the app is
-"""How many decisions a second the allocation webhook makes: python bench/webhook.py.
+"""
+Calls per second of the allocation webhook: python bench/webhook.py.
 
-A hundred rules, of which the last one matches, against a function that parses the same body and
-writes one line of log. Once in this process, which shows what the functions alone cost; and once
-in Azure's worker, for which the goal is meant, if AZURE_RUNTIME names a program that runs it:
-`PROGRAM APPDIR bench FUNCTION --n N --concurrency C --method POST --body X`, whose last line is
-JSON with `per_second`. The exit code is 1 if the goal is missed by more than the spread.
+A policy of a hundred rules of which the last one matches. The peer is a function that parses the same
+body and logs one line. Measured by calling the functions in this process; and, for the goal, in
+Azure's worker, if AZURE_RUNTIME names a program that runs an app in it:
+`PROGRAM APPDIR bench FUNCTION --n N --concurrency C --method POST --body X`, whose last line of output
+is JSON with `per_second`. The exit code is 1 if the goal is missed by more than the spread.
 """
 
 import asyncio
@@ -18,27 +18,25 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 import azure.functions as func
-from quick import is_quick
-from ratio import NotMeasured, Row, Rows, alternating, shown
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from harness import ROOT, is_quick
+from table import NotMeasured, Row, Rows, measure_alternately, print_table
 
 from local.host import environment
-from local.host.loading import AppFunction, load_functions
+from local.host.app import AppFunction, load_functions
 
 BODY = ROOT / "examples" / "allocation-requests" / "default-first-registration.json"
 OURS, THEIRS = "allocation_decide", "parse"
 RULES = 100
 GOAL = 0.6
-NAME = "webhook calls, the last of 100 rules"
-NOTE = f"ours: {RULES} rules, the last one matches; peer: one parse, one line"
+NAME = f"webhook calls, last of {RULES} rules matches"
+NOTE = "peer: parses the body and logs one line"
 CALLS, ROUNDS = (500, 7) if is_quick() else (1_000, 15)
 WORKER_CALLS, WORKER_ROUNDS, CONCURRENCY = (600, 2, 32) if is_quick() else (1_500, 6, 32)
-WORKER_WITHIN = 60.0  # seconds for one run
+WORKER_TIMEOUT = 60.0  # seconds for one run
 
 BASELINE = """import json
 import logging
@@ -60,24 +58,24 @@ async def parse(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def rows() -> Rows:
-    """In this process, and in Azure's worker if there is one."""
+    """Two rows: in this process, and in Azure's worker if there is one."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         policies = directory / "policies.json"
-        policies.write_text(json.dumps(many_rules()))
+        policies.write_text(json.dumps(create_policies()))
         baseline = directory / "app"
         baseline.mkdir()
         for file in ("host.json", "requirements.txt"):
             (baseline / file).write_text((ROOT / file).read_text())
         (baseline / "function_app.py").write_text(BASELINE)
         with environment.applied({"ALLOCATION_POLICIES_FILE": str(policies)}):
-            return [in_process(baseline), in_worker(baseline)]
+            return [measure_in_process(baseline), measure_in_worker(baseline)]
 
 
-def many_rules() -> dict[str, object]:
-    """Rules such as people write, each with a condition that fails; then one that holds."""
+def create_policies() -> dict[str, object]:
+    """Returns a policy file whose typical rules all fail to match, except the last."""
     others = [
-        {"name": f"rule {number}", "when": failing(number), "hub": {"hash": {}}}
+        {"name": f"rule {number}", "when": create_condition(number), "hub": {"hash": {}}}
         for number in range(1, RULES)
     ]
     last = {
@@ -89,8 +87,8 @@ def many_rules() -> dict[str, object]:
     return {"policies": {"default": {"rules": [*others, last]}}}
 
 
-def failing(number: int) -> dict[str, object]:
-    """By turns: a region, a model with its firmware, a range of ids, a pattern of ids."""
+def create_condition(number: int) -> dict[str, object]:
+    """Returns a condition that does not hold: on region, model and firmware, id prefix or pattern."""
     kinds: tuple[dict[str, object], ...] = (
         {"payload.region": {"in": [f"r{number}", f"s{number}"]}},
         {"payload.model": {"equals": "t300"}, "payload.firmware": {"gte": f"13.{number}"}},
@@ -100,21 +98,21 @@ def failing(number: int) -> dict[str, object]:
     return kinds[number % len(kinds)]
 
 
-def in_process(baseline: Path) -> Row:
-    """Calls of the functions themselves, with the request that the worker would make of a body."""
-    with logs_to_nowhere():
-        ours, theirs = function(ROOT, OURS), function(baseline, THEIRS)
-        rates = alternating(ROUNDS, lambda: rate(ours), lambda: rate(theirs))
-    return Row(name=f"{NAME}, the functions alone", unit="1/s", ours=rates[0], theirs=rates[1])
+def measure_in_process(baseline: Path) -> Row:
+    """Calls the functions themselves, with requests as the worker makes them."""
+    with discard_logs():
+        ours, theirs = load_function(ROOT, OURS), load_function(baseline, THEIRS)
+        rates = measure_alternately(ROUNDS, lambda: rate(ours), lambda: rate(theirs))
+    return Row(name=f"{NAME}, without the worker", unit="1/s", ours=rates[0], theirs=rates[1])
 
 
-def in_worker(baseline: Path) -> Row | NotMeasured:
-    """The same through Azure's worker; why not, if it cannot be measured."""
+def measure_in_worker(baseline: Path) -> Row | NotMeasured:
+    """Calls the functions through Azure's worker, if AZURE_RUNTIME names a program for that."""
     program = environment.setting("AZURE_RUNTIME")
     if program is None:
         why = "AZURE_RUNTIME names no program"
         return NotMeasured(name=f"{NAME}, in Azure's worker", goal=f">= {GOAL}", why=why)
-    rates = alternating(
+    rates = measure_alternately(
         WORKER_ROUNDS,
         lambda: worker_rate(program, ROOT, OURS),
         lambda: worker_rate(program, baseline, THEIRS),
@@ -124,57 +122,48 @@ def in_worker(baseline: Path) -> Row | NotMeasured:
     )
 
 
-def function(app_dir: Path, name: str) -> AppFunction:
-    """One function of an app."""
-    return next(found for found in load_functions(app_dir) if found.name == name)
+def load_function(app_dir: Path, name: str) -> AppFunction:
+    """Returns the function of that name of an app."""
+    return next(function for function in load_functions(app_dir) if function.name == name)
 
 
-def rate(called: AppFunction) -> float:
-    """Calls a second, one after the other, each of them answered with 200."""
-    return asyncio.run(_rate(called, BODY.read_bytes()))
+def rate(function: AppFunction) -> float:
+    """Returns the calls per second when made one after the other; raises if one is not 200."""
+    return asyncio.run(_rate(function, BODY.read_bytes()))
 
 
-async def _rate(called: AppFunction, body: bytes) -> float:
-    began = time.perf_counter()
+async def _rate(function: AppFunction, body: bytes) -> float:
+    started = time.perf_counter()
     for _ in range(CALLS):
         request = func.HttpRequest(method="POST", url="/allocation", body=body)
-        reply = await called.call(request)
-        if reply.status_code != 200:  # noqa: PLR2004 - what DPS takes for a decision
-            raise RuntimeError(f"{called.name} answers {reply.status_code}")
-    return CALLS / (time.perf_counter() - began)
+        reply = await function.call(request)
+        if reply.status_code != HTTPStatus.OK:
+            raise RuntimeError(f"{function.name} answers {reply.status_code}")
+    return CALLS / (time.perf_counter() - started)
 
 
 def worker_rate(program: str, app_dir: Path, name: str) -> float:
-    """Calls a second through the worker."""
+    """Returns the calls per second through the worker."""
     counts = ["--n", str(WORKER_CALLS), "--concurrency", str(CONCURRENCY)]
-    ran = subprocess.run(  # noqa: S603 - the program that whoever runs this has named
-        [
-            program,
-            str(app_dir),
-            "bench",
-            name,
-            *counts,
-            "--method",
-            "POST",
-            "--body",
-            BODY.read_text(),
-        ],
+    request = ["--method", "POST", "--body", BODY.read_text()]
+    ran = subprocess.run(  # noqa: S603  the program that the caller named
+        [program, str(app_dir), "bench", name, *counts, *request],
         capture_output=True,
         text=True,
-        timeout=WORKER_WITHIN,
+        timeout=WORKER_TIMEOUT,
         check=True,
     )
     return float(json.loads(ran.stdout.splitlines()[-1])["per_second"])
 
 
 @contextmanager
-def logs_to_nowhere() -> Iterator[None]:
-    """Lines are written, with the app's own formatter and the baseline's, but nobody reads them."""
+def discard_logs() -> Iterator[None]:
+    """Lets both apps format and write their log lines, to the null device."""
     root, theirs = logging.getLogger(), logging.getLogger("bench.parse")
-    with Path(os.devnull).open("w") as nowhere:
-        root.addHandler(logging.StreamHandler(nowhere))
+    with Path(os.devnull).open("w") as null:
+        root.addHandler(logging.StreamHandler(null))
         root.setLevel(logging.INFO)
-        theirs.addHandler(logging.StreamHandler(nowhere))
+        theirs.addHandler(logging.StreamHandler(null))
         theirs.propagate = False
         yield
         root.handlers.clear()
@@ -182,4 +171,4 @@ def logs_to_nowhere() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(shown(rows(), NOTE))
+    sys.exit(print_table(rows(), NOTE))

@@ -1,1 +1,1 @@
-"""The triggers: a file without an underscore holds what the app answers to."""
+"""Azure Functions triggers: HTTP routes and Service Bus queues."""

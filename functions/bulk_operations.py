@@ -1,9 +1,9 @@
-"""The Service Bus trigger for many enrollments or groups a message."""
+"""Service Bus trigger of the bulk-operations queue: many enrollments or groups per message."""
 
 import azure.functions as func
 
-from functions import _messages
-from functions._on_demand import handling
+from functions.queue_messages import to_message
+from functions.runtime import messaging
 from shared.settings import input_queues
 
 _QUEUE = input_queues().bulk_operations
@@ -19,4 +19,4 @@ blueprint = func.Blueprint()
     data_type=func.DataType.BINARY,
 )
 async def bulk_operations(message: func.ServiceBusMessage) -> None:
-    await handling.bulk_request(_messages.read(message, queue=_QUEUE))
+    await messaging().processor.process_bulk(to_message(message, queue=_QUEUE))

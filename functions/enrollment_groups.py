@@ -1,63 +1,63 @@
 """
-HTTP routes of enrollment groups: seven verbs, at DPS's own paths.
+HTTP routes of enrollment groups, at DPS's own paths.
 
-The host tries routes in alphabetical order of the functions' names; here no two can match the same
+The host tries routes in the alphabetical order of function names; no two of these match the same
 method and path.
 """
 
 import azure.functions as func
 
-from functions._on_demand import verbs
-from functions._replies import replies
-from functions._services import services
+from functions import lazy
+from functions.http.responses import with_error_responses
+from functions.runtime import services
 
 blueprint = func.Blueprint()
 
 
 @blueprint.function_name("enrollment_groups_get")
 @blueprint.route("enrollmentGroups/{id}", methods=["GET"])
-@replies
+@with_error_responses
 async def get(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.get(services().dps.enrollment_groups, req)
+    return await lazy.handlers.get(services().dps.enrollment_groups, req)
 
 
 @blueprint.function_name("enrollment_groups_create_or_update")
 @blueprint.route("enrollmentGroups/{id}", methods=["PUT"])
-@replies
+@with_error_responses
 async def create_or_update(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.create_or_update(services().dps.enrollment_groups, req)
+    return await lazy.handlers.create_or_update(services().dps.enrollment_groups, req)
 
 
 @blueprint.function_name("enrollment_groups_patch")
 @blueprint.route("enrollmentGroups/{id}", methods=["PATCH"])
-@replies
+@with_error_responses
 async def patch(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.patch(services().dps.enrollment_groups, req)
+    return await lazy.handlers.patch(services().dps.enrollment_groups, req)
 
 
 @blueprint.function_name("enrollment_groups_delete")
 @blueprint.route("enrollmentGroups/{id}", methods=["DELETE"])
-@replies
+@with_error_responses
 async def delete(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.delete(services().dps.enrollment_groups, req)
+    return await lazy.handlers.delete(services().dps.enrollment_groups, req)
 
 
 @blueprint.function_name("enrollment_groups_get_attestation_mechanism")
 @blueprint.route("enrollmentGroups/{id}/attestationmechanism", methods=["POST"])
-@replies
+@with_error_responses
 async def get_attestation_mechanism(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.get_attestation_mechanism(services().dps.enrollment_groups, req)
+    return await lazy.handlers.get_attestation_mechanism(services().dps.enrollment_groups, req)
 
 
 @blueprint.function_name("enrollment_groups_query")
 @blueprint.route("enrollmentGroups/query", methods=["POST"])
-@replies
+@with_error_responses
 async def query(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.query(services().dps.enrollment_groups, req)
+    return await lazy.handlers.query(services().dps.enrollment_groups, req)
 
 
 @blueprint.function_name("enrollment_groups_run_bulk_operation")
 @blueprint.route("enrollmentGroups", methods=["POST"])
-@replies
+@with_error_responses
 async def run_bulk_operation(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.run_bulk_operation(services().dps.enrollment_groups, req)
+    return await lazy.handlers.run_bulk_operation(services().dps.enrollment_groups, req)

@@ -1,15 +1,15 @@
 """
-The Service Bus trigger for one enrollment or group a message.
+Service Bus trigger of the enrollment-requests queue: one enrollment or group per message.
 
-As single dispatch: of a batch the host abandons good messages with bad ones. As bytes: from a text
-the host lets the body's members overwrite the message's own (Utility.ApplyBindingData in
-github.com/Azure/azure-functions-host).
+Single dispatch, because for a batch the host abandons valid messages together with failed ones. Binary
+data, because from text the host lets members of the body overwrite the message's metadata
+(Utility.ApplyBindingData in github.com/Azure/azure-functions-host).
 """
 
 import azure.functions as func
 
-from functions import _messages
-from functions._on_demand import handling
+from functions.queue_messages import to_message
+from functions.runtime import messaging
 from shared.settings import input_queues
 
 _QUEUE = input_queues().enrollment_requests
@@ -25,4 +25,4 @@ blueprint = func.Blueprint()
     data_type=func.DataType.BINARY,
 )
 async def enrollment_requests(message: func.ServiceBusMessage) -> None:
-    await handling.request(_messages.read(message, queue=_QUEUE))
+    await messaging().processor.process(to_message(message, queue=_QUEUE))

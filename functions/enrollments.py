@@ -1,63 +1,63 @@
 """
-HTTP routes of individual enrollments: seven verbs, at DPS's own paths.
+HTTP routes of individual enrollments, at DPS's own paths.
 
-The host tries routes in alphabetical order of the functions' names; here no two can match the same
+The host tries routes in the alphabetical order of function names; no two of these match the same
 method and path.
 """
 
 import azure.functions as func
 
-from functions._on_demand import verbs
-from functions._replies import replies
-from functions._services import services
+from functions import lazy
+from functions.http.responses import with_error_responses
+from functions.runtime import services
 
 blueprint = func.Blueprint()
 
 
 @blueprint.function_name("enrollments_get")
 @blueprint.route("enrollments/{id}", methods=["GET"])
-@replies
+@with_error_responses
 async def get(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.get(services().dps.enrollments, req)
+    return await lazy.handlers.get(services().dps.enrollments, req)
 
 
 @blueprint.function_name("enrollments_create_or_update")
 @blueprint.route("enrollments/{id}", methods=["PUT"])
-@replies
+@with_error_responses
 async def create_or_update(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.create_or_update(services().dps.enrollments, req)
+    return await lazy.handlers.create_or_update(services().dps.enrollments, req)
 
 
 @blueprint.function_name("enrollments_patch")
 @blueprint.route("enrollments/{id}", methods=["PATCH"])
-@replies
+@with_error_responses
 async def patch(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.patch(services().dps.enrollments, req)
+    return await lazy.handlers.patch(services().dps.enrollments, req)
 
 
 @blueprint.function_name("enrollments_delete")
 @blueprint.route("enrollments/{id}", methods=["DELETE"])
-@replies
+@with_error_responses
 async def delete(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.delete(services().dps.enrollments, req)
+    return await lazy.handlers.delete(services().dps.enrollments, req)
 
 
 @blueprint.function_name("enrollments_get_attestation_mechanism")
 @blueprint.route("enrollments/{id}/attestationmechanism", methods=["POST"])
-@replies
+@with_error_responses
 async def get_attestation_mechanism(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.get_attestation_mechanism(services().dps.enrollments, req)
+    return await lazy.handlers.get_attestation_mechanism(services().dps.enrollments, req)
 
 
 @blueprint.function_name("enrollments_query")
 @blueprint.route("enrollments/query", methods=["POST"])
-@replies
+@with_error_responses
 async def query(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.query(services().dps.enrollments, req)
+    return await lazy.handlers.query(services().dps.enrollments, req)
 
 
 @blueprint.function_name("enrollments_run_bulk_operation")
 @blueprint.route("enrollments", methods=["POST"])
-@replies
+@with_error_responses
 async def run_bulk_operation(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.run_bulk_operation(services().dps.enrollments, req)
+    return await lazy.handlers.run_bulk_operation(services().dps.enrollments, req)

@@ -1,30 +1,30 @@
-"""HTTP routes of registration states: get, delete, and the query of a group's."""
+"""HTTP routes of registration states, at DPS's own paths."""
 
 import azure.functions as func
 
-from functions._on_demand import verbs
-from functions._replies import replies
-from functions._services import services
+from functions import lazy
+from functions.http.responses import with_error_responses
+from functions.runtime import services
 
 blueprint = func.Blueprint()
 
 
 @blueprint.function_name("registration_states_get")
 @blueprint.route("registrations/{id}", methods=["GET"])
-@replies
+@with_error_responses
 async def get(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.get(services().dps.registration_states, req)
+    return await lazy.handlers.get(services().dps.registration_states, req)
 
 
 @blueprint.function_name("registration_states_delete")
 @blueprint.route("registrations/{id}", methods=["DELETE"])
-@replies
+@with_error_responses
 async def delete(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.delete(services().dps.registration_states, req)
+    return await lazy.handlers.delete(services().dps.registration_states, req)
 
 
 @blueprint.function_name("registration_states_query")
 @blueprint.route("registrations/{id}/query", methods=["POST"])
-@replies
+@with_error_responses
 async def query(req: func.HttpRequest) -> func.HttpResponse:
-    return await verbs.query_group(services().dps.registration_states, req)
+    return await lazy.handlers.query_group(services().dps.registration_states, req)

@@ -1,7 +1,9 @@
-"""`python -m local`: the app and everything it talks to, on this machine, until Ctrl-C.
+"""
+`python -m local`: runs the app, a DPS stand-in and a Service Bus broker until Ctrl-C.
 
-Settings come from the environment alone: no `local.settings.json` can have it talk to a real DPS or
-Service Bus. Ports: FUNCTIONS_PORT, DPS_PORT, DPS_TLS_PORT, SERVICEBUS_PORT. Key: LOCAL_FUNCTION_KEY.
+Settings come from the environment only, so no `local.settings.json` can make the app use a real DPS
+or Service Bus. Ports: FUNCTIONS_PORT, DPS_PORT, DPS_TLS_PORT, SERVICEBUS_PORT. Function key:
+LOCAL_FUNCTION_KEY.
 """
 
 import argparse
@@ -11,17 +13,16 @@ import sys
 
 from local.dps import Options
 from local.foreground import exit_code, serve_until_signalled
-from local.host import environment
-from local.host.banner import function_lines
+from local.host import describe_functions, environment
 from local.ports import port
 from local.stack import QUEUES, Stack
-from shared.settings import MessagingSettings, input_queues
+from shared.settings import ServiceBusSettings, input_queues
 
 KEY_VARIABLE = "LOCAL_FUNCTION_KEY"
 
 
 def main() -> int:
-    """Serves until SIGINT or SIGTERM; the exit code is 1 if something of it cannot start."""
+    """Serves until SIGINT or SIGTERM; returns exit code 1 if a service cannot be started."""
     argparse.ArgumentParser(prog="python -m local", description=__doc__).parse_args()
     return exit_code(_serve)
 
@@ -43,48 +44,51 @@ def _announce(stack: Stack, *, needs_key: bool) -> None:
 
 
 def _banner(stack: Stack, *, needs_key: bool) -> str:
-    """What listens where and what to try; its keys are the published ones of the stand-ins."""
+    """Returns the services, their addresses and a first request; the keys shown are public ones."""
     return "\n".join(
         [
             f"DPS stand-in on {stack.dps.url} and {stack.dps.tls_url}",
             f"  {stack.dps.connection_string}",
             f"Service Bus broker with the queues {', '.join(QUEUES)}",
             f"  {stack.broker.connection_string}",
-            f"functions on {stack.host.url}, {_key_line(needs_key=needs_key)}",
-            *function_lines(stack.host),
-            f"They talk to {_dps_line(stack)} and {_broker_line(stack)}.",
-            _queues_line(),
+            f"functions on {stack.host.url}, {_key_text(needs_key=needs_key)}",
+            *describe_functions(stack.host),
+            "",
+            f"The functions use {_dps_text(stack)} and {_service_bus_text(stack)}. Queues:",
+            *_queue_lines(),
             "",
             f"Try: {_curl(stack.host.url, needs_key=needs_key)}",
-            "Or send a message: docs/local.md, The Service Bus broker",
+            "To send a message, see docs/local.md.",
             "Stop: Ctrl-C",
         ]
     )
 
 
-def _key_line(*, needs_key: bool) -> str:
-    return f"with the key of {KEY_VARIABLE}" if needs_key else "no key needed"
+def _key_text(*, needs_key: bool) -> str:
+    return f"function key in {KEY_VARIABLE}" if needs_key else "no function key needed"
 
 
-def _dps_line(stack: Stack) -> str:
-    return f"the DPS that {stack.other_dps} names" if stack.other_dps else "the DPS stand-in"
+def _dps_text(stack: Stack) -> str:
+    return f"the DPS in {stack.other_dps}" if stack.other_dps else "the DPS stand-in"
 
 
-def _broker_line(stack: Stack) -> str:
-    if stack.other_service_bus:
-        return f"the Service Bus that {stack.other_service_bus} names"
-    return "the broker"
+def _service_bus_text(stack: Stack) -> str:
+    other = stack.other_service_bus
+    return f"the Service Bus namespace in {other}" if other else "the Service Bus broker"
 
 
-def _queues_line() -> str:
-    """Which queue is for what, as the settings have it."""
+def _queue_lines() -> list[str]:
+    """Returns the purpose of each queue that the settings name."""
     single, bulk = input_queues()
-    rejected = MessagingSettings.model_fields["enrollment_rejected_queue"].default
-    return (
-        f"Messages: send one operation each to {single}, many to {bulk};"
-        f" results come in {environment.setting('ENROLLMENT_RESULTS_QUEUE')},"
-        f" what is rejected lies in {environment.setting('ENROLLMENT_REJECTED_QUEUE') or rejected}."
-    )
+    results = environment.setting("ENROLLMENT_RESULTS_QUEUE")
+    default = ServiceBusSettings.model_fields["enrollment_rejected_queue"].default
+    rejected = environment.setting("ENROLLMENT_REJECTED_QUEUE") or default
+    return [
+        f"  {single}: requests for one record",
+        f"  {bulk}: requests for many records",
+        f"  {results}: results",
+        f"  {rejected}: rejected requests, with the reason",
+    ]
 
 
 def _curl(url: str, *, needs_key: bool) -> str:

@@ -1,4 +1,4 @@
-"""A service in the foreground of a terminal."""
+"""Runs a service in the foreground of a terminal."""
 
 import asyncio
 import logging
@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 
-class NotStartedError(Exception):
-    """Why a service cannot be started, in words for whoever starts it."""
+class StartError(Exception):
+    """A service cannot be started; the text tells the person who started it why."""
 
 
 class Service(Protocol):
-    """What can be started once and stopped at any time."""
+    """A service that is started once and can be stopped at any time."""
 
     async def start(self) -> None: ...
 
@@ -21,37 +21,39 @@ class Service(Protocol):
 
 
 def exit_code(serve: Callable[[], None]) -> int:
-    """Runs `serve` as a process's main part: 0, or 1 with the reason on stderr."""
+    """Runs `serve` as the main part of a process; returns 0, or prints the error and returns 1."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    # Of an SDK at work each frame would be a line.
+    # At INFO the Azure SDKs log every AMQP frame and HTTP request.
     logging.getLogger("azure").setLevel(logging.WARNING)
     try:
         serve()
-    except (NotStartedError, OSError, ValueError) as exc:
+    except (StartError, OSError, ValueError) as exc:
         print(exc, file=sys.stderr)
         return 1
     return 0
 
 
 async def serve_until_signalled(service: Service, announce: Callable[[], None]) -> None:
-    """Starts `service`, calls `announce`, and stops it at SIGINT or SIGTERM, even while it starts.
+    """
+    Starts `service`, calls `announce`, and stops the service at SIGINT or SIGTERM.
 
-    What start raises is raised, once the service is stopped.
+    A signal also interrupts the start. If the start fails, the service is stopped and the error
+    propagates.
     """
     signalled = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, signalled.set)
-    starting = asyncio.create_task(service.start())
-    ending = asyncio.create_task(signalled.wait())
+    start = asyncio.create_task(service.start())
+    wait_for_signal = asyncio.create_task(signalled.wait())
     try:
-        await asyncio.wait({starting, ending}, return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            starting.result()
+        await asyncio.wait({start, wait_for_signal}, return_when=asyncio.FIRST_COMPLETED)
+        if start.done():
+            start.result()
             announce()
-            await ending
+            await wait_for_signal
     finally:
-        await _cancel(starting)
-        await _cancel(ending)
+        await _cancel(start)
+        await _cancel(wait_for_signal)
         await service.stop()
 
 

@@ -1,9 +1,10 @@
 """
-`python -m local.package`: the zip that is deployed, with just what the app needs.
+`python -m local.package`: builds the zip package to deploy, with only the files the app needs.
 
-The same sources make the same bytes. Compiled modules go in for one minor of Python, because an app
-without them starts three times slower; they are taken unchecked, so a deployment that changes file
-times does not spoil them (PEP 552).
+The build is reproducible: the same sources give the same bytes. The package holds compiled modules
+for one minor version of Python, because without them the app starts three times slower. They are
+unchecked hash-based .pyc files (PEP 552), so a deployment that changes file times does not
+invalidate them.
 """
 
 import argparse
@@ -24,11 +25,11 @@ CONTENTS = (
     "requirements.txt",
     "shared",
 )
-"""What is deployed, if it is there; of directories their modules."""
+"""The files to deploy, if they exist; of a directory, its Python modules."""
 
-_EARLIEST = (1980, 1, 1, 0, 0, 0)  # a zip knows no earlier time
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can hold
 
-# Run by the Python that the modules are for; a module's name goes in without where it lies here.
+# Run by the Python that the modules are for. `dfile` keeps this machine's paths out of them.
 _COMPILE = """
 import py_compile, sys
 from importlib.util import cache_from_source
@@ -46,7 +47,7 @@ def build(
     root: Path = ROOT,
     include: Iterable[str] = (),
 ) -> Path:
-    """Writes the package of the app in `root`, with modules compiled by `python`; gives `target`."""
+    """Writes the package of the app in `root`, with modules compiled by `python`; returns `target`."""
     names = sources(root, include)
     with tempfile.TemporaryDirectory() as directory:
         staged = Path(directory)
@@ -54,29 +55,29 @@ def build(
             (staged / name).parent.mkdir(parents=True, exist_ok=True)
             (staged / name).write_bytes((root / name).read_bytes())
         modules = [str(name) for name in names if name.suffix == ".py"]
-        subprocess.run(  # noqa: S603  the Python that was named
+        subprocess.run(  # noqa: S603 - the given Python
             [python, "-c", _COMPILE, directory, *modules], check=True, timeout=120
         )
         target.parent.mkdir(parents=True, exist_ok=True)
-        packed = (file for file in staged.rglob("*") if file.is_file())
-        _write(target, staged, sorted(file.relative_to(staged) for file in packed))
+        files = (file for file in staged.rglob("*") if file.is_file())
+        _write(target, staged, sorted(file.relative_to(staged) for file in files))
     return target
 
 
 def sources(root: Path, include: Iterable[str] = ()) -> list[Path]:
     """
-    The files that are deployed, relative to `root`; `include` names more of them.
+    Returns the files to deploy, relative to `root`; `include` adds files and directories.
 
-    ValueError for a link: what it leads to is none of the app's.
+    Raises ValueError for a symbolic link, because its target may not belong to the app.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for name in sorted({*CONTENTS, *include}):
         start = root / name
-        found += sorted(start.rglob("*.py")) if start.is_dir() else [start] * start.exists()
-    links = [file for file in found if file.is_symlink()]
+        files += sorted(start.rglob("*.py")) if start.is_dir() else [start] * start.exists()
+    links = [file for file in files if file.is_symlink()]
     if links:
-        raise ValueError(f"links are not packed: {', '.join(map(str, links))}")
-    return [file.relative_to(root) for file in found]
+        raise ValueError(f"symbolic links cannot be packed: {', '.join(map(str, links))}")
+    return [file.relative_to(root) for file in files]
 
 
 def _write(target: Path, root: Path, names: Iterable[Path]) -> None:
@@ -89,15 +90,21 @@ def _write(target: Path, root: Path, names: Iterable[Path]) -> None:
 
 
 def main() -> int:
-    """The command line; gives the exit code."""
+    """Builds the package as the command line says; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local.package", description=__doc__)
-    parser.add_argument("--target", type=Path, default=ROOT / "dist" / "app.zip")
-    parser.add_argument("--python", default=sys.executable, help="whose minor is compiled for")
+    parser.add_argument(
+        "--target", type=Path, default=ROOT / "dist" / "app.zip", help="default %(default)s"
+    )
+    parser.add_argument(
+        "--python",
+        default=sys.executable,
+        help="the Python whose minor version the modules are compiled for",
+    )
     parser.add_argument(
         "--include",
         nargs="*",
         default=(),
-        help="files and directories of your own: other allocation policies, or their modules",
+        help="further files and directories, such as allocation policies and their modules",
     )
     arguments = parser.parse_args()
     package = build(arguments.target, python=arguments.python, include=arguments.include)

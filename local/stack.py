@@ -1,4 +1,4 @@
-"""The whole stack in one process: the app on the local host, and what it talks to."""
+"""The local stack in one process: the app on the local host, the DPS stand-in and the broker."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -6,42 +6,43 @@ from pathlib import Path
 
 import aiohttp
 
-from functions import _services
+from functions import runtime
 from local.dps import DpsStandIn, Options
-from local.host import AppRefusedError, Host, environment
-from local.host.queues.connections import DEFAULT_NAME, PLACES
-from local.listening import Listener, refuse_busy
+from local.host import AppStartError, Host, environment
+from local.host.service_bus.connection import connection_settings
+from local.ports import ServicePort, check_ports_free
 from local.servicebus import Broker, BrokerOptions, QueueOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Either tells the app which DPS it talks to.
+# Each selects the DPS that the app calls.
 DPS_SETTINGS = ("DPS_CONNECTION_STRING", "DPS_ENDPOINT")
 
-# Each names a namespace of Service Bus; the host looks for them in this order.
+# Each selects a Service Bus namespace, in the order of precedence.
 SERVICE_BUS_SETTINGS = tuple(
-    place.format(DEFAULT_NAME) + suffix
-    for place in PLACES
+    setting + suffix
+    for setting in connection_settings()
     for suffix in ("", "__fullyQualifiedNamespace")
 )
 
-# Set where the environment names none: without it nobody would be told what became of a message.
+# Set unless the environment does: without this queue the app sends no results.
 RESULTS = {"ENROLLMENT_RESULTS_QUEUE": "enrollment-results"}
-# The app's own names by default. The broker makes others when they are first used.
+# The app's default queue names. The broker creates other queues on first use.
 QUEUES = ("enrollment-requests", "bulk-operations", "enrollment-results", "enrollment-rejected")
 
-# As long as nobody orders a throttle, the stand-in has no quota to find one's share of.
+# Practically no rate limit: the stand-in has no quota unless a throttle is set.
 UNPACED = {"DPS_OPERATIONS_PER_MINUTE": "1000000", "DPS_PACING_START": "1000000"}
 
-_ANSWER_WITHIN = aiohttp.ClientTimeout(total=30)
+_HEALTH_TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 class Stack:
-    """All services on the event loop that starts them; ports of 0 take free ones.
+    """
+    All local services, on the event loop that starts them; port 0 picks a free port.
 
-    While it runs, the app's environment names the stand-in as its DPS and the broker as its Service
-    Bus, unless it names one already: then `other_dps` or `other_service_bus` is the setting that
-    does.
+    While the stack runs, the app's settings name the stand-in as DPS and the broker as Service Bus.
+    If the environment already names another one, the app uses that, and `other_dps` or
+    `other_service_bus` is the setting that names it.
     """
 
     def __init__(
@@ -51,19 +52,24 @@ class Stack:
         functions_port: int = 7071,
         servicebus_port: int = 0,
         key: str | None = None,
+        app_dir: Path = ROOT,
     ) -> None:
         self.dps = DpsStandIn(dps)
         queues = {name: QueueOptions() for name in QUEUES}
         self.broker = Broker(BrokerOptions(host=dps.host, port=servicebus_port, queues=queues))
-        self.host = Host(ROOT, host=dps.host, port=functions_port, key=key)
+        self.host = Host(app_dir, host=dps.host, port=functions_port, key=key)
         self.other_dps: str | None = None
         self.other_service_bus: str | None = None
-        self._listeners = _listeners(dps, functions_port, servicebus_port)
+        self._ports = _service_ports(dps, functions_port, servicebus_port)
         self._running = AsyncExitStack()
 
     async def start(self) -> None:
-        """Returns once all answer; PortBusyError or AppRefusedError say why they cannot."""
-        refuse_busy(self._listeners)
+        """
+        Starts all services and waits until they respond.
+
+        Raises PortInUseError or AppStartError if one of them cannot be started.
+        """
+        check_ports_free(self._ports)
         self.other_dps = _first_set(DPS_SETTINGS)
         self.other_service_bus = _first_set(SERVICE_BUS_SETTINGS)
         async with AsyncExitStack() as running:
@@ -72,37 +78,37 @@ class Stack:
             running.push_async_callback(self.broker.stop)
             await self.broker.start()
             running.enter_context(environment.applied(self._settings()))
-            # In Azure the app's connections end with its process, here with the stack.
-            running.push_async_callback(_services.aclose)
+            # In Azure the app's connections end with its process, here they end with the stack.
+            running.push_async_callback(runtime.aclose)
             running.push_async_callback(self.host.stop)
             await self.host.start()
-            await self._ask()
+            await self._check_health()
             self._running = running.pop_all()
 
     async def stop(self) -> None:
-        """Stops all of it and puts the environment back; may be called at any time."""
+        """Stops all services and restores the environment; may be called at any time."""
         await self._running.aclose()
 
     def _settings(self) -> dict[str, str]:
-        """What the app's environment lacks."""
+        """Returns the app settings to add to the environment."""
         settings = _unset(RESULTS)
         if self.other_dps is None:
             settings["DPS_CONNECTION_STRING"] = self.dps.connection_string
-            # One of them set is a quota that somebody wants to see at work.
+            # If one of them is set, the user wants to see the rate limiter at work.
             settings |= {} if _first_set(tuple(UNPACED)) else UNPACED
         if self.other_service_bus is None:
             settings["ServiceBus"] = self.broker.connection_string
         return settings
 
-    async def _ask(self) -> None:
+    async def _check_health(self) -> None:
         url = f"{self.host.url}/health/live"
         async with (
-            aiohttp.ClientSession(timeout=_ANSWER_WITHIN) as client,
+            aiohttp.ClientSession(timeout=_HEALTH_TIMEOUT) as client,
             client.get(f"{self.dps.url}/_stats", raise_for_status=True),
-            client.get(url) as reply,
+            client.get(url) as response,
         ):
-            if not reply.ok:
-                raise AppRefusedError([f"GET {url} answers {reply.status}"])
+            if not response.ok:
+                raise AppStartError([f"GET {url} returned {response.status}"])
 
 
 def _unset(settings: Mapping[str, str]) -> dict[str, str]:
@@ -113,10 +119,12 @@ def _first_set(names: Sequence[str]) -> str | None:
     return next((name for name in names if environment.setting(name)), None)
 
 
-def _listeners(dps: Options, functions_port: int, servicebus_port: int) -> Sequence[Listener]:
+def _service_ports(
+    dps: Options, functions_port: int, servicebus_port: int
+) -> Sequence[ServicePort]:
     return (
-        Listener("DPS stand-in (http)", dps.host, dps.port, "DPS_PORT"),
-        Listener("DPS stand-in (https)", dps.host, dps.tls_port or 0, "DPS_TLS_PORT"),
-        Listener("Service Bus broker", dps.host, servicebus_port, "SERVICEBUS_PORT"),
-        Listener("functions", dps.host, functions_port, "FUNCTIONS_PORT"),
+        ServicePort("DPS stand-in (http)", dps.host, dps.port, "DPS_PORT"),
+        ServicePort("DPS stand-in (https)", dps.host, dps.tls_port or 0, "DPS_TLS_PORT"),
+        ServicePort("Service Bus broker", dps.host, servicebus_port, "SERVICEBUS_PORT"),
+        ServicePort("functions", dps.host, functions_port, "FUNCTIONS_PORT"),
     )

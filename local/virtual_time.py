@@ -1,4 +1,4 @@
-"""An event loop whose hours pass in an instant: its time goes on when nothing is left to do."""
+"""An event loop on a simulated clock, which jumps to the next timer when nothing else is ready."""
 
 import asyncio
 import selectors
@@ -6,28 +6,28 @@ from typing import Any
 
 
 class VirtualTime(asyncio.SelectorEventLoop):
-    """Starts at 0 and waits for nothing but its own timers."""
+    """An event loop whose clock starts at 0; it handles timers but no I/O."""
 
     def __init__(self) -> None:
-        self._instants = _Instants()
-        super().__init__(self._instants)
+        self._clock = _ClockSelector()
+        super().__init__(self._clock)
 
     def time(self) -> float:
-        """Seconds since the loop was made."""
-        return self._instants.now
+        """Returns the simulated seconds since the loop was created."""
+        return self._clock.now
 
     def stand_still(self, seconds: float) -> None:
-        """The process is stopped for so long, while its clock goes on."""
-        self._instants.now += seconds
+        """Advances the clock without running timers, as if the process had been suspended."""
+        self._clock.now += seconds
 
 
-class _Instants(selectors.SelectSelector):
+class _ClockSelector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, Any]]:
         if timeout is None:
-            raise RuntimeError("Nothing is left to wait for.")
+            raise RuntimeError("no timer is left: the loop would wait forever")
         self.now += timeout
         return super().select(0)

@@ -1,54 +1,54 @@
 """
-What can go wrong, as one tree. What each means outside stands in `functions/_outcomes.py`.
+The exception tree. `shared/error_catalog.py` maps each class to its HTTP status and disposition.
 
 AppError
-├── InvalidRequestError             the caller's request, every fault of it
-│   ├── DocumentTooLargeError       one document over the limit
-│   └── UnsupportedMediaTypeError   a body that does not claim to be JSON
-├── NotConfiguredError              our settings: missing or wrong, each with its cure
-│   └── PolicyFileError             the allocation policies: missing or wrong, every fault
-├── SendError                       a message that did not come into its queue
-│   ├── QueueRefusedError           the queue is not there, is full, or not ours to send to
-│   ├── MessageTooLargeError        it has more than the queue takes
-│   └── QueueUnreachableError       nothing answered for the queue
-├── RetriesExhaustedError           a message that was tried too often
-├── MessageNotFoundError            no rejected message has that number
-├── AllocationError                 a device that is not told its hub
-│   ├── UnknownPolicyError          the webhook's address names no policy
+├── InvalidRequestError             the caller's request, with every fault
+│   ├── DocumentTooLargeError       a document above the size limit
+│   └── UnsupportedMediaTypeError   a content type other than JSON
+├── NotConfiguredError              app settings: missing or invalid, with every fault
+│   └── PolicyFileError             the allocation policy file: missing or invalid
+├── SendError                       a message that was not sent to its queue
+│   ├── QueueRefusedError           the queue is missing, full, or not open to the app
+│   ├── MessageTooLargeError        above the queue's size limit
+│   └── QueueUnreachableError       Service Bus did not respond
+├── RetriesExhaustedError           a message that failed too often
+├── MessageNotFoundError            no rejected message has that sequence number
+├── AllocationError                 a device that gets no hub
+│   ├── UnknownPolicyError          the webhook URL names no policy
 │   ├── DeviceRefusedError          a policy refuses the device
-│   └── NoHubError                  no hub that DPS accepts is left for it
+│   └── NoHubError                  no linked hub is left for the device
 └── DpsError                        one call to DPS
-    ├── DpsAnswerError              DPS answered, and not with what was asked
+    ├── DpsAnswerError              DPS responded with an error
     │   ├── DpsBadRequestError      400
     │   ├── DpsNotFoundError        404
     │   ├── DpsConflictError        409
     │   ├── DpsPreconditionFailedError   412
     │   ├── DpsThrottledError       429
     │   ├── DpsRefusedError         any other 4xx
-    │   └── DpsFaultError           408, 3xx, 5xx, or an answer nobody can read
-    ├── DpsCredentialError          401, 403, or no token to be had: our credential
-    ├── DpsUnreachableError         no connection was made
-    │   └── DpsHostError            no such host, or not the one it should be
-    ├── DpsReplyLostError           the connection broke before the answer was whole
-    ├── DpsTimeoutError             no answer within the deadline
-    ├── PacedOutError               its turn would come too late: nothing was sent
-    ├── NotAttemptedError           a record of a bulk operation that was not sent
-    └── OutcomeUnknownError         it was sent, and whether it was done cannot be told
+    │   └── DpsFaultError           408, 3xx, 5xx, or an unreadable response
+    ├── DpsCredentialError          401, 403, or no token: the app's credential
+    ├── DpsUnreachableError         no connection
+    │   └── DpsHostError            unknown host name, or untrusted certificate
+    ├── DpsReplyLostError           the connection broke before the whole response
+    ├── DpsTimeoutError             no response before the deadline
+    ├── NoPermitError               the rate limiter gave no permit before the deadline
+    ├── NotAttemptedError           an item of a bulk operation that was not sent
+    └── OutcomeUnknownError         a write that was sent, with unknown outcome
 """
 
 from collections.abc import Mapping
 
 
 class AppError(Exception):
-    """Anything this app foresees. `str(error)` is fit for the caller: it holds no value sent."""
+    """An expected error. `str(error)` may be shown to the caller: it has no value of a request."""
 
 
 class InvalidRequestError(AppError):
     """
-    The request cannot succeed as it is.
+    The request can never succeed as it is.
 
     `faults` maps a JSON Pointer (RFC 6901) into the document, or the name of a header, parameter
-    or path segment, to what is wrong there: all faults at once.
+    or path segment, to what is wrong there. It has all faults at once.
     """
 
     def __init__(
@@ -59,80 +59,82 @@ class InvalidRequestError(AppError):
 
 
 class DocumentTooLargeError(InvalidRequestError):
-    """A document is larger than the app accepts."""
+    """A document exceeds the size limit."""
 
 
 class UnsupportedMediaTypeError(InvalidRequestError):
-    """The body claims to be something else than JSON."""
+    """The content type is not JSON."""
 
 
 class NotConfiguredError(AppError):
     """
     The app's settings do not allow the call.
 
-    `faults` maps the name of a setting to what is wrong with it and how to mend it.
+    `faults` maps the name of a setting to what is wrong with it and what is allowed.
     """
 
     def __init__(self, faults: Mapping[str, str], message: str | None = None) -> None:
-        super().__init__(message or f"The app is not configured: see {', '.join(faults)}.")
+        super().__init__(message or f"The app is not configured: check {', '.join(faults)}.")
         self.faults = dict(faults)
 
 
 class PolicyFileError(NotConfiguredError):
     """
-    The file of allocation policies is missing or wrong: none of it is used.
+    The allocation policy file is missing or invalid: no part of it is used.
 
     `faults` maps the setting, with `#` and a JSON Pointer into the file, to what is wrong there.
     """
 
     def __init__(self, faults: Mapping[str, str]) -> None:
-        super().__init__(faults, f"The allocation policies cannot be used; faults: {len(faults)}.")
+        super().__init__(
+            faults, f"The allocation policy file cannot be used; faults: {len(faults)}."
+        )
 
 
 class SendError(AppError):
-    """A message was not put into its queue."""
+    """A message was not sent to its queue."""
 
 
 class QueueRefusedError(SendError):
-    """The queue is not there, is full, or does not let the app send."""
+    """The queue does not exist, is full, or does not let the app send."""
 
 
 class MessageTooLargeError(SendError):
-    """The message has more than the queue takes."""
+    """The message exceeds the queue's size limit."""
 
 
 class QueueUnreachableError(SendError):
-    """Service Bus did not answer in time: whether the message came into its queue is unknown."""
+    """Service Bus did not respond in time: the message may have been sent."""
 
 
 class RetriesExhaustedError(AppError):
-    """A message was tried as often as `MESSAGE_MAX_ATTEMPTS` says; its last error is the message."""
+    """A message failed `MESSAGE_MAX_ATTEMPTS` times; the text has its last error."""
 
 
 class MessageNotFoundError(AppError):
-    """No rejected message has the sequence number that was asked for."""
+    """No rejected message has the sequence number."""
 
     def __init__(self, message: str = "There is no such rejected message.") -> None:
         super().__init__(message)
 
 
 class AllocationError(AppError):
-    """A device that asks for its hub, through DPS, is not told one."""
+    """An allocation request that gets no hub."""
 
 
 class UnknownPolicyError(AllocationError):
-    """The address of the webhook names a policy that is not declared."""
+    """The webhook URL names a policy that is not in the policy file."""
 
     def __init__(self, message: str = "There is no such allocation policy.") -> None:
         super().__init__(message)
 
 
 class DeviceRefusedError(AllocationError):
-    """A policy refuses the device; its reason is the message."""
+    """A policy refuses the device; the text is the policy's reason."""
 
 
 class NoHubError(AllocationError):
-    """No policy decides, or what it decides is no hub that DPS accepts: never a wrong hub."""
+    """No policy decides, or the hub it chose is not linked."""
 
     def __init__(self, message: str = "No linked hub is left for the device.") -> None:
         super().__init__(message)
@@ -140,11 +142,11 @@ class NoHubError(AllocationError):
 
 class DpsError(AppError):
     """
-    A call to DPS did not do what was asked.
+    A call to DPS failed.
 
-    `tracking_id` is DPS's own, for a support request; `retry_after` is in seconds, when known.
-    `in_doubt` says that DPS may have acted all the same: at this attempt, or at an earlier one of
-    the call.
+    `tracking_id` is DPS's id for support requests; `retry_after` is in seconds, if known.
+    `in_doubt` is true if DPS may have applied the write: at this attempt or at an earlier one of
+    the same call.
     """
 
     in_doubt = False
@@ -159,10 +161,10 @@ class DpsError(AppError):
 
 class DpsAnswerError(DpsError):
     """
-    DPS answered with an error.
+    DPS responded with an error.
 
-    `error_code` is DPS's six-digit code, of which the first three digits are the HTTP status
-    (`None` where the answer names none); `details` is DPS's `info` member.
+    `error_code` is DPS's six-digit code, whose first three digits are the HTTP status, or `None` if
+    the response has none; `details` is DPS's `info` member.
     """
 
     def __init__(
@@ -186,33 +188,33 @@ class DpsBadRequestError(DpsAnswerError):
 
 
 class DpsNotFoundError(DpsAnswerError):
-    """DPS knows no such record (404)."""
+    """DPS has no such record (404)."""
 
 
 class DpsConflictError(DpsAnswerError):
-    """The record exists and no If-Match was sent, or it was changed meanwhile (409)."""
+    """The record exists and no If-Match was sent, or another writer changed it (409)."""
 
 
 class DpsPreconditionFailedError(DpsAnswerError):
-    """The record's etag is not the one of If-Match (412)."""
+    """The record's etag does not match If-Match (412)."""
 
 
 class DpsThrottledError(DpsAnswerError):
-    """The quota of the DPS instance is spent (429)."""
+    """The quota of the DPS instance is used up (429)."""
 
 
 class DpsRefusedError(DpsAnswerError):
-    """DPS refused the request with a status its API does not name."""
+    """DPS refused the request with a 4xx status that its API does not document."""
 
 
 class DpsFaultError(DpsAnswerError):
-    """DPS failed (408, 5xx), or answered with something that is not its API (a redirect, say)."""
+    """DPS failed (408, 5xx), or the response is not from its API (a redirect, for example)."""
 
     in_doubt = True
 
 
 class DpsCredentialError(DpsError):
-    """DPS refused the app's credential (401, 403), or no token could be had for it."""
+    """DPS refused the app's credential (401, 403), or no token could be acquired."""
 
 
 class DpsUnreachableError(DpsError):
@@ -220,30 +222,30 @@ class DpsUnreachableError(DpsError):
 
 
 class DpsHostError(DpsUnreachableError):
-    """No name server knows the host of DPS, or it has no certificate that the app trusts."""
+    """The DPS host name cannot be resolved, or its TLS certificate is not trusted."""
 
 
 class DpsReplyLostError(DpsError):
-    """The connection broke before the answer was whole: whether DPS acted is unknown."""
+    """The connection broke before the whole response: DPS may have applied the write."""
 
     in_doubt = True
 
 
 class DpsTimeoutError(DpsError):
-    """No whole answer came within the deadline: whether DPS acted is unknown."""
+    """DPS did not respond before the deadline: it may have applied the write."""
 
     in_doubt = True
 
 
-class PacedOutError(DpsError):
-    """The quota of DPS leaves no turn for the call within its time: nothing was sent."""
+class NoPermitError(DpsError):
+    """The quota did not let the call start before its deadline: nothing was sent."""
 
 
 class NotAttemptedError(DpsError):
-    """A record of a bulk operation was not sent to DPS: nothing changed."""
+    """An item of a bulk operation was not sent to DPS: nothing was changed."""
 
 
 class OutcomeUnknownError(DpsError):
-    """A write was sent, and neither an answer nor the record tells whether it was done."""
+    """A write was sent; neither a response nor the stored record shows whether it was applied."""
 
     in_doubt = True

@@ -1,51 +1,54 @@
-"""Whether the app can do its work now."""
+"""Readiness: whether DPS answers the app."""
 
 import asyncio
 import time
 from collections.abc import Callable
 
 from shared.dps import CallContext, DpsClient
-from shared.dps.pacing import Pacing
-from shared.errors import DpsError, DpsThrottledError, PacedOutError
+from shared.errors import DpsError, DpsThrottledError, NoPermitError
 
-SECONDS_KEPT = 30.0
-"""How long an answer is good: each look spends one operation of DPS's quota."""
-
-_LOOK_SECONDS = 5.0
+_CHECK_TIMEOUT = 5.0
 _CHEAPEST_QUERY = {"query": "SELECT *"}
 
 
 class Readiness:
-    """Whether DPS answers the app, looked at when asked and at most every half minute."""
+    """
+    Checks whether DPS answers the app.
 
-    def __init__(self, dps: DpsClient, *, clock: Callable[[], float] = time.monotonic) -> None:
+    A result is cached for `cache_seconds`: each check uses one operation of the DPS quota.
+    """
+
+    def __init__(
+        self,
+        dps: DpsClient,
+        *,
+        cache_seconds: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._dps = dps
+        self._cache_seconds = cache_seconds
         self._clock = clock
-        self._looking = asyncio.Lock()
-        self._good_until = float("-inf")
-        self._fault: DpsError | None = None
+        self._check_lock = asyncio.Lock()
+        self._valid_until = float("-inf")
+        self._error: DpsError | None = None
 
-    @property
-    def pacing(self) -> Pacing:
-        """How this process stands to DPS's quota; looking at it costs nothing."""
-        return self._dps.pacing
+    async def error(self) -> DpsError | None:
+        """Returns the error of the last check; `None` if DPS answered."""
+        async with self._check_lock:
+            if self._clock() >= self._valid_until:
+                self._error = await self._check()
+                self._valid_until = self._clock() + self._cache_seconds
+        return self._error
 
-    async def fault(self) -> DpsError | None:
-        """What DPS, or the way to it, had to say against the app; `None` if all is well."""
-        async with self._looking:
-            if self._clock() >= self._good_until:
-                self._fault = await self._look()
-                self._good_until = self._clock() + SECONDS_KEPT
-        return self._fault
-
-    async def _look(self) -> DpsError | None:
-        soon = CallContext(deadline=asyncio.get_running_loop().time() + _LOOK_SECONDS)
+    async def _check(self) -> DpsError | None:
+        deadline = asyncio.get_running_loop().time() + _CHECK_TIMEOUT
+        context = CallContext(deadline=deadline)
         try:
-            await self._dps.enrollments.query(_CHEAPEST_QUERY, top=1, context=soon).page()
+            await self._dps.enrollments.query(_CHEAPEST_QUERY, top=1, context=context).page()
         except DpsThrottledError:
-            return None  # DPS is there and takes the credential
-        except PacedOutError:
-            return self._fault  # nothing was asked, so nothing is news
+            return None  # DPS accepts the credential
+        except NoPermitError:
+            return self._error  # nothing was sent: the previous result stands
         except DpsError as error:
             return error
         return None

@@ -1,18 +1,19 @@
-"""Modules of ours as processes of their own, whose words are searched for secrets."""
+"""Child processes whose output is searched for secrets, and ports reserved for services that restart."""
 
 import asyncio
 import contextlib
 import os
+import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import IO, Any
 
 from tests import secret_factory
 
 
 class Process:
-    """A process of asyncio's; what is read of it at its end is kept."""
+    """A process of asyncio whose output is added to what is searched for secrets."""
 
     def __init__(self, process: asyncio.subprocess.Process, log: IO[bytes]) -> None:
         self._process = process
@@ -22,22 +23,26 @@ class Process:
         return getattr(self._process, name)
 
     async def communicate(self) -> tuple[bytes, bytes]:
-        """What it still had to say, once it has ended."""
+        """Waits until it exits; returns the rest of its standard output, and its standard error."""
         out, _ = await self._process.communicate()
         self._log.seek(0)
-        said = (out, self._log.read())
-        secret_factory.said += [words.decode(errors="replace") for words in said]
-        return said
+        output = (out, self._log.read())
+        secret_factory.outputs += [text.decode(errors="replace") for text in output]
+        return output
 
 
 @contextlib.asynccontextmanager
-async def modules_run() -> AsyncIterator[Callable[..., Awaitable[Process]]]:
-    """Gives what starts `python -m` a module with arguments and variables; kills what is left."""
-    async with contextlib.AsyncExitStack() as started:
+async def run_modules() -> AsyncIterator[Callable[..., Awaitable[Process]]]:
+    """
+    Yields a function that starts `python -m` with a module, arguments and environment variables.
+
+    Processes that still run at the end are killed.
+    """
+    async with contextlib.AsyncExitStack() as stack:
 
         async def start(module: str, *arguments: object, **variables: str) -> Process:
-            # A file takes any number of lines; a pipe that nobody reads stops who writes.
-            log = started.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  the stack does
+            # A file, because a process blocks on a pipe that is full.
+            log = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  the stack closes it
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", module, *map(str, arguments)),
                 stdout=asyncio.subprocess.PIPE,
@@ -45,13 +50,22 @@ async def modules_run() -> AsyncIterator[Callable[..., Awaitable[Process]]]:
                 env=os.environ | variables,  # noqa: TID251  a process inherits it
             )
             watched = Process(process, log)
-            started.push_async_callback(_end, watched)
+            stack.push_async_callback(_kill, watched)
             return watched
 
         yield start
 
 
-async def _end(process: Process) -> None:
+async def _kill(process: Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.kill()
     await process.communicate()
+
+
+@contextlib.contextmanager
+def reserve_port() -> Iterator[int]:
+    """Binds a free port, so that no other process gets it; SO_REUSEADDR allows listening on it."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]

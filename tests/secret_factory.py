@@ -1,7 +1,8 @@
-"""Makes the keys and certificates of all tests, and remembers what it made.
+"""
+Creates the keys and certificates of all tests.
 
-After every test `tests/conftest.py` looks for them where they must not be: in the log, in errors, in
-what child processes print.
+After each test `tests/conftest.py` searches the log, errors and the output of child processes for
+them.
 """
 
 import base64
@@ -12,44 +13,46 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-made: list[str] = []
-_SHORTEST = 8
+created: list[str] = []
+"""All secrets that were created in this process."""
 
-said: list[str] = []
-"""What the running test heard from child processes and in the bodies of errors."""
+outputs: list[str] = []
+"""Output of child processes and bodies of error responses in the running test."""
+
+_MIN_LENGTH = 8
 
 
 def symmetric_key(nbytes: int = 32) -> str:
-    """A new key of so many bytes, in base64."""
+    """Returns a new key of `nbytes` bytes, in base64."""
     return _remember(base64.b64encode(secrets.token_bytes(nbytes)).decode())
 
 
 def function_key() -> str:
-    """A new function key, of letters and digits, as fits into a URL."""
+    """Returns a new function key of letters and digits, which need no encoding in a URL."""
     return _remember(secrets.token_hex(20))
 
 
 def connection_string(host: str, *, key: str | None = None) -> str:
-    """One for a host, with a key made for it unless one is given."""
+    """Returns a connection string of DPS, with a new key unless one is given."""
     key = key or symmetric_key()
     return f"HostName={host};SharedAccessKeyName=owner;SharedAccessKey={key}"
 
 
 def service_bus(namespace: str, *, key: str | None = None) -> str:
-    """A connection string of Service Bus, with a key made for it unless one is given."""
+    """Returns a connection string of Service Bus, with a new key unless one is given."""
     key = key or symmetric_key()
     return f"Endpoint=sb://{namespace}/;SharedAccessKeyName=app;SharedAccessKey={key}"
 
 
 def endorsement_key() -> str:
-    """A new text of the size of a TPM's endorsement key."""
+    """Returns a new text of the size of a TPM's endorsement key."""
     return symmetric_key(314)
 
 
 def certificate(
     common_name: str, *, days: int = 30, serial_number: int | None = None, organization: str = ""
 ) -> str:
-    """A new self-signed certificate, PEM; its private key is thrown away."""
+    """Returns a new self-signed certificate as PEM, without its private key."""
     names = [x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)]
     if organization:
         names.insert(0, x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, organization))
@@ -70,7 +73,7 @@ def certificate(
 
 
 def _remember(secret: str) -> str:
-    # A shorter one stands in other texts by chance.
-    if len(secret) >= _SHORTEST:
-        made.append(secret)
+    # Shorter ones occur in other texts by chance.
+    if len(secret) >= _MIN_LENGTH:
+        created.append(secret)
     return secret

@@ -1,4 +1,4 @@
-"""The package: just what the app needs, the same bytes each time, and it runs as itself."""
+"""The deployment package: its content, its reproducibility, and that it runs."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import venv
 import zipfile
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from itertools import takewhile
 from pathlib import Path
 
 import httpx
@@ -20,8 +21,8 @@ from tests import secret_factory
 IGNORED = (ROOT / ".funcignore").read_text().split()
 
 
-def test_package_holds_the_app_and_nothing_else(tmp_path: Path):
-    """Sources, their compiled modules, and the two files the host reads; nothing of this machine."""
+def test_package_contains_only_the_app(tmp_path: Path) -> None:
+    """It has sources, their compiled modules, host.json and requirements.txt, and no local path."""
     package = zipfile.ZipFile(build(tmp_path / "app.zip"))
 
     names = package.namelist()
@@ -32,8 +33,8 @@ def test_package_holds_the_app_and_nothing_else(tmp_path: Path):
     assert not any(str(ROOT).encode() in package.read(name) for name in names)
 
 
-def test_package_takes_nothing_that_lies_about(tmp_path: Path):
-    """Of directories only modules go in, and what is named beside them."""
+def test_package_contains_no_other_files(tmp_path: Path) -> None:
+    """Only Python modules of the directories are packaged, and files that are named explicitly."""
     for name in (
         "shared/a.py",
         "shared/.env",
@@ -48,8 +49,8 @@ def test_package_takes_nothing_that_lies_about(tmp_path: Path):
     assert sources(tmp_path, ["mine/p.json"]) == [Path("mine/p.json"), Path("shared/a.py")]
 
 
-def test_package_follows_no_links(tmp_path: Path):
-    """What a link leads to is none of the app's."""
+def test_package_refuses_symbolic_links(tmp_path: Path) -> None:
+    """A symbolic link in the sources is an error."""
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "a.py").symlink_to("/etc/hostname")
 
@@ -57,8 +58,8 @@ def test_package_follows_no_links(tmp_path: Path):
         sources(tmp_path)
 
 
-def test_same_sources_make_the_same_bytes(tmp_path: Path):
-    """Two builds, one from a copy elsewhere with other file times, are equal byte for byte."""
+def test_builds_are_reproducible(tmp_path: Path) -> None:
+    """Two builds, one from a copy with other file times, are equal byte for byte."""
     for name in sources(ROOT):
         (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, tmp_path / "copy" / name)
@@ -69,8 +70,8 @@ def test_same_sources_make_the_same_bytes(tmp_path: Path):
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_core_tools_deploy_the_same():
-    """What .funcignore does not keep out is what the package holds."""
+def test_funcignore_agrees_with_the_package() -> None:
+    """The files that .funcignore does not exclude are those of the package."""
     kept = [
         entry.name
         for entry in ROOT.iterdir()
@@ -82,20 +83,20 @@ def test_core_tools_deploy_the_same():
 
 
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory) -> Path:
-    """A directory with the unpacked package in `app` and its requirements, alone, in `venv`."""
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the unpacked package in `app`, and only its requirements in `venv`."""
     directory = tmp_path_factory.mktemp("deployed")
     zipfile.ZipFile(build(directory / "app.zip")).extractall(directory / "app")
     venv.create(directory / "venv", with_pip=True)
-    run(directory, "-m", "pip", "install", "--quiet", "-r", "app/requirements.txt")
-    # The local host, and nothing else of this repository within reach.
+    run_python(directory, "-m", "pip", "install", "--quiet", "-r", "app/requirements.txt")
+    # The local host, and nothing else of this repository, is importable.
     shutil.copytree(ROOT / "local", directory / "tools" / "local")
     return directory
 
 
-def run(directory: Path, *arguments: str) -> str:
-    """What the package's own Python prints."""
-    ran = subprocess.run(  # noqa: S603  the environment just made
+def run_python(directory: Path, *arguments: str) -> str:
+    """Runs the package's own Python and returns its standard output."""
+    ran = subprocess.run(  # noqa: S603  the environment created above
         [directory / "venv" / "bin" / "python", *arguments],
         cwd=directory,
         capture_output=True,
@@ -103,21 +104,23 @@ def run(directory: Path, *arguments: str) -> str:
         timeout=300,
         check=True,
     )
-    secret_factory.said += [ran.stdout, ran.stderr]
+    secret_factory.outputs += [ran.stdout, ran.stderr]
     return ran.stdout
 
 
 @pytest.mark.long
-def test_requirements_are_enough_for_entra(unpacked: Path):
-    """The identity library finds all it needs: it declares no aiohttp of its own."""
+def test_requirements_include_those_of_azure_identity(unpacked: Path) -> None:
+    """azure-identity finds aiohttp, which it needs and does not declare."""
     code = "from azure.identity.aio import DefaultAzureCredential as C; print(type(C()).__name__)"
 
-    assert run(unpacked, "-c", code).strip() == "DefaultAzureCredential"
+    assert run_python(unpacked, "-c", code).strip() == "DefaultAzureCredential"
 
 
 @pytest.fixture(params=["key", "entra"])
-def served(unpacked: Path, dps: DpsStandIn, request) -> Iterator[httpx.Client]:
-    """A client of the package, run by the local host in the package's environment."""
+def client(
+    unpacked: Path, dps: DpsStandIn, request: pytest.FixtureRequest
+) -> Iterator[httpx.Client]:
+    """A client of the package, which the local host runs in the package's environment."""
     settings = {
         "key": {"DPS_CONNECTION_STRING": dps.connection_string},
         "entra": {
@@ -127,22 +130,16 @@ def served(unpacked: Path, dps: DpsStandIn, request) -> Iterator[httpx.Client]:
         },
     }[request.param]
     inherited = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}  # noqa: TID251  the child's
-    with subprocess.Popen(  # noqa: S603  the environment just made
-        [
-            unpacked / "venv/bin/python",
-            "-m",
-            "local.host",
-            "--app",
-            unpacked / "app",
-            "--port",
-            "0",
-        ],
+    arguments: list[str | Path] = ["-m", "local.host", "--app", unpacked / "app", "--port", "0"]
+    with subprocess.Popen(  # noqa: S603  the environment created above
+        [unpacked / "venv/bin/python", *arguments],
         cwd=unpacked / "tools",
         env=inherited | settings,
         stdout=subprocess.PIPE,
         text=True,
     ) as host:
-        lines = list(iter(host.stdout.readline, "ready\n"))
+        assert host.stdout is not None
+        lines = list(takewhile(lambda line: line != "ready\n", host.stdout))
         url = lines[0].strip().removeprefix("functions on ")
         with httpx.Client(base_url=url, timeout=30) as client:
             yield client
@@ -151,16 +148,16 @@ def served(unpacked: Path, dps: DpsStandIn, request) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.long
-def test_package_does_its_work(served: httpx.Client, dps: DpsStandIn):
-    """The zip, as it would be deployed, creates, reads, queries and deletes."""
+def test_package_runs(client: httpx.Client, dps: DpsStandIn) -> None:
+    """The package, as it would be deployed, creates, reads, queries and deletes a record."""
     enrollment = {"registrationId": "dev-1", "attestation": {"type": "symmetricKey"}}
 
-    created = served.put("/enrollments/dev-1", json=enrollment)
-    read = served.get("/enrollments/dev-1")
-    found = served.post("/enrollments/query", json={"query": "SELECT *"})
-    deleted = served.delete("/enrollments/dev-1", headers={"If-Match": read.headers["etag"]})
+    created = client.put("/enrollments/dev-1", json=enrollment)
+    read = client.get("/enrollments/dev-1")
+    queried = client.post("/enrollments/query", json={"query": "SELECT *"})
+    deleted = client.delete("/enrollments/dev-1", headers={"If-Match": read.headers["etag"]})
 
-    statuses = [reply.status_code for reply in (created, read, found, deleted)]
+    statuses = [reply.status_code for reply in (created, read, queried, deleted)]
     assert statuses == [200, 200, 200, 204]
-    assert [record["registrationId"] for record in found.json()] == ["dev-1"]
+    assert [record["registrationId"] for record in queried.json()] == ["dev-1"]
     assert [request.status for request in dps.requests] == [200, 200, 200, 204]

@@ -1,4 +1,4 @@
-"""What people write first: each trigger does one thing, with one call of Microsoft's client."""
+"""The common first version of such an app: each trigger makes one call of Microsoft's client."""
 
 import json
 import logging
@@ -15,15 +15,15 @@ _client: DeviceProvisioningClient | None = None
 
 
 def client() -> DeviceProvisioningClient:
-    """One client for all calls, with the retries that it has by itself."""
-    global _client  # noqa: PLW0603  the common way to keep one in a function app
+    """Returns the client of the process, with its default retries."""
+    global _client  # noqa: PLW0603  common practice in function apps
     if _client is None:
         parts = os.environ["DPS_CONNECTION_STRING"].split(";")  # noqa: TID251  an app of its own
-        named = dict(part.split("=", 1) for part in parts)
+        members = dict(part.split("=", 1) for part in parts)
         _client = DeviceProvisioningClient(
-            endpoint=f"http://{named['HostName']}",
+            endpoint=f"http://{members['HostName']}",
             credential=AzureNamedKeyCredential(
-                named["SharedAccessKeyName"], named["SharedAccessKey"]
+                members["SharedAccessKeyName"], members["SharedAccessKey"]
             ),
         )
     return _client
@@ -37,7 +37,7 @@ def client() -> DeviceProvisioningClient:
     data_type=func.DataType.BINARY,
 )
 async def enroll(message: func.ServiceBusMessage) -> None:
-    """One call for one message; an error leaves it to the queue."""
+    """Writes one enrollment; after an error the queue delivers the message again."""
     enrollment = json.loads(message.get_body())["enrollment"]
     await client().enrollment.create_or_update(enrollment["registrationId"], enrollment)
     log.info("%s is enrolled", enrollment["registrationId"])
@@ -46,15 +46,15 @@ async def enroll(message: func.ServiceBusMessage) -> None:
 @app.function_name("get_enrollment")
 @app.route("enrollments/{id}", methods=["GET"])
 async def get_enrollment(req: func.HttpRequest) -> func.HttpResponse:
-    """The record, passed on."""
-    found = await client().enrollment.get(req.route_params["id"])
-    return func.HttpResponse(json.dumps(found), mimetype="application/json")
+    """Returns the record."""
+    record = await client().enrollment.get(req.route_params["id"])
+    return func.HttpResponse(json.dumps(record), mimetype="application/json")
 
 
 @app.function_name("parse")
 @app.route("allocation", methods=["POST"])
 async def parse(req: func.HttpRequest) -> func.HttpResponse:
-    """The least that a webhook can do: a parse, a line of log, the first hub."""
+    """Parses the body, logs a line, and returns the first hub."""
     body = json.loads(req.get_body())
     hub = body["linkedHubs"][0]
     log.info("%s goes to %s", body["deviceRuntimeContext"]["registrationId"], hub)
@@ -63,6 +63,6 @@ async def parse(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.function_name("nothing")
 @app.route("nothing", methods=["GET", "POST"])
-async def nothing(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the worker gives it
-    """What the host itself takes."""
+async def nothing(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the worker passes it
+    """Returns an empty response: the cost of the host alone."""
     return func.HttpResponse()

@@ -1,8 +1,8 @@
 """
-The AsyncAPI 3.0 document of the queues, generated from the models and the settings.
+`python -m local.asyncapi`: prints the AsyncAPI 3.0 document of the queues.
 
-`python -m local.asyncapi` prints it. AsyncAPI's binding for AMQP 1.0 is empty and there is
-none for Service Bus (github.com/asyncapi/bindings), so what is Service Bus's own stands under
+It is generated from the models and the settings. AsyncAPI has an empty binding for AMQP 1.0 and none
+for Service Bus (github.com/asyncapi/bindings), so Service Bus's own properties are in
 `x-azure-servicebus`.
 """
 
@@ -20,21 +20,21 @@ from local.asyncapi.schemas import (
 )
 from shared.messaging.cloud_events import STRUCTURED
 from shared.messaging.results import CONTENT_TYPE
-from shared.settings import MessagingSettings
+from shared.settings import ServiceBusSettings
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "messages"
 JSON = "application/json"
 
 
 def document() -> Json:
-    """The AsyncAPI document."""
+    """Returns the AsyncAPI document."""
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Enrollment functions for Azure IoT Hub Device Provisioning Service: queues",
             "version": "1.0.0",
-            "description": "Requests that the app takes from Service Bus queues, and what it sends. "
-            "In words: docs/messages.md.",
+            "description": "Requests that the app receives from Service Bus queues, and the messages "
+            "that it sends. See docs/messages.md.",
             "license": {"name": "MIT"},
         },
         "defaultContentType": JSON,
@@ -49,7 +49,7 @@ _SERVER: Json = {
     "host": "{namespace}.servicebus.windows.net",
     "protocol": "amqps",
     "protocolVersion": "1.0",
-    "description": "A Service Bus namespace; any of its SDKs, or any client of AMQP 1.0.",
+    "description": "A Service Bus namespace, for any Service Bus SDK or AMQP 1.0 client.",
     "variables": {"namespace": {"description": "The name of the Service Bus namespace."}},
     "bindings": {"amqp1": {}},
 }
@@ -65,8 +65,8 @@ _CHANNELS: dict[str, tuple[str, Iterable[str]]] = {
 
 
 def _channel(setting: str, names: Iterable[str]) -> Json:
-    """A queue; the setting that names it is the parameter of its address."""
-    field = MessagingSettings.model_fields[MessagingSettings.fields()[setting]]
+    """Returns the channel of a queue; its address is the setting that names the queue."""
+    field = ServiceBusSettings.model_fields[ServiceBusSettings.fields()[setting]]
     parameter = {"description": field.description}
     return {
         "address": f"{{{setting}}}",
@@ -77,9 +77,9 @@ def _channel(setting: str, names: Iterable[str]) -> Json:
     }
 
 
-def _operation(action: str, channel: str, summary: str, *, is_answered: bool = False) -> Json:
+def _operation(action: str, channel: str, summary: str, *, has_reply: bool = False) -> Json:
     names = _CHANNELS[channel][1]
-    found: Json = {
+    operation: Json = {
         "action": action,
         "summary": summary,
         "channel": ref("channels", channel),
@@ -89,62 +89,62 @@ def _operation(action: str, channel: str, summary: str, *, is_answered: bool = F
         "channel": ref("channels", "enrollmentResults"),
         "messages": [ref("channels", "enrollmentResults", "messages", "result")],
     }
-    return found | ({"reply": results} if is_answered else {})
+    return operation | ({"reply": results} if has_reply else {})
 
 
 _OPERATIONS: Json = {
     "receiveEnrollmentRequest": _operation(
-        "receive", "enrollmentRequests", "Does what is asked for one record.", is_answered=True
+        "receive", "enrollmentRequests", "Applies an operation to one record.", has_reply=True
     ),
     "receiveBulkRequest": _operation(
-        "receive", "bulkOperations", "Does what is asked for many records.", is_answered=True
+        "receive", "bulkOperations", "Applies an operation to many records.", has_reply=True
     ),
     "sendResult": _operation(
-        "send", "enrollmentResults", "Tells what became of a request, once for each record."
+        "send", "enrollmentResults", "Sends the result of a request, once for each record."
     ),
     "sendRejectedMessage": _operation(
-        "send", "enrollmentRejected", "Keeps a request that can never succeed, with its reason."
+        "send", "enrollmentRejected", "Keeps a rejected request with the reason."
     ),
 }
 
 _SYSTEM_PROPERTIES = {
-    "messageId": "Names the request in its result; a queue with duplicate detection drops a second "
-    "message of one id.",
-    "correlationId": "Comes back with the result; without it the message id does.",
-    "replyTo": "The queue for the result, if ENROLLMENT_REPLY_QUEUES names it.",
+    "messageId": "Identifies the request in its result. A queue with duplicate detection drops a "
+    "second message with the same id.",
+    "correlationId": "Copied to the result; the default is the message id.",
+    "replyTo": "The queue for the result; ENROLLMENT_REPLY_QUEUES must name it.",
 }
 
 
 def _messages() -> Json:
     requests = {"x-azure-servicebus": _SYSTEM_PROPERTIES}
-    found: Json = {}
-    for name, schema, words in (
+    messages: Json = {}
+    for name, schema, summary in (
         ("enrollmentRequest", "EnrollmentRequest", "One operation on one enrollment or group"),
         ("bulkRequest", "BulkRequest", "One operation on many enrollments or groups"),
     ):
-        found[name] = requests | _message(f"{words}.", JSON, schema)
-        found[f"{name}Event"] = requests | _message(
-            f"{words}: a CloudEvent in structured mode.", STRUCTURED, f"{schema}Event"
+        messages[name] = requests | _message(f"{summary}.", JSON, schema)
+        messages[f"{name}Event"] = requests | _message(
+            f"{summary}: a CloudEvent in structured mode.", STRUCTURED, f"{schema}Event"
         )
-        found[f"{name}BinaryEvent"] = requests | _message(
-            f"{words}: a CloudEvent in binary mode.", JSON, schema, headers=binary_attributes()
+        messages[f"{name}BinaryEvent"] = requests | _message(
+            f"{summary}: a CloudEvent in binary mode.", JSON, schema, headers=binary_attributes()
         )
-    found["result"] = {
+    messages["result"] = {
         "x-azure-servicebus": {
-            "messageId": "The event's id: the same for the same request that ends the same way.",
-            "correlationId": "The correlation id of the request, or else its message id.",
-            "subject": "The record's id, as in the event.",
+            "messageId": "The event's id; a repeated result of the same request has the same id.",
+            "correlationId": "The correlation id of the request, or its message id if it has none.",
+            "subject": "The id of the record, as in the event.",
         }
-    } | _message("What became of one record.", CONTENT_TYPE, "Result")
-    found["rejectedMessage"] = _message(
-        "A message as it came, with the reason why it can never succeed.",
+    } | _message("The result for one record.", CONTENT_TYPE, "Result")
+    messages["rejectedMessage"] = _message(
+        "A rejected message, unchanged, with the reason.",
         None,
         None,
         headers=rejection_properties(),
     )
     for name, examples in _EXAMPLES.items():
-        found[name]["examples"] = [_example(example) for example in examples]
-    return found
+        messages[name]["examples"] = [_example(example) for example in examples]
+    return messages
 
 
 _EXAMPLES: dict[str, tuple[str, ...]] = {

@@ -1,6 +1,7 @@
-"""The main job end to end on this machine: real clients, the app, and the stand-ins around it.
+"""
+The demo: real clients, the app and its stand-ins, end to end on this machine.
 
-`python -m local.demo` starts all of it on free ports, sends the files of `examples/` through
-Microsoft's own SDKs for DPS and Service Bus and plain HTTP, checks every answer, and prints one row
-for each step.
+`python -m local.demo` starts all services on free ports, sends the files of `examples/` with
+Microsoft's SDKs for DPS and Service Bus and with plain HTTP, checks every response, and prints one
+row per step.
 """

@@ -1,4 +1,4 @@
-"""`python -m local.demo`: exits 0 only if every step did what it should."""
+"""`python -m local.demo`: runs the demo; exits with 0 only if no step failed."""
 
 import argparse
 import io
@@ -8,29 +8,28 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from local.demo.examples import ExamplesError, load
-from local.demo.table import Table
-from local.host import AppRefusedError
+from local.demo.examples import ExamplesError, load_examples
+from local.host import AppStartError
 from local.stack import ROOT
 
-INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
+INTERRUPTED = 130  # 128 plus the number of SIGINT, as shells report it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 1 if a step failed or nothing could be started."""
+    """Returns the exit code: 1 if a step failed or a service could not be started."""
     options = _parser().parse_args(arguments)
-    # Refusals are part of the show, so the app's warnings about them are not news.
+    # The demo provokes errors, so the app's warnings about them are not shown.
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    if not _sdk_is_there():
-        return _refuse("The DPS SDK is missing: pip install -r requirements-dev.txt")
-    from local.demo.playing import play  # noqa: PLC0415 - needs the SDK, which may be missing
+    if not _is_sdk_installed():
+        return _fail("The DPS SDK is not installed: pip install -r requirements-dev.txt")
+    from local.demo.runner import run_demo
 
     try:
-        return 0 if play(load(options.examples), Table()) else 1
-    except (AppRefusedError, ExamplesError, OSError) as error:
-        return _refuse(str(error) or type(error).__name__)
+        return 0 if run_demo(load_examples(options.examples)) else 1
+    except (AppStartError, ExamplesError, OSError) as error:
+        return _fail(str(error) or type(error).__name__)
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -42,21 +41,21 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=ROOT / "examples",
         metavar="DIR",
-        help="your own files: DIR/enrollments/*.json, DIR/enrollment-groups/*.json, DIR/bulk/*.json,"
-        " DIR/fleets/*.json with the policies of DIR/allocation.json,"
-        " DIR/messages/*.json as DIR/messages.json says",
+        help="a directory with your own files: enrollments/*.json, enrollment-groups/*.json,"
+        " bulk/*.json, fleets/*.json with the policies of allocation.json, and messages/*.json"
+        " with messages.json (default: the examples of this repository)",
     )
     return parser
 
 
-def _sdk_is_there() -> bool:
+def _is_sdk_installed() -> bool:
     try:
         return find_spec("azure.iot.deviceprovisioning") is not None
     except ModuleNotFoundError:
         return False
 
 
-def _refuse(text: str) -> int:
+def _fail(text: str) -> int:
     print(text, file=sys.stderr)
     return 1
 

@@ -1,4 +1,4 @@
-"""What is checked of answers, and what is said of those that are wrong."""
+"""Checks of responses, and the texts of failed ones."""
 
 import base64
 import binascii
@@ -8,104 +8,116 @@ from typing import Any
 import httpx
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from local.demo.steps import UnexpectedError
+from local.demo.steps import CheckFailedError
 
-CODE = "x-ms-error-code"
-_FEWEST_KEY_BYTES = 16
-
-
-def expect(what: str, got: object, wanted: object) -> None:
-    """UnexpectedError if they differ; not for documents, whose values may be secret."""
-    if got != wanted:
-        raise UnexpectedError(f"{what}: expected {wanted}, got {got}")
+_CODE_HEADER = "x-ms-error-code"
+_MIN_KEY_BYTES = 16
+# Members that DPS sets itself; the attestation is compared separately.
+_SET_BY_DPS = {"registrationState", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "etag"}
+_NOT_COMPARED = _SET_BY_DPS | {"attestation", "deviceId"}
 
 
-def answer(reply: httpx.Response, status: int = 200) -> Any:
-    """The document of a reply that has this status."""
-    if reply.status_code != status:
-        raise UnexpectedError(f"expected {status}, got {described(reply.status_code, body(reply))}")
-    return body(reply)
+def expect(name: str, actual: object, expected: object) -> None:
+    """Raises CheckFailedError if the values differ; not for documents, which may hold secrets."""
+    if actual != expected:
+        raise CheckFailedError(f"{name}: expected {expected}, got {actual}")
 
 
-def refused(call: Callable[[], object], status: int, code: int) -> str:
-    """Makes a call of the SDK that must be refused just so."""
+def expect_document(response: httpx.Response, status: int = 200) -> Any:
+    """Returns the JSON of a response; raises CheckFailedError if it has another status."""
+    document = _json(response)
+    if response.status_code != status:
+        got = _describe_error(response.status_code, document)
+        raise CheckFailedError(f"expected {status}, got {got}")
+    return document
+
+
+def expect_error(call: Callable[[], object], status: int, code: int) -> str:
+    """Makes an SDK call that must fail with this status and DPS error code."""
     try:
         call()
     except HttpResponseError as error:
-        return _refusal(error, status, code)
-    raise UnexpectedError(f"expected a refusal with {code}, got a success")
+        return _check_error(error, status, code)
+    raise CheckFailedError(f"expected the error {code}, got a success")
 
 
-async def refused_aio(call: Awaitable[object], status: int, code: int) -> str:
-    """The same for asyncio."""
+async def expect_error_aio(call: Awaitable[object], status: int, code: int) -> str:
+    """Awaits an SDK call that must fail with this status and DPS error code."""
     try:
         await call
     except HttpResponseError as error:
-        return _refusal(error, status, code)
-    raise UnexpectedError(f"expected a refusal with {code}, got a success")
+        return _check_error(error, status, code)
+    raise CheckFailedError(f"expected the error {code}, got a success")
 
 
-def _refusal(error: HttpResponseError, status: int, code: int) -> str:
+def _check_error(error: HttpResponseError, status: int, code: int) -> str:
     response: Any = error.response
-    got = response.headers.get(CODE) if response is not None else None
-    expect("status and code", (error.status_code, got), (status, str(code)))
-    return f"refused: {status}, DPS's code {code}"
+    actual = response.headers.get(_CODE_HEADER) if response is not None else None
+    expect("status and code", (error.status_code, actual), (status, str(code)))
+    return f"HTTP {status}, DPS error code {code}"
 
 
-def reason(error: Exception) -> str:
-    """Why a step failed, in one line."""
-    if isinstance(error, UnexpectedError):
+def describe_failure(error: Exception) -> str:
+    """Returns in one line why a step failed."""
+    if isinstance(error, CheckFailedError):
         return str(error)
     if isinstance(error, HttpResponseError) and error.response is not None:
-        return f"got {described(error.status_code or 0, body(error.response))}"
+        return _describe_error(error.status_code or 0, _json(error.response))
     text = error.message if isinstance(error, AzureError) else str(error)
     return f"{type(error).__name__}: {text}"
 
 
-def body(reply: Any) -> Any:
-    """The JSON of a reply of httpx or the SDK; None if it has none."""
+def _json(response: Any) -> Any:
+    """Returns the JSON of a response of httpx or the SDK, or None if it has none."""
     try:
-        return reply.json()
+        return response.json()
     except ValueError:
         return None
 
 
-def described(status: int, document: Any) -> str:
-    """An error answer as a sentence, with every fault that `info` names."""
+def _describe_error(status: int, document: Any) -> str:
+    """Describes an error response, with every fault in `info`."""
     if not isinstance(document, Mapping):
         return f"HTTP {status}"
-    head = f"HTTP {status}, {document.get('errorCode')}: {document.get('message')}"
-    info = document.get("info") or {}
-    return " ".join([head, *(f"{pointer} {words};" for pointer, words in info.items())]).rstrip(";")
+    summary = f"HTTP {status}, {document.get('errorCode')}: {document.get('message')}"
+    faults = (document.get("info") or {}).items()
+    return " ".join([summary, *(f"{pointer} {fault};" for pointer, fault in faults)]).rstrip(";")
 
 
-def two_keys(attestation: Mapping[str, Any]) -> tuple[str, str]:
-    """The keys of a symmetric key attestation, which must be there, base64 and not the same."""
+def expect_two_keys(attestation: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns the keys of a symmetric key attestation; they must be base64 and not the same."""
     keys = attestation.get("symmetricKey") or {}
     primary, secondary = keys.get("primaryKey", ""), keys.get("secondaryKey", "")
-    expect("both keys usable", [_is_key(primary), _is_key(secondary)], [True, True])
-    expect("two different keys", primary != secondary, wanted=True)
+    expect("both keys valid", [_is_key(primary), _is_key(secondary)], [True, True])
+    expect("two different keys", primary != secondary, expected=True)
     return primary, secondary
 
 
 def _is_key(text: str) -> bool:
     try:
-        return len(base64.b64decode(text, validate=True)) >= _FEWEST_KEY_BYTES
+        return len(base64.b64decode(text, validate=True)) >= _MIN_KEY_BYTES
     except binascii.Error:
         return False
 
 
-def differences(sent: Any, got: Any, at: str = "") -> Iterator[str]:
-    """Pointers to what was sent and did not come back so; null may come back as absent."""
-    if isinstance(sent, dict) and isinstance(got, dict):
+def expect_same(name: str, sent: Any, stored: Any) -> None:
+    """Raises CheckFailedError with the pointers, but not the values, that differ."""
+    if pointers := list(_differences(sent, stored)):
+        raise CheckFailedError(f"{name}: stored differently than sent: {', '.join(pointers)}")
+
+
+def expect_same_record(id_: str, sent: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """Compares a record's members, except those that DPS sets and the attestation."""
+    expect_same(id_, {name: sent[name] for name in sent if name not in _NOT_COMPARED}, stored)
+    # DPS treats an empty deviceId as none.
+    expect_same(id_, {"deviceId": sent.get("deviceId") or None}, stored)
+
+
+def _differences(sent: Any, stored: Any, pointer: str = "") -> Iterator[str]:
+    """Yields the pointers of values that differ; a null that was sent may be absent."""
+    if isinstance(sent, dict) and isinstance(stored, dict):
         for name, value in sent.items():
-            if value is not None or got.get(name) is not None:
-                yield from differences(value, got.get(name), f"{at}/{name}")
-    elif sent != got or isinstance(sent, bool) != isinstance(got, bool):
-        yield at or "/"
-
-
-def expect_same(what: str, sent: Any, got: Any) -> None:
-    """UnexpectedError naming the places, never the values."""
-    if places := list(differences(sent, got)):
-        raise UnexpectedError(f"{what}: came back different at {', '.join(places)}")
+            if value is not None or stored.get(name) is not None:
+                yield from _differences(value, stored.get(name), f"{pointer}/{name}")
+    elif sent != stored or isinstance(sent, bool) != isinstance(stored, bool):
+        yield pointer or "/"

@@ -1,75 +1,103 @@
-"""The documents of a directory such as `examples/`."""
+"""The example files: enrollments, groups, bulk operations, fleets and messages of a directory."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.demo import deliveries
-from local.demo.deliveries import Delivery
-from local.demo.fleets import Fleet
+from local.demo.example_messages import ExampleMessage, read_messages
 
 Document = dict[str, Any]
 
 
 class ExamplesError(ValueError):
-    """Files that cannot be used at all; names every one of them."""
+    """Example files are invalid; the text has a line for each fault."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One file: `name` is its name without the ending."""
+    """A file with one document; `name` is the file's name without its suffix."""
 
     name: str
     document: Document
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examples:
-    """Records to create one by one, bulk operations and messages to send as they are, devices.
+class FleetDevice:
+    """A device to register; `rule` is the allocation rule expected to decide, if the file has one."""
 
-    `policies` is the file of rules by which the webhook places them; None: there is none.
-    """
+    id: str
+    payload: Any
+    rule: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """A file of `fleets/`: an enrollment group, its allocation policy and its devices."""
+
+    policy: str
+    group_id: str
+    group: Mapping[str, Any]
+    devices: tuple[FleetDevice, ...]
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> "Fleet":
+        """Raises AttributeError, KeyError, TypeError or ValueError if the document is no fleet."""
+        group = document["enrollmentGroup"]
+        devices = tuple(_parse_device(device) for device in document["devices"])
+        if not devices:
+            raise ValueError("no devices")
+        return cls(
+            policy=_expect_text(document["policy"]),
+            group_id=_expect_text(group["enrollmentGroupId"]),
+            group=group,
+            devices=devices,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """All examples of a directory; `policies` is its allocation policy file, if it has one."""
 
     enrollments: tuple[Example, ...]
     groups: tuple[Example, ...]
     bulk: tuple[Example, ...]
     fleets: tuple[Fleet, ...]
-    messages: tuple[Delivery, ...]
+    messages: tuple[ExampleMessage, ...]
     policies: Path | None
 
     @property
     def hubs(self) -> list[str]:
-        """Every hub that a record names, once."""
+        """Every IoT hub that a record names."""
         examples = (*self.enrollments, *self.groups)
         records: list[Any] = [example.document for example in examples]
         records += [record for example in self.bulk for record in example.document["enrollments"]]
         records += [fleet.group for fleet in self.fleets]
-        records += [asked.record for message in self.messages for asked in message.asked]
+        records += [item.record for message in self.messages for item in message.items]
         return sorted({hub for record in records for hub in _hubs(record)})
 
     @property
     def reply_queues(self) -> list[str]:
-        """Every queue that a message names in its `reply_to`, once."""
-        named = {message.properties.get("reply_to") for message in self.messages}
-        return sorted(str(name) for name in named if name)
+        """Every queue that is the `reply_to` of a message."""
+        queues = {message.properties.get("reply_to") for message in self.messages}
+        return sorted(str(queue) for queue in queues if queue)
 
 
-def load(directory: Path) -> Examples:
-    """Reads what is there; a wrong document is for DPS to refuse, a file without an id is not."""
+def load_examples(directory: Path) -> Examples:
+    """Reads all example files; raises ExamplesError if one cannot be read or lacks an id."""
     faults: list[str] = []
     policies = directory / "allocation.json"
     examples = Examples(
         enrollments=tuple(_read(directory / "enrollments", "registrationId", str, faults)),
         groups=tuple(_read(directory / "enrollment-groups", "enrollmentGroupId", str, faults)),
         bulk=tuple(_read(directory / "bulk", "enrollments", list, faults)),
-        fleets=tuple(_fleets(directory / "fleets", faults)),
-        messages=tuple(deliveries.read(directory, faults)),
+        fleets=tuple(_read_fleets(directory / "fleets", faults)),
+        messages=tuple(read_messages(directory, faults)),
         policies=policies if policies.exists() else None,
     )
     if not examples.enrollments and not faults:
-        faults = [f"{directory / 'enrollments'} holds no *.json"]
+        faults = [f"{directory / 'enrollments'} must hold at least one *.json file"]
     if faults:
         raise ExamplesError("\n".join(faults))
     return examples
@@ -85,16 +113,35 @@ def _read(directory: Path, member: str, type_: type, faults: list[str]) -> Itera
         if isinstance(document, dict) and isinstance(document.get(member), type_):
             yield Example(path.stem, document)
         else:
-            faults.append(f"{path} must be an object with {member}")
+            kind = "string" if type_ is str else "array"
+            faults.append(f"{path} must be an object with the {kind} member {member}")
 
 
-def _fleets(directory: Path, faults: list[str]) -> Iterator[Fleet]:
+def _read_fleets(directory: Path, faults: list[str]) -> Iterator[Fleet]:
     for example in _read(directory, "devices", list, faults):
         try:
-            yield Fleet.read(example.document)
+            yield Fleet.parse(example.document)
         except (KeyError, TypeError, ValueError, AttributeError):
             path = directory / f"{example.name}.json"
-            faults.append(f"{path} must hold policy, enrollmentGroup and devices with ids")
+            faults.append(
+                f"{path} must hold policy, enrollmentGroup with an enrollmentGroupId, "
+                "and devices with registrationIds"
+            )
+
+
+def _parse_device(device: Mapping[str, Any]) -> FleetDevice:
+    rule = device.get("rule")
+    return FleetDevice(
+        id=_expect_text(device["registrationId"]),
+        payload=device.get("payload"),
+        rule=None if rule is None else _expect_text(rule),
+    )
+
+
+def _expect_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("must be a string")
+    return value
 
 
 def _hubs(record: Any) -> list[str]:

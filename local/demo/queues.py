@@ -1,4 +1,4 @@
-"""The broker's queues, as those use them who send requests and read what became of them."""
+"""The demo's Service Bus client: sends requests, reads results and rejected messages."""
 
 import asyncio
 import json
@@ -10,21 +10,21 @@ from typing import Any
 from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage, ServiceBusReceiveMode
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 
-from local.demo.deliveries import BULK, REQUESTS
-from local.demo.steps import NothingToShowError, UnexpectedError
+from local.demo.example_messages import BULK, REQUESTS
+from local.demo.steps import CheckFailedError, StepSkippedError
 
 RESULTS, REJECTED = "enrollment-results", "enrollment-rejected"
 
-WITHIN = 20.0
-"""Seconds for anything to come of a message."""
-_MANY = 250
-# For how long the SDK looks at its socket before it looks round.
-_LOOK = 0.02
+QUEUE_TIMEOUT = 20.0
+"""Seconds to wait for the effect of a message."""
+_MAX_MESSAGES = 250
+# How long the SDK blocks on its socket before it checks for other work.
+_SOCKET_TIMEOUT = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResultEvent:
-    """A result as it lay in a queue: the message's properties, and the event in it."""
+class ResultMessage:
+    """A result: the message's properties, and the event in its body."""
 
     message_id: str
     correlation_id: str
@@ -33,8 +33,8 @@ class ResultEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parked:
-    """A message of the rejected queue."""
+class RejectedMessage:
+    """A message in the rejected queue."""
 
     sequence_number: int
     source_message_id: str
@@ -42,17 +42,17 @@ class Parked:
     body: bytes = field(repr=False)
 
 
-class Queues:
+class DemoQueues:
     """
-    One client of the real SDK, with one link to each queue; belongs to the loop it is used in.
+    One client of the Service Bus SDK with one link per queue, for use on one event loop.
 
-    One for the whole run, because the SDK takes a second to close a client. `reply_queues` are
-    read like the results.
+    It is shared by all steps, because the SDK takes a second to close a client. `reply_queues` hold
+    results, as the results queue does.
     """
 
     def __init__(self, connection_string: str, *, reply_queues: Iterable[str] = ()) -> None:
         self._client = ServiceBusClient.from_connection_string(
-            connection_string, retry_total=0, try_timeout=WITHIN
+            connection_string, retry_total=0, try_timeout=QUEUE_TIMEOUT
         )
         self._senders: dict[str, ServiceBusSender] = {
             queue: self._client.get_queue_sender(queue) for queue in (REQUESTS, BULK)
@@ -62,14 +62,14 @@ class Queues:
                 queue,
                 receive_mode=ServiceBusReceiveMode.RECEIVE_AND_DELETE,
                 prefetch_count=0,
-                socket_timeout=_LOOK,
+                socket_timeout=_SOCKET_TIMEOUT,
             )
             for queue in (RESULTS, *reply_queues)
         }
         self._rejected = self._client.get_queue_receiver(
-            REJECTED, prefetch_count=0, socket_timeout=_LOOK
+            REJECTED, prefetch_count=0, socket_timeout=_SOCKET_TIMEOUT
         )
-        self._unread: dict[str, list[ResultEvent]] = {queue: [] for queue in self._receivers}
+        self._unread: dict[str, list[ResultMessage]] = {queue: [] for queue in self._receivers}
         self._is_open = False
 
     @property
@@ -77,86 +77,86 @@ class Queues:
         return [*self._senders.values(), *self._receivers.values(), self._rejected]
 
     async def open(self) -> Sequence[str]:
-        """All links at once, and to which queues; UnexpectedError after a bounded time."""
-        async with asyncio.timeout(WITHIN):
+        """Opens all links concurrently; returns the names of the queues."""
+        async with asyncio.timeout(QUEUE_TIMEOUT):
             await asyncio.gather(*(link.__aenter__() for link in self._links))
         self._is_open = True
         return [*self._senders, *self._receivers, REJECTED]
 
     async def aclose(self) -> None:
-        """All at once: each takes the SDK a while."""
+        """Closes all links concurrently, because each takes a while, then the client."""
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self._client.close)
             await asyncio.gather(*(link.close() for link in self._links), return_exceptions=True)
 
-    def _check(self) -> None:
+    def _check_open(self) -> None:
         if not self._is_open:
-            raise NothingToShowError("no queue is open")
+            raise StepSkippedError("no queue is open")
 
     async def send(self, queue: str, *messages: ServiceBusMessage) -> None:
-        """As one batch: they arrive together."""
-        self._check()
+        """Sends the messages as one batch, so that they arrive together."""
+        self._check_open()
         await self._senders[queue].send_messages(list(messages))
 
-    async def results(
-        self, of: str, number: int = 1, *, queue: str = RESULTS
-    ) -> Sequence[ResultEvent]:
-        """So many results with the correlation id `of`; UnexpectedError if they do not come."""
-        return await self.results_of([of], number, queue=queue)
+    async def receive_results(
+        self, correlation_ids: Iterable[str], number: int = 1, *, queue: str = RESULTS
+    ) -> Sequence[ResultMessage]:
+        """
+        Returns the results with these correlation ids, once there are `number` of them.
 
-    async def results_of(
-        self, ids: Iterable[str], number: int, *, queue: str = RESULTS
-    ) -> Sequence[ResultEvent]:
-        """The same for several correlation ids."""
-        wanted = set(ids)
+        Raises CheckFailedError if they do not arrive in time.
+        """
+        wanted = set(correlation_ids)
         unread = self._unread[queue]
         try:
-            async with asyncio.timeout(WITHIN):
-                while missing := number - sum(event.correlation_id in wanted for event in unread):
-                    unread += await self._received(queue, missing)
+            async with asyncio.timeout(QUEUE_TIMEOUT):
+                while missing := number - sum(item.correlation_id in wanted for item in unread):
+                    unread += await self._receive(queue, missing)
         except TimeoutError:
-            raise UnexpectedError(f"no result came in {WITHIN:.0f} s") from None
-        found = [event for event in unread if event.correlation_id in wanted]
-        unread[:] = [event for event in unread if event.correlation_id not in wanted]
-        return found
+            raise CheckFailedError(f"no result within {QUEUE_TIMEOUT:.0f} s") from None
+        results = [item for item in unread if item.correlation_id in wanted]
+        unread[:] = [item for item in unread if item.correlation_id not in wanted]
+        return results
 
-    async def _received(self, queue: str, at_most: int) -> Sequence[ResultEvent]:
-        # The SDK waits a while for more, unless it has as many as it may take.
-        found = await self._receivers[queue].receive_messages(at_most, max_wait_time=WITHIN)
-        return [_result(message) for message in found]
+    async def _receive(self, queue: str, at_most: int) -> Sequence[ResultMessage]:
+        # The SDK returns at once only if it has received the maximum number of messages.
+        messages = await self._receivers[queue].receive_messages(
+            at_most, max_wait_time=QUEUE_TIMEOUT
+        )
+        return [_parse_result(message) for message in messages]
 
-    async def rejected(self) -> Sequence[Parked]:
-        """What lies in the rejected queue; it stays there."""
-        self._check()
-        # Otherwise the SDK goes on after the last that it has seen.
-        found = await self._rejected.peek_messages(_MANY, sequence_number=1)
-        return [_parked(message) for message in found]
+    async def peek_rejected(self) -> Sequence[RejectedMessage]:
+        """Returns the messages in the rejected queue without receiving them."""
+        self._check_open()
+        # Without a sequence number the SDK continues after the last message that it peeked.
+        messages = await self._rejected.peek_messages(_MAX_MESSAGES, sequence_number=1)
+        return [_parse_rejected(message) for message in messages]
 
 
-def message(body: Any, **properties: Any) -> ServiceBusMessage:
-    """A message with this body: bytes, or a document."""
+def create_message(body: Any, **properties: Any) -> ServiceBusMessage:
+    """Creates a message whose body is bytes or the JSON of a document."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return ServiceBusMessage(raw, **properties)
 
 
-def _result(found: ServiceBusReceivedMessage) -> ResultEvent:
-    return ResultEvent(
-        message_id=str(found.message_id),
-        correlation_id=str(found.correlation_id),
-        content_type=str(found.content_type),
-        event=json.loads(b"".join(found.body)),
+def _parse_result(message: ServiceBusReceivedMessage) -> ResultMessage:
+    return ResultMessage(
+        message_id=str(message.message_id),
+        correlation_id=str(message.correlation_id),
+        content_type=str(message.content_type),
+        event=json.loads(b"".join(message.body)),
     )
 
 
-def _parked(found: ServiceBusReceivedMessage) -> Parked:
+def _parse_rejected(message: ServiceBusReceivedMessage) -> RejectedMessage:
     properties = {
-        _text(name): value for name, value in (found.application_properties or {}).items()
+        _text(name): value for name, value in (message.application_properties or {}).items()
     }
-    return Parked(
-        sequence_number=found.sequence_number or 0,
+    return RejectedMessage(
+        sequence_number=message.sequence_number or 0,
         source_message_id=_text(properties.get("sourceMessageId")),
         reason=_text(properties.get("reason")),
-        body=b"".join(found.body),
+        body=b"".join(message.body),
     )
 
 

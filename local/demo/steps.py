@@ -1,30 +1,42 @@
-"""What a demo is made of."""
+"""Chapters and steps of the demo, and the errors that fail or skip a step."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Via(StrEnum):
-    """Who makes the call."""
+class Client(StrEnum):
+    """The client that makes the calls of a step."""
 
     SDK = "SDK"
     SDK_AIO = "SDK aio"
     HTTP = "HTTP"
-    QUEUE = "queue"  # a message, with the SDK for Service Bus
-    DEVICE = "device"  # a call of the device API of DPS, which calls the app
-    STAND_IN = "stand-in"  # a control endpoint of the stand-in: no call of the app
+    QUEUE = "queue"
+    DEVICE = "device"
+    STAND_IN = "stand-in"
+
+
+CLIENT_DESCRIPTIONS = {
+    Client.SDK: "azure-iot-deviceprovisioning, calls the functions",
+    Client.SDK_AIO: "the same with asyncio",
+    Client.HTTP: "httpx, calls the functions",
+    Client.QUEUE: "azure-servicebus, sends messages to the functions",
+    Client.DEVICE: "a device, calls the device API of DPS, which calls the allocation webhook",
+    Client.STAND_IN: "httpx, calls the control endpoints of the DPS stand-in",
+}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One row: `run` makes the calls, checks all that comes back, and says it in a few words.
+    """
+    One row of the demo: `run` makes the calls, checks the responses, and returns what it checked.
 
-    It raises UnexpectedError, or what a client raises, if anything is not as it should be.
+    It raises CheckFailedError if a check fails, StepSkippedError if there is nothing to check, and
+    the errors of its client.
     """
 
-    via: Via
-    what: str
+    client: Client
+    title: str
     run: Callable[[], str]
 
 
@@ -36,9 +48,9 @@ class Chapter:
     steps: Sequence[Step]
 
 
-class UnexpectedError(Exception):
-    """Something came that should not have; its text never holds a key."""
+class CheckFailedError(Exception):
+    """A response is not as expected; the text never holds a key."""
 
 
-class NothingToShowError(Exception):
-    """No record is there that a step could show anything with; its text says which kind."""
+class StepSkippedError(Exception):
+    """The examples have nothing for this step; the text says what is missing."""

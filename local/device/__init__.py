@@ -1,1 +1,1 @@
-"""A device that registers with a Device Provisioning Service: python -m local.device --help."""
+"""A device that registers with DPS; see python -m local.device --help."""

@@ -1,4 +1,4 @@
-"""The registration of a device: asked for once, then asked about until it is over."""
+"""The registration of a device: one request, then polling until it is finished."""
 
 import asyncio
 import json
@@ -11,83 +11,83 @@ import aiohttp
 from local.device.identity import Identity
 
 API_VERSION: Final = "2021-06-01"
-# When the service does not say how long to wait, what it usually says.
-USUAL_WAIT_SECONDS: Final = 3.0
+# Used if a response has no Retry-After; DPS usually sends this one.
+DEFAULT_RETRY_AFTER_SECONDS: Final = 3.0
 
 State = Mapping[str, Any]
 
 
-class RefusedError(Exception):
-    """The service answered something other than a registration; the text is for a person."""
+class RegistrationError(Exception):
+    """A response that is not a registration; the text describes it to a person."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """One answer on the way."""
+class OperationStatus:
+    """The contents of one response."""
 
     operation_id: str
     status: str
     state: State
-    wait_seconds: float
-    remark: str | None  # what a stand-in has to say about itself
+    retry_after_seconds: float
+    remark: str | None  # what the stand-in, unlike DPS, says about itself
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """One device at one service; `say` is told each step."""
+    """The registration of one device; `report` receives a line for each request and response."""
 
     session: aiohttp.ClientSession
     url: str
     identity: Identity
-    say: Callable[[str], None]
+    report: Callable[[str], None]
 
     async def run(self, payload: Any = None) -> State:
-        """The final registration state; RefusedError if there is none."""
+        """Registers the device and returns its final state; raises RegistrationError."""
         body = self.identity.document(payload)
-        step = await self._ask("PUT", "register", body)
-        while step.status == "assigning":
-            await asyncio.sleep(step.wait_seconds)
-            step = await self._ask("GET", f"operations/{step.operation_id}")
-        return step.state or {"status": step.status}
+        operation = await self._send("PUT", "register", body)
+        while operation.status == "assigning":
+            await asyncio.sleep(operation.retry_after_seconds)
+            operation = await self._send("GET", f"operations/{operation.operation_id}")
+        return operation.state or {"status": operation.status}
 
-    async def _ask(self, method: str, path: str, body: Any = None) -> Step:
+    async def _send(self, method: str, path: str, body: Any = None) -> OperationStatus:
         url = f"{self.url.rstrip('/')}/{self.identity.path}/{path}?api-version={API_VERSION}"
         headers = self.identity.headers()
-        async with self.session.request(method, url, json=body, headers=headers) as reply:
-            text = await reply.text()
-        self.say(f"{method} {path}: {reply.status}")
-        if not reply.ok:
-            raise RefusedError(_refusal(reply.status, text))
-        step = _step(text, reply.headers)
-        is_over = step.status != "assigning"
-        self.say(f"  {step.status}" + ("" if is_over else f", ask in {step.wait_seconds:g} s"))
-        if step.remark:
-            self.say(f"  {step.remark}")
-        return step
+        async with self.session.request(method, url, json=body, headers=headers) as response:
+            text = await response.text()
+        self.report(f"{method} {path}: {response.status}")
+        if not response.ok:
+            raise RegistrationError(_describe_error(response.status, text))
+        operation = _parse(text, response.headers)
+        wait = f", polling in {operation.retry_after_seconds:g} s"
+        self.report(f"  {operation.status}" + wait * (operation.status == "assigning"))
+        if operation.remark:
+            self.report(f"  {operation.remark}")
+        return operation
 
 
-def _step(text: str, headers: Mapping[str, str]) -> Step:
+def _parse(text: str, headers: Mapping[str, str]) -> OperationStatus:
     try:
         document = json.loads(text)
-        return Step(
+        return OperationStatus(
             operation_id=str(document["operationId"]),
             status=str(document["status"]),
             state=document.get("registrationState") or {},
-            wait_seconds=_seconds(headers.get("Retry-After")),
+            retry_after_seconds=_parse_retry_after(headers.get("Retry-After")),
             remark=headers.get("x-local-dps"),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise RefusedError("The service answers something that is no registration") from error
+        raise RegistrationError("The response is not a registration operation") from error
 
 
-def _refusal(status: int, text: str) -> str:
-    """Code and words if the body has them; nothing else of it, for nobody knows what it holds."""
+def _describe_error(status: int, text: str) -> str:
+    """Returns status, error code and message only, for the rest of a body may hold secrets."""
     try:
         document = json.loads(text)
-        return f"refused with {status}: {document['errorCode']} {document['message']}"
+        return f"rejected with {status}: {document['errorCode']} {document['message']}"
     except (ValueError, TypeError, KeyError):
-        return f"refused with {status}"
+        return f"rejected with {status}"
 
 
-def _seconds(header: str | None) -> float:
-    return float(header) if header and header.isdecimal() else USUAL_WAIT_SECONDS
+def _parse_retry_after(header: str | None) -> float:
+    return float(header) if header and header.isdecimal() else DEFAULT_RETRY_AFTER_SECONDS

@@ -1,4 +1,4 @@
-"""Runs the stand-in until it is stopped: python -m local.dps --help."""
+"""Runs the stand-in until SIGINT or SIGTERM; see python -m local.dps --help."""
 
 import argparse
 import asyncio
@@ -8,14 +8,19 @@ import sys
 from pathlib import Path
 
 from local.dps.options import Options
-from local.dps.standin import DpsStandIn
+from local.dps.server import DpsStandIn
 from local.ports import port, port_number
 
 
 def main() -> int:
-    """The exit code: 0 after Ctrl-C or SIGTERM, 1 if a port cannot be had, 2 for bad arguments."""
-    arguments = _arguments()
-    dps = DpsStandIn(_options(arguments))
+    """
+    Runs the command and returns its exit code.
+
+    0 after Ctrl-C or SIGTERM, 1 if a port or the certificate file is not available, 2 for invalid
+    arguments.
+    """
+    arguments = _parse_arguments()
+    dps = DpsStandIn(_create_options(arguments))
     try:
         if arguments.certificate:
             arguments.certificate.write_bytes(dps.tls_certificate)
@@ -27,13 +32,13 @@ def main() -> int:
 
 
 async def _serve(dps: DpsStandIn, certificate: Path | None) -> None:
-    ending = asyncio.Event()
+    stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     await dps.start()
     try:
         print(_banner(dps, certificate), "ready", sep="\n", flush=True)
-        await ending.wait()
+        await stopped.wait()
     finally:
         await dps.stop()
 
@@ -46,59 +51,44 @@ def _banner(dps: DpsStandIn, certificate: Path | None) -> str:
   connection string  {dps.connection_string}
   id scope           {dps.options.id_scope}
   linked hubs        {", ".join(dps.options.linked_hubs)}
-  identity           IDENTITY_ENDPOINT={dps.url}/_identity/token \
+  managed identity   IDENTITY_ENDPOINT={dps.url}/_identity/token \
 IDENTITY_HEADER={dps.options.identity_header}
-  a device           python -m local.device register --dps {dps.url} --id ID --key KEY
-  control            {", ".join(dps.control_endpoints)}
+  register a device  python -m local.device register --dps {dps.url} --id ID --key KEY
+  control endpoints  {", ".join(dps.control_endpoints)}
   try                curl {dps.url}/_stats"""
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m local.dps",
-        description="A stateful stand-in for the Azure Device Provisioning Service.",
-        epilog="The environment may name the ports as well: DPS_PORT, DPS_TLS_PORT.",
+        description="A stateful stand-in for the Azure IoT Hub Device Provisioning Service.",
+        epilog="The environment variables DPS_PORT and DPS_TLS_PORT set the default ports.",
     )
     try:
         _add_addresses(parser)
     except ValueError as error:
         parser.error(str(error))
-    parser.add_argument("--certificate", type=Path, metavar="FILE", help="write https's PEM here")
     parser.add_argument(
-        "--mask-webhook-urls", action="store_true", help="answer ?**** for a webhookUrl's query"
+        "--certificate", type=Path, metavar="FILE", help="write the https certificate (PEM) to FILE"
     )
     parser.add_argument(
-        "--throttle", type=above_zero, metavar="N", help="admit N operations a minute"
+        "--mask-webhook-urls",
+        action="store_true",
+        help="replace the query of each webhookUrl in responses by ?****",
+    )
+    parser.add_argument(
+        "--throttle",
+        type=positive_number,
+        metavar="N",
+        help="admit N operations per minute (default: no quota)",
     )
     _add_times(parser)
     return parser.parse_args()
 
 
-def _add_times(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--latency", type=float, default=0, metavar="MS", help="of an operation")
-    parser.add_argument(
-        "--bulk-latency", type=float, metavar="MS", help="of a bulk call (default: --latency)"
-    )
-    parser.add_argument(
-        "--retry-scale",
-        type=above_zero,
-        default=Options().retry_scale,
-        metavar="N",
-        help="of the time between calls of a webhook that fails (default %(default)s)",
-    )
-    parser.add_argument(
-        "--hub-latency",
-        action="append",
-        default=[],
-        type=hub_latency,
-        metavar="HUB=MS",
-        help="what geoLatency goes by; may be given for each hub",
-    )
-
-
 def _add_addresses(parser: argparse.ArgumentParser) -> None:
     host = Options().host
-    parser.add_argument("--host", default=host, help="address (default %(default)s)")
+    parser.add_argument("--host", default=host, help="address to listen on (default: %(default)s)")
     for name, variable, default, scheme in (
         ("--port", "DPS_PORT", 7090, "http"),
         ("--tls-port", "DPS_TLS_PORT", 7443, "https"),
@@ -108,12 +98,43 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
             type=port_number,
             default=port(variable, default),
             metavar="PORT",
-            help=f"of {scheme}, 0 for a free one (default %(default)s)",
+            help=f"{scheme} port, 0 for a free one (default: %(default)s)",
         )
 
 
-def above_zero(text: str) -> float:
-    """A number above zero, or ValueError; argparse shows the name."""
+def _add_times(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--latency",
+        type=float,
+        default=0,
+        metavar="MS",
+        help="latency of each operation in milliseconds (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--bulk-latency",
+        type=float,
+        metavar="MS",
+        help="latency of each bulk call in milliseconds (default: --latency)",
+    )
+    parser.add_argument(
+        "--retry-scale",
+        type=positive_number,
+        default=Options().retry_scale,
+        metavar="N",
+        help="factor on the time between webhook retries (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--hub-latency",
+        action="append",
+        default=[],
+        type=hub_latency,
+        metavar="HUB=MS",
+        help="latency of a hub for geoLatency allocation; repeat for each hub",
+    )
+
+
+def positive_number(text: str) -> float:
+    """Returns a number above 0; raises ValueError. argparse shows the name of this function."""
     number = float(text)
     if not 0 < number < math.inf:
         raise ValueError(text)
@@ -121,14 +142,14 @@ def above_zero(text: str) -> float:
 
 
 def hub_latency(text: str) -> tuple[str, float]:
-    """A hub and its latency, or ValueError; argparse shows the name."""
+    """Returns a hub and its latency; raises ValueError. argparse shows the name of this function."""
     hub, _, number = text.rpartition("=")
     if not hub:
         raise ValueError(text)
     return hub, float(number)
 
 
-def _options(arguments: argparse.Namespace) -> Options:
+def _create_options(arguments: argparse.Namespace) -> Options:
     latency, bulk = arguments.latency, arguments.bulk_latency
     return Options(
         host=arguments.host,

@@ -1,146 +1,164 @@
-"""The attestation of a record: what is accepted, what is kept, what is shown."""
+"""The attestation of an enrollment or group: validation, storage and display."""
 
 import base64
 import binascii
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from local.dps.certificates import certificate_details
-from local.dps.errors import Refused
+from local.dps.certificates import certificate_info
+from local.dps.errors import INVALID_REQUEST, ApiError
 from local.dps.records import Kind
-from local.dps.rules import GENERATED_KEY_BYTES, INVALID, KEY_BYTES
 
 Members = Mapping[str, Any]
 
-DETAILS = ("tpm", "x509", "symmetricKey")
+KEY_BYTES: Final = range(16, 65)  # documented
+GENERATED_KEY_BYTES: Final = 64  # documented
+
+_TYPES_WITH_DETAILS = ("tpm", "x509", "symmetricKey")
 _SLOTS = ("primary", "secondary")
 
 
-def accept(kind: Kind, given: Any, stored: Members, *, keep_keys: bool) -> dict[str, Any]:
-    """The attestation to keep; `stored` is that of the record being replaced, or empty."""
-    if not isinstance(given, dict):
-        raise Refused(INVALID, "The attestation is required")
-    type_ = given.get("type")
+def accept_attestation(kind: Kind, sent: Any, stored: Members, *, keep_keys: bool) -> Members:
+    """
+    Returns the attestation to store; `stored` is that of the record to replace, or empty.
+
+    Raises ApiError 400 if `sent` is invalid. `keep_keys` keeps stored keys that were not sent.
+    """
+    if not isinstance(sent, dict):
+        raise ApiError(INVALID_REQUEST, "The attestation is required")
+    type_ = sent.get("type")
     if not isinstance(type_, str) or type_ not in kind.attestations:
-        raise Refused(INVALID, "Invalid attestation type")
-    if any(given.get(detail) is not None for detail in DETAILS if detail != type_):
-        raise Refused(INVALID, "Only one attestation can be given")
-    rest = {name: value for name, value in given.items() if name not in DETAILS}
+        raise ApiError(INVALID_REQUEST, "Invalid attestation type")
+    if any(sent.get(other) is not None for other in _TYPES_WITH_DETAILS if other != type_):
+        raise ApiError(INVALID_REQUEST, "Only one attestation can be given")
+    rest = {name: value for name, value in sent.items() if name not in _TYPES_WITH_DETAILS}
     if type_ == "none":
         return rest
-    before = stored.get(type_) or {}
-    detail = given.get(type_)
+    details = sent.get(type_)
+    stored_details = stored.get(type_) or {}
     if type_ == "symmetricKey":
-        return rest | {
-            type_: _symmetric_key({} if detail is None else detail, before if keep_keys else {})
-        }
-    return rest | {type_: _ACCEPT[type_](kind, detail, before)}
+        stored_details = stored_details if keep_keys else {}
+    return rest | {type_: _ACCEPT[type_](kind, details, stored_details)}
 
 
-def shown(attestation: Members, *, with_keys: bool = False) -> Members:
-    """What is answered: never a certificate, its details only (R).
-
-    GET and query show no symmetric keys, but a TPM's endorsement key (R).
+def show_attestation(attestation: Members, *, with_keys: bool = False) -> Members:
     """
-    names = [name for name in attestation if with_keys or name != "symmetricKey"]
-    return {name: _SHOWN.get(name, _as_it_is)(attestation[name]) for name in names}
+    Returns the attestation as DPS answers it.
 
-
-def _as_it_is(detail: Any) -> Any:
-    return detail
-
-
-def _without_certificates(detail: Members) -> Members:
-    (name, slots) = next(iter(detail.items()))
-    if name == "caReferences":
-        return detail
-    return {name: {slot: {"info": kept["info"]} for slot, kept in slots.items()}}
-
-
-def _symmetric_key(given: Any, stored: Members) -> dict[str, Any]:
-    """Keys that are null (R), "" (M) or absent (E) are made; ?: so is one beside the other."""
-    if not isinstance(given, dict):
-        raise Refused(INVALID, "Invalid symmetric key")
-    keys = {
-        name: _key(given.get(name), stored.get(name)) for name in ("primaryKey", "secondaryKey")
+    Recorded: certificates appear as their `info` only. GET and query omit symmetric keys, but not
+    the endorsement key of a TPM.
+    """
+    members = {
+        name: value for name, value in attestation.items() if with_keys or name != "symmetricKey"
     }
-    others = {n: v for n, v in given.items() if n not in keys and v is not None}
+    if "x509" in members:
+        members["x509"] = _show_x509(members["x509"])
+    return members
+
+
+def _show_x509(details: Members) -> Members:
+    (name, pair) = next(iter(details.items()))
+    if name == "caReferences":
+        return details
+    return {name: {slot: {"info": stored["info"]} for slot, stored in pair.items()}}
+
+
+def _accept_symmetric_key(_: Kind, sent: Any, stored: Members) -> Members:
+    """
+    Returns the keys to store, generated where none was sent or stored.
+
+    DPS generates keys for null (recorded), "" (SDK) and missing ones (tested). Assumed: also a
+    single missing one of the two.
+    """
+    if sent is None:
+        sent = {}
+    if not isinstance(sent, dict):
+        raise ApiError(INVALID_REQUEST, "Invalid symmetric key")
+    keys = {
+        name: _accept_key(sent.get(name), stored.get(name))
+        for name in ("primaryKey", "secondaryKey")
+    }
+    others = {name: value for name, value in sent.items() if name not in keys and value is not None}
     return keys | others
 
 
-def _key(given: Any, stored: str | None) -> str:
-    if given is None or given == "":
+def _accept_key(sent: Any, stored: str | None) -> str:
+    if sent is None or sent == "":
         return stored or base64.b64encode(secrets.token_bytes(GENERATED_KEY_BYTES)).decode()
-    if not isinstance(given, str) or _decoded_length(given) not in KEY_BYTES:
-        raise Refused(INVALID, "Invalid symmetric key: base64 of 16 to 64 bytes is required")
-    return given
+    if not isinstance(sent, str) or _count_key_bytes(sent) not in KEY_BYTES:
+        message = "Invalid symmetric key: base64 of 16 to 64 bytes is required"
+        raise ApiError(INVALID_REQUEST, message)
+    return sent
 
 
-def _decoded_length(key: str) -> int:
+def _count_key_bytes(key: str) -> int:
     try:
         return len(base64.b64decode(key, validate=True))
     except (binascii.Error, ValueError):
         return 0
 
 
-def _tpm(_: Kind, given: Any, __: Members) -> dict[str, Any]:
-    if not isinstance(given, dict) or not _is_text(given.get("endorsementKey")):
-        raise Refused(INVALID, "The endorsementKey of a TPM is required")
-    return {name: value for name, value in given.items() if value is not None}
+def _accept_tpm(_: Kind, sent: Any, __: Members) -> Members:
+    if not isinstance(sent, dict) or not _is_text(sent.get("endorsementKey")):
+        raise ApiError(INVALID_REQUEST, "The endorsementKey of a TPM is required")
+    return {name: value for name, value in sent.items() if value is not None}
 
 
-def _x509(kind: Kind, given: Any, stored: Members) -> dict[str, Any]:
-    """Exactly one kind of certificates (M: the Java SDK's X509Attestation)."""
-    present = {n: v for n, v in given.items() if v is not None} if isinstance(given, dict) else {}
+def _accept_x509(kind: Kind, sent: Any, stored: Members) -> Members:
+    """SDK (X509Attestation in Java): exactly one kind of certificates is allowed."""
+    members = sent.items() if isinstance(sent, dict) else ()
+    present = {name: value for name, value in members if value is not None}
     if len(present) != 1 or not present.keys() <= kind.certificates:
-        wanted = " or ".join(sorted(kind.certificates))
-        raise Refused(INVALID, f"An X.509 attestation needs {wanted}")
+        allowed = " or ".join(sorted(kind.certificates))
+        raise ApiError(INVALID_REQUEST, f"An X.509 attestation needs {allowed}")
     (name, pair) = present.popitem()
-    given_slots = {s: pair[s] for s in _SLOTS if pair.get(s)} if isinstance(pair, dict) else {}
-    if not given_slots:
-        raise Refused(INVALID, f"The {name} are empty")
-    read = _ca_reference if name == "caReferences" else _certificate
+    slots = {s: pair[s] for s in _SLOTS if pair.get(s)} if isinstance(pair, dict) else {}
+    if not slots:
+        raise ApiError(INVALID_REQUEST, f"The {name} are empty")
+    accept = _accept_ca_reference if name == "caReferences" else _accept_certificate
     known = [slot for slot in stored.get(name, {}).values() if isinstance(slot, dict)]
-    return {name: {slot: read(value, known) for slot, value in given_slots.items()}}
+    return {name: {slot: accept(value, known) for slot, value in slots.items()}}
 
 
-def _ca_reference(given: Any, _: Sequence[Members]) -> str:
-    """?: any name is taken, for the stand-in has no uploaded authorities."""
-    if not _is_text(given):
-        raise Refused(INVALID, "Invalid CA reference")
-    return str(given)
+def _accept_ca_reference(sent: Any, _: Sequence[Members]) -> str:
+    """Assumed: any name is accepted, for the stand-in has no uploaded CA certificates."""
+    if not _is_text(sent):
+        raise ApiError(INVALID_REQUEST, "Invalid CA reference")
+    return str(sent)
 
 
-def _certificate(given: Any, known: Sequence[Members]) -> Members:
-    """R: `info` is what is told of a certificate; devices are recognized by the certificate itself.
-
-    M: an update may give back just the info (the CLI does); ?: without a certificate it is refused.
+def _accept_certificate(sent: Any, known: Sequence[Members]) -> Members:
     """
-    certificate = given.get("certificate") if isinstance(given, dict) else None
+    Returns the certificate with its `info`.
+
+    SDK: an update may send back the `info` alone, as the CLI does; it then stands for the stored
+    certificate. Assumed: an `info` that matches no stored certificate is rejected.
+    """
+    slot = sent if isinstance(sent, dict) else {}
+    certificate, info = slot.get("certificate"), slot.get("info")
     if certificate:
-        return {"info": _details(certificate), "certificate": str(certificate)}
-    shown = given.get("info") if isinstance(given, dict) else None
-    thumbprint = shown.get("sha256Thumbprint") if isinstance(shown, dict) else None
-    for slot in known:
-        if slot["info"]["sha256Thumbprint"] == thumbprint:
-            return slot
-    raise Refused(INVALID, "A certificate is required")
+        return {"info": _read_info(str(certificate)), "certificate": str(certificate)}
+    thumbprint = info.get("sha256Thumbprint") if isinstance(info, dict) else None
+    for stored in known:
+        if stored["info"]["sha256Thumbprint"] == thumbprint:
+            return stored
+    raise ApiError(INVALID_REQUEST, "A certificate is required")
 
 
-def _details(certificate: Any) -> dict[str, str | int]:
+def _read_info(certificate: str) -> dict[str, str | int]:
     try:
-        return certificate_details(str(certificate))
+        return certificate_info(certificate)
     except ValueError as error:
-        raise Refused(INVALID, "Invalid certificate") from error
+        raise ApiError(INVALID_REQUEST, "Invalid certificate") from error
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-_SHOWN: Mapping[str, Callable[[Any], Any]] = {"x509": _without_certificates}
-_ACCEPT: Mapping[str, Callable[[Kind, Any, Members], dict[str, Any]]] = {
-    "tpm": _tpm,
-    "x509": _x509,
+_ACCEPT: Mapping[str, Callable[[Kind, Any, Members], Members]] = {
+    "symmetricKey": _accept_symmetric_key,
+    "tpm": _accept_tpm,
+    "x509": _accept_x509,
 }

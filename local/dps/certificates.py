@@ -1,115 +1,112 @@
-"""X.509 certificates: what DPS tells of them, and the stand-in's own."""
+"""X.509 certificates: how to read them, what DPS shows of them, and certificate chains."""
 
 import base64
-import ipaddress
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 
 _PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
 
 
-def certificate_details(text: str) -> dict[str, str | int]:
-    """The `info` that DPS answers for a certificate, PEM (R) or bare base64 DER (M).
-
-    ValueError if it cannot be read.
-    """
-    try:
-        return _details(load_certificate(text))
-    except (x509.InvalidVersion, OverflowError) as error:
-        raise ValueError("the certificate is malformed") from error
-
-
-def _details(certificate: x509.Certificate) -> dict[str, str | int]:
-    return {
-        "subjectName": _name(certificate.subject),
-        "sha1Thumbprint": certificate.fingerprint(hashes.SHA1()).hex().upper(),  # noqa: S303 - theirs
-        "sha256Thumbprint": certificate.fingerprint(hashes.SHA256()).hex().upper(),
-        "issuerName": _name(certificate.issuer),
-        "notBeforeUtc": f"{certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
-        "notAfterUtc": f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}",
-        "serialNumber": _serial_number(certificate.serial_number),
-        "version": certificate.version.value + 1,
-    }
-
-
 def load_certificate(text: str) -> x509.Certificate:
-    """PEM or bare base64 DER; ValueError if it is neither."""
+    """
+    Returns the certificate in PEM (recorded) or in base64 of DER (SDK).
+
+    Raises ValueError if the text is neither.
+    """
     if _PEM_BEGIN in text:
         return x509.load_pem_x509_certificate(text.encode())
     der = base64.b64decode("".join(text.split()), validate=True)
     return x509.load_der_x509_certificate(der)
 
 
-def _name(name: x509.Name) -> str:
-    """?: the recorded names have one part; .NET, which wrote them, joins more like this."""
+def certificate_info(text: str) -> dict[str, str | int]:
+    """
+    Returns the `info` that DPS answers for a certificate, as recorded.
+
+    Raises ValueError if the certificate cannot be read.
+    """
+    try:
+        return _info(load_certificate(text))
+    except (x509.InvalidVersion, OverflowError) as error:
+        raise ValueError("the certificate is malformed") from error
+
+
+def _info(certificate: x509.Certificate) -> dict[str, str | int]:
+    return {
+        "subjectName": _format_name(certificate.subject),
+        "sha1Thumbprint": certificate.fingerprint(hashes.SHA1()).hex().upper(),  # noqa: S303 - DPS's
+        "sha256Thumbprint": sha256_thumbprint(certificate),
+        "issuerName": _format_name(certificate.issuer),
+        "notBeforeUtc": f"{certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
+        "notAfterUtc": f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}",
+        "serialNumber": _format_serial_number(certificate.serial_number),
+        "version": certificate.version.value + 1,
+    }
+
+
+def sha256_thumbprint(certificate: x509.Certificate) -> str:
+    """Returns the SHA-256 fingerprint in upper-case hexadecimal digits."""
+    return certificate.fingerprint(hashes.SHA256()).hex().upper()
+
+
+def _format_name(name: x509.Name) -> str:
+    """Assumed: parts are joined as .NET does, for all recorded names have one part only."""
     return ", ".join(part.rfc4514_string() for part in reversed(list(name.rdns)))
 
 
-def _serial_number(number: int) -> str:
-    """Whole bytes, as .NET prints the integer: a leading 00 where the top bit is set."""
+def _format_serial_number(number: int) -> str:
+    """Whole bytes, as .NET prints an integer: a leading 00 if the top bit is set."""
     return number.to_bytes(number.bit_length() // 8 + 1, "big").hex().upper()
 
 
-def self_made(host: str) -> tuple[bytes, bytes]:
-    """A new certificate for localhost, 127.0.0.1 and `host`, and its key, both PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "DPS stand-in")])
-    now = datetime.now(UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=365))
-    )
-    for extension, critical in _extensions(key.public_key(), {"localhost", "127.0.0.1", host}):
-        builder = builder.add_extension(extension, critical)
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    certificate = builder.sign(key, hashes.SHA256())
-    return certificate.public_bytes(serialization.Encoding.PEM), private
-
-
-def _extensions(
-    key: ec.EllipticCurvePublicKey, hosts: set[str]
-) -> list[tuple[x509.ExtensionType, bool]]:
-    """Its own authority, so that trusting this one file is enough for any client.
-
-    Python 3.13 verifies by the letter of RFC 5280, which wants the key identifiers and usages.
+def chain_distance(
+    chain: Sequence[x509.Certificate], authority: x509.Certificate, at: datetime
+) -> int | None:
     """
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key)
-    usages = dict.fromkeys(
-        (
-            "content_commitment",
-            "key_encipherment",
-            "data_encipherment",
-            "key_agreement",
-            "crl_sign",
-            "encipher_only",
-            "decipher_only",
-        ),
-        False,
-    )
-    usage = x509.KeyUsage(digital_signature=True, key_cert_sign=True, **usages)
-    return [
-        (x509.SubjectAlternativeName([_general_name(host) for host in sorted(hosts)]), False),
-        (x509.BasicConstraints(ca=True, path_length=0), True),
-        (usage, True),
-        (identifier, False),
-        (x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), False),
-    ]
+    Returns the number of intermediate certificates between `chain[0]` and `authority`.
+
+    The result is None if `authority` does not vouch for `chain[0]` at the time `at`. The authority
+    need not be in the chain. Assumed: its own certificate is not that of a device.
+    """
+    certificate: x509.Certificate | None = chain[0]
+    if certificate == authority:
+        return None
+    for distance in range(len(chain)):
+        if certificate is None:
+            break
+        if _has_issued(authority, certificate, at):
+            return distance
+        certificate = _find_issuer(certificate, chain[1:], at)
+    return None
 
 
-def _general_name(host: str) -> x509.GeneralName:
+def _find_issuer(
+    certificate: x509.Certificate, candidates: Sequence[x509.Certificate], at: datetime
+) -> x509.Certificate | None:
+    others = (other for other in candidates if other != certificate)
+    return next((other for other in others if _has_issued(other, certificate, at)), None)
+
+
+def _has_issued(issuer: x509.Certificate, certificate: x509.Certificate, at: datetime) -> bool:
+    if not (_is_valid(issuer, at) and _is_valid(certificate, at) and _is_authority(issuer)):
+        return False
     try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _is_valid(certificate: x509.Certificate, at: datetime) -> bool:
+    return certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, ValueError):
+        return False

@@ -1,86 +1,87 @@
-"""The control endpoints: what a test or a person orders from the stand-in itself.
+"""
+The control endpoints, through which tests and people configure the stand-in itself.
 
-They need no authorization, and are neither counted, throttled nor disturbed.
+They need no authorization; no quota, fault or latency applies to them, and they are not logged.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from local.dps import shapes
-from local.dps.devices import HubDevice
+from local.dps.documents import GROUP_ID, show_registration
+from local.dps.hubs import HubDevice
 from local.dps.instance import Instance, Latency
-from local.dps.records import Records
-from local.dps.registrations import GROUP, show
-from local.dps.replies import Reply
-from local.dps.rules import ID
-from local.dps.shapes import FLAG, MILLISECONDS, POSITIVE, TEXT, Member, Misshapen, parse, problems
+from local.dps.operations import Response
+from local.dps.records import Records, is_valid_id
 from local.dps.throttle import Quota
-
-STATUSES = ("unassigned", "assigning", "assigned", "failed", "disabled")
-SUBSTATUSES = (
-    "initialAssignment",
-    "deviceDataMigrated",
-    "deviceDataReset",
-    "reprovisionedToInitialAssignment",
+from local.dps.validation import (
+    ANYTHING,
+    BOOLEAN,
+    MILLISECONDS,
+    POSITIVE_INTEGER,
+    POSITIVE_NUMBER,
+    STRING,
+    InvalidBodyError,
+    Member,
+    find_problems,
+    one_of,
+    parse_json,
 )
 
-
-def _one_of(*names: str) -> Member:
-    return Member(lambda value: value in names, f"one of {', '.join(names)}")
-
-
-def _id(*, required: bool = False) -> Member:
-    return Member(lambda v: isinstance(v, str) and bool(ID.fullmatch(v)), "an id", required)
-
+_ID = "an id: up to 128 of A-Z a-z 0-9 . _ : -, the last one a letter, a digit or a dash"
 
 THROTTLE = {
-    "enabled": FLAG,
-    "operationsPerMinute": POSITIVE,
-    "algorithm": _one_of("tokenBucket", "fixedWindow"),
-    "count": _one_of("calls", "items"),
-    "burst": POSITIVE,
-    "windowSeconds": POSITIVE,
-    "retryAfter": FLAG,
+    "enabled": BOOLEAN,
+    "operationsPerMinute": POSITIVE_NUMBER,
+    "algorithm": one_of("tokenBucket", "fixedWindow"),
+    "count": one_of("calls", "items"),
+    "burst": POSITIVE_NUMBER,
+    "windowSeconds": POSITIVE_NUMBER,
+    "retryAfter": BOOLEAN,
 }
 LATENCY = {"singleMs": MILLISECONDS, "bulkMs": MILLISECONDS}
 REGISTRATION = {
-    "registrationId": _id(required=True),
-    GROUP: _id(),
-    "assignedHub": TEXT,
-    "deviceId": TEXT,
-    "status": _one_of(*STATUSES),
-    "substatus": _one_of(*SUBSTATUSES),
-    "payload": shapes.ANYTHING,
-    "errorCode": shapes.COUNT,
-    "errorMessage": TEXT,
+    "registrationId": Member(is_valid_id, _ID, required=True),
+    GROUP_ID: Member(is_valid_id, _ID),
+    "assignedHub": STRING,
+    "deviceId": STRING,
+    "status": one_of("unassigned", "assigning", "assigned", "failed", "disabled"),
+    "substatus": one_of(
+        "initialAssignment",
+        "deviceDataMigrated",
+        "deviceDataReset",
+        "reprovisionedToInitialAssignment",
+    ),
+    "payload": ANYTHING,
+    "errorCode": POSITIVE_INTEGER,
+    "errorMessage": STRING,
 }
 
 
 @dataclass(frozen=True)
-class Order:
+class ControlRequest:
     """One request to a control endpoint."""
 
     headers: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
 
-    def document(self, members: Mapping[str, Member]) -> dict[str, Any]:
-        """The object in the body, if it has these members; else Misshapen."""
-        document = parse(self.body)
-        wrong = problems(document, members)
-        if wrong:
-            raise Misshapen(wrong)
+    def read_document(self, members: Mapping[str, Member]) -> dict[str, Any]:
+        """Returns the object in the body; raises InvalidBodyError if it breaks these rules."""
+        document = parse_json(self.body)
+        problems = find_problems(document, members)
+        if problems:
+            raise InvalidBodyError(problems)
         return dict(document)
 
 
 class Control:
-    """One method for each control endpoint, found by method and path."""
+    """The control endpoints of an instance; `release` ends the requests that a fault stalls."""
 
     def __init__(self, instance: Instance, release: Callable[[], None]) -> None:
         self._instance = instance
-        self._release = release  # lets go of the requests that a fault stalls
-        self._orders: Mapping[tuple[str, str], Callable[[Order], Reply]] = {
+        self._release = release
+        self._endpoints: Mapping[tuple[str, str], Callable[[ControlRequest], Response]] = {
             ("GET", "/_faults"): self._get_faults,
             ("PUT", "/_faults"): self._put_faults,
             ("DELETE", "/_faults"): self._delete_faults,
@@ -88,72 +89,82 @@ class Control:
             ("PUT", "/_throttle"): self._put_throttle,
             ("GET", "/_latency"): self._get_latency,
             ("PUT", "/_latency"): self._put_latency,
-            ("GET", "/_stats"): lambda _: Reply(200, instance.stats()),
+            ("GET", "/_stats"): lambda _: Response(200, instance.stats()),
             ("POST", "/_reset"): self._reset,
             ("POST", "/_registrations"): self._put_registration,
-            ("GET", "/_devices"): lambda _: Reply(200, [d.as_json() for d in instance.devices]),
-            ("GET", "/_identity/token"): lambda o: instance.identity.token(o.headers, o.query),
+            ("GET", "/_devices"): lambda _: Response(200, [d.as_json() for d in instance.devices]),
+            ("GET", "/_identity/token"): lambda r: instance.identity.get_token(r.headers, r.query),
         }
 
     @property
     def endpoints(self) -> list[str]:
-        """Method and path of each, for a person to read."""
-        return [" ".join(order) for order in self._orders]
+        """Method and path of each endpoint."""
+        return [" ".join(endpoint) for endpoint in self._endpoints]
 
-    def run(self, method: str, path: str, order: Order) -> Reply:
-        """The reply of the endpoint; 404 and 405 as anywhere."""
-        run = self._orders.get((method, path))
+    def run(self, method: str, path: str, request: ControlRequest) -> Response:
+        """Returns the response of an endpoint; 400, 404 and 405 explain what is wrong."""
+        run = self._endpoints.get((method, path))
         if run is None:
-            known = any(path == other for _, other in self._orders)
-            return Reply(405 if known else 404, {"endpoints": self.endpoints})
+            is_path = any(path == other for _, other in self._endpoints)
+            return Response(405 if is_path else 404, {"endpoints": self.endpoints})
         try:
-            return run(order)
-        except Misshapen as misshapen:
-            return misshapen.reply()
+            return run(request)
+        except InvalidBodyError as error:
+            return Response(400, {"errors": error.problems})
 
-    def _get_faults(self, _: Order) -> Reply:
-        return Reply(200, self._instance.faults.ordered)
+    def _get_faults(self, _: ControlRequest) -> Response:
+        return Response(200, self._instance.faults.documents)
 
-    def _put_faults(self, order: Order) -> Reply:
-        self._instance.faults.replace(parse(order.body))
-        return self._get_faults(order)
+    def _put_faults(self, request: ControlRequest) -> Response:
+        self._instance.faults.replace(parse_json(request.body))
+        return self._get_faults(request)
 
-    def _delete_faults(self, _: Order) -> Reply:
+    def _delete_faults(self, _: ControlRequest) -> Response:
         self._instance.faults.replace([])
         self._release()
-        return Reply(204)
+        return Response(204)
 
-    def _get_throttle(self, _: Order) -> Reply:
-        return Reply(200, self._instance.quota.as_json())
+    def _get_throttle(self, _: ControlRequest) -> Response:
+        return Response(200, self._instance.quota.as_json())
 
-    def _put_throttle(self, order: Order) -> Reply:
+    def _put_throttle(self, request: ControlRequest) -> Response:
         limit = self._instance.options.operations_per_minute
-        settings = {"operationsPerMinute": limit} | order.document(THROTTLE)
+        settings = {"operationsPerMinute": limit} | request.read_document(THROTTLE)
         self._instance.set_quota(Quota(**settings))
-        return self._get_throttle(order)
+        return self._get_throttle(request)
 
-    def _get_latency(self, _: Order) -> Reply:
-        return Reply(200, asdict(self._instance.latency))
+    def _get_latency(self, _: ControlRequest) -> Response:
+        return Response(200, asdict(self._instance.latency))
 
-    def _put_latency(self, order: Order) -> Reply:
-        self._instance.latency = Latency(**order.document(LATENCY))
-        return self._get_latency(order)
+    def _put_latency(self, request: ControlRequest) -> Response:
+        self._instance.latency = Latency(**request.read_document(LATENCY))
+        return self._get_latency(request)
 
-    def _reset(self, _: Order) -> Reply:
+    def _reset(self, _: ControlRequest) -> Response:
         self._instance.reset()
         self._release()
-        return Reply(204)
+        return Response(204)
 
-    def _put_registration(self, order: Order) -> Reply:
-        """A registration without the device: stays until the record is deleted."""
-        document = order.document(REGISTRATION)
-        state = register(self._instance.registrations, document)
+    def _put_registration(self, request: ControlRequest) -> Response:
+        """Stores a registration as if a device had made it, assigned by default."""
+        document = request.read_document(REGISTRATION)
+        state = _write_registration(self._instance.registrations, document)
         if state["status"] == "assigned" and "assignedHub" in state:
-            self._instance.devices.place(_device(state, document.get(GROUP)))
-        return Reply(200, state)
+            self._instance.devices.put(_create_device(state, document.get(GROUP_ID)))
+        return Response(200, state)
 
 
-def _device(state: Mapping[str, Any], group_id: str | None) -> HubDevice:
+def _write_registration(records: Records, document: Mapping[str, Any]) -> dict[str, Any]:
+    members = {"status": "assigned"} | {k: v for k, v in document.items() if k != "registrationId"}
+    if members["status"] == "assigned":
+        members = {
+            "deviceId": document["registrationId"],
+            "substatus": "initialAssignment",
+        } | members
+    return show_registration(records.write(document["registrationId"], members))
+
+
+def _create_device(state: Mapping[str, Any], group_id: str | None) -> HubDevice:
     return HubDevice(
         registration_id=state["registrationId"],
         group_id=group_id,
@@ -163,14 +174,3 @@ def _device(state: Mapping[str, Any], group_id: str | None) -> HubDevice:
         twin={},
         payload=state.get("payload"),
     )
-
-
-def register(records: Records, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Stores a registration; an assigned one by default, to the device id of its own name."""
-    members = {"status": "assigned"} | {k: v for k, v in document.items() if k != "registrationId"}
-    if members["status"] == "assigned":
-        members = {
-            "deviceId": document["registrationId"],
-            "substatus": "initialAssignment",
-        } | members
-    return show(records.write(document["registrationId"], members))

@@ -1,6 +1,8 @@
-"""The operations of the device API: register, and ask what has become of it.
+"""
+The device API: register, get the operation status, get the registration.
 
-D: the REST specification's RuntimeRegistration; R: the answers in iot-dps-https-sym-key-support.
+Documented: RuntimeRegistration in the REST API specification. Recorded: the responses, in
+iot-dps-https-sym-key-support.
 """
 
 import uuid
@@ -9,25 +11,23 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from local.dps.attested import Attested
-from local.dps.device_authentication import DeviceAuthentication
-from local.dps.errors import Refused
+from local.dps.device_authentication import AuthenticatedDevice, DeviceAuthentication
+from local.dps.documents import show_registration
+from local.dps.errors import INVALID_REQUEST, OPERATION_NOT_FOUND, ApiError
+from local.dps.operations import Call, Operation, QuotaName, Response
 from local.dps.options import Options
 from local.dps.provisioning import Provisioning, RegistrationOperation, device_view
-from local.dps.records import Records
-from local.dps.registrations import show
-from local.dps.replies import Call, Reply
-from local.dps.routing import Operation
-from local.dps.rules import ID, INVALID, INVALID_ID, NO_OPERATION
+from local.dps.records import REGISTRATIONS, Records, is_valid_id
 
-REGISTRATION: Final = "{scope}/registrations/{id}"
-# Said with every answer to a device with a TPM, lest anybody take it for a proof.
-BELIEVED: Final = {"x-local-dps": "the TPM challenge is not done: the endorsement key is believed"}
+# Sent to every device with a TPM, so that nobody mistakes a registration for a proof.
+TPM_REMARK: Final = {
+    "x-local-dps": "the TPM challenge is not implemented: the endorsement key is trusted"
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceApi:
-    """Register, operation status, registration."""
+    """The operations of the device API."""
 
     options: Options
     authentication: DeviceAuthentication
@@ -35,77 +35,77 @@ class DeviceApi:
     registrations: Records
 
     def operations(self) -> Iterator[Operation]:
-        """All three; D: of these, only registering has a quota that counts all devices."""
-        status = f"{REGISTRATION}/operations/{{operation_id}}"
-        yield Operation(
-            name="device.register",
-            method="PUT",
-            path=f"{REGISTRATION}/register",
-            quota="registrations",
-            run=_with_request_id(self.register),
+        """Yields the operations. Documented: of these, only register counts against a quota."""
+        path = "{scope}/registrations/{id}"
+        status_path = f"{path}/operations/{{operation_id}}"
+        rows: tuple[tuple[str, str, str, QuotaName | None, Callable[[Call], Response]], ...] = (
+            ("register", "PUT", f"{path}/register", "registrations", self.register),
+            ("operationStatus", "GET", status_path, None, self.get_operation_status),
+            ("registration", "POST", path, None, self.get_registration),
         )
-        for name, method, path, run in (
-            ("operationStatus", "GET", status, self.operation_status),
-            ("registration", "POST", REGISTRATION, self.registration),
-        ):
+        for name, method, operation_path, quota, run in rows:
             yield Operation(
                 name=f"device.{name}",
                 method=method,
-                path=path,
-                quota=None,
+                path=operation_path,
+                quota=quota,
                 run=_with_request_id(run),
             )
 
-    def register(self, call: Call) -> Reply:
-        """R: 202 at once; the device polls for the rest."""
-        document = _document(call)
+    def register(self, call: Call) -> Response:
+        """Recorded: 202 at once; the device polls for the result."""
+        document = _read_document(call)
         device = self.authentication.check(call, document.get("tpm"))
-        operation = self.provisioning.begin(device, document.get("payload"))
-        # R: this very path, though it is not the one to poll.
+        operation = self.provisioning.start(device, document.get("payload"))
+        # Recorded: the path of this request, although it is not the one to poll.
         path = f"{call.scope}/registrations/{quote(call.id, safe='')}/register"
-        headers = self._wait() | {"Location": f"{call.origin}/{path}"} | _remark(device)
-        return Reply(202, {"operationId": operation.id, "status": "assigning"}, headers)
+        headers = self._retry_after() | {"Location": f"{call.origin}/{path}"} | _remark(device)
+        return Response(202, {"operationId": operation.id, "status": "assigning"}, headers)
 
-    def operation_status(self, call: Call) -> Reply:
-        """202 while it is assigning, 200 however it has ended (D)."""
-        operation = self._operation(call)
+    def get_operation_status(self, call: Call) -> Response:
+        """Documented: 202 while the status is assigning, then 200, also if it failed."""
+        operation = self._find_operation(call)
         body = {
             "operationId": operation.id,
             "status": operation.status,
             "registrationState": operation.state,
         }
-        if operation.is_over:
-            return Reply(200, body, _remark(operation.device))
-        return Reply(202, body, self._wait() | _remark(operation.device))
+        if operation.is_finished:
+            return Response(200, body, _remark(operation.device))
+        return Response(202, body, self._retry_after() | _remark(operation.device))
 
-    def registration(self, call: Call) -> Reply:
-        """D: 200 with the registration state; ?: 404 for a device that never registered."""
-        device = self.authentication.check(call, _document(call).get("tpm"))
-        state = show(self.registrations.get(device.registration_id))
-        return Reply(200, device_view(device, state), _remark(device))
+    def get_registration(self, call: Call) -> Response:
+        """Documented: 200. Assumed: 404 for a device that never registered."""
+        device = self.authentication.check(call, _read_document(call).get("tpm"))
+        state = show_registration(self.registrations.get(device.registration_id))
+        return Response(200, device_view(device, state), _remark(device))
 
-    def _operation(self, call: Call) -> RegistrationOperation:
+    def _find_operation(self, call: Call) -> RegistrationOperation:
         operation = self.provisioning.find(call.operation_id, call.id)
-        # Without the challenge a device with a TPM cannot sign; it knows the id of its operation.
-        if operation is None or operation.device.attestation != "tpm":
+        # Without the challenge, a device with a TPM cannot sign: the operation id has to suffice.
+        if operation is None or operation.device.attestation_type != "tpm":
             self.authentication.check(call)
         if operation is None:
-            raise Refused(NO_OPERATION)
+            raise ApiError(OPERATION_NOT_FOUND)
         return operation
 
-    def _wait(self) -> dict[str, str]:
+    def _retry_after(self) -> dict[str, str]:
         return {"Retry-After": str(self.options.retry_after_seconds)}
 
 
-def _document(call: Call) -> dict[str, Any]:
-    """The body; ?: it may be missing, or the id in it; another id than the path's is refused."""
+def _read_document(call: Call) -> dict[str, Any]:
+    """
+    Returns the body, {} if it is empty.
+
+    Raises ApiError 400 unless the id is that of the path. Assumed: the body may omit it.
+    """
     document = call.document if call.body else {}
     id_ = document.get("registrationId", call.id)
-    if not ID.fullmatch(call.id) or not isinstance(id_, str) or id_.lower() != call.id.lower():
-        raise Refused(INVALID, INVALID_ID["registrationId"])
+    if not is_valid_id(call.id) or not isinstance(id_, str) or id_.lower() != call.id.lower():
+        raise ApiError(INVALID_REQUEST, REGISTRATIONS.invalid_id)
     tpm = document.get("tpm")
     if tpm is not None and not _is_tpm(tpm):
-        raise Refused(INVALID, "The endorsementKey of a TPM is required")
+        raise ApiError(INVALID_REQUEST, "The endorsementKey of a TPM is required")
     return document
 
 
@@ -113,20 +113,24 @@ def _is_tpm(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("endorsementKey"), str)
 
 
-def _remark(device: Attested) -> dict[str, str]:
-    return BELIEVED if device.attestation == "tpm" else {}
+def _remark(device: AuthenticatedDevice) -> dict[str, str]:
+    return TPM_REMARK if device.attestation_type == "tpm" else {}
 
 
-def _with_request_id(run: Callable[[Call], Reply]) -> Callable[[Call], Reply]:
-    """R: unlike the service API, the device API numbers its answers; ?: refusals as well."""
+def _with_request_id(run: Callable[[Call], Response]) -> Callable[[Call], Response]:
+    """
+    Adds an x-ms-request-id to the responses of `run`.
 
-    def numbered(call: Call) -> Reply:
-        number = {"x-ms-request-id": str(uuid.uuid4())}
+    Recorded: only the device API sends one. Assumed: also with errors.
+    """
+
+    def run_with_request_id(call: Call) -> Response:
+        request_id = {"x-ms-request-id": str(uuid.uuid4())}
         try:
-            reply = run(call)
-        except Refused as refused:
-            refused.headers |= number
+            response = run(call)
+        except ApiError as error:
+            error.headers |= request_id
             raise
-        return Reply(reply.status, reply.body, {**reply.headers, **number})
+        return Response(response.status, response.body, {**response.headers, **request_id})
 
-    return numbered
+    return run_with_request_id

@@ -1,44 +1,190 @@
-"""Which device calls: by symmetric key, certificate or TPM."""
+"""Authentication of devices: the enrollment that accepts a key, a certificate or a TPM."""
 
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from local.dps.attested import Attested, Entry
-from local.dps.entries import Entries
-from local.dps.errors import Refused
+from local.dps.certificates import chain_distance, load_certificate, sha256_thumbprint
+from local.dps.errors import UNAUTHORIZED, ApiError
+from local.dps.operations import Call
 from local.dps.options import Options
-from local.dps.replies import Call
-from local.dps.rules import UNAUTHORIZED
-from local.dps.signatures import Signature, read_signature
+from local.dps.records import Kind, Record, Records
+from local.dps.signatures import Signature, derived_key, read_signature
 from local.dps.timestamps import SECOND
 
-KEY_NAME = "registration"  # D: the skn of a device's signature
+KEY_NAME: Final = "registration"  # documented: the skn of the signature of a device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enrollment:
+    """The individual enrollment or the group through which a device registers."""
+
+    kind: Kind
+    record: Record
+
+    @property
+    def is_individual(self) -> bool:
+        """Whether it is an individual enrollment."""
+        return self.kind.has_registration_state
+
+    @property
+    def group_id(self) -> str | None:
+        """The id of the group, None for an individual enrollment."""
+        return None if self.is_individual else self.record.id
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether devices may register. Documented: the default is yes."""
+        return self.record.members.get("provisioningStatus") != "disabled"
+
+    def get(self, member: str, default: Any = None) -> Any:
+        """Returns a member of the document."""
+        return self.record.members.get(member, default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthenticatedDevice:
+    """
+    A device that has proved its identity; `details` is what a webhook receives of its attestation.
+
+    Only a device with a TPM may have no enrollment: its registration then fails (tested).
+    """
+
+    registration_id: str
+    attestation_type: str  # symmetricKey, x509 or tpm
+    details: Mapping[str, Any] = field(repr=False)
+    enrollment: Enrollment | None
+
+    @property
+    def shown_attestation(self) -> dict[str, Any]:
+        """
+        The attestation in the registration state that the device sees, or {}.
+
+        x509: with the group, and empty without one (reported: logs of devices). symmetricKey: with
+        the group (documented), absent without one (recorded). tpm: absent (assumed), for its
+        authenticationKey requires the TPM challenge.
+        """
+        group_id = self.enrollment.group_id if self.enrollment else None
+        group = {} if group_id is None else {"enrollmentGroupId": group_id}
+        if self.attestation_type == "x509" or (self.attestation_type == "symmetricKey" and group):
+            return {self.attestation_type: group}
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnrollmentSearch:
+    """
+    Finds the enrollment that accepts the proof of a device.
+
+    Documented (concepts-service): an individual enrollment takes precedence over groups. Assumed:
+    also if the device proves to be a member of a group.
+    """
+
+    individual_enrollments: Records
+    groups: Records
+
+    def by_key(self, id_: str, signature: Signature) -> Enrollment | None:
+        """
+        Returns the enrollment with the key of the signature, or None.
+
+        Tested: both keys are valid; a key of a group only if derived for this device.
+        """
+        individual = self.individual_enrollments.find(id_)
+        if individual:
+            is_own = signature.is_signed_by(_symmetric_keys(individual))
+            return self._individual(individual) if is_own else None
+        for group in self.groups:
+            if signature.is_signed_by(derived_key(key, id_) for key in _symmetric_keys(group)):
+                return self._group(group)
+        return None
+
+    def by_certificate(
+        self, id_: str, chain: Sequence[x509.Certificate], at: datetime
+    ) -> Enrollment | None:
+        """
+        Returns the enrollment with the thumbprint or the authority of a chain, or None.
+
+        Documented. An individual certificate is not checked for expiry: the TLS handshake does that.
+        """
+        individual = self.individual_enrollments.find(id_)
+        if individual is None:
+            return self._nearest_group(chain, at)
+        is_own = sha256_thumbprint(chain[0]) in _thumbprints(individual)
+        return self._individual(individual) if is_own else None
+
+    def by_endorsement_key(self, id_: str, key: str) -> Enrollment | None:
+        """Returns the enrollment with this endorsement key, which is public, or None."""
+        individual = self.individual_enrollments.find(id_)
+        if individual is None or _details(individual, "tpm").get("endorsementKey") != key:
+            return None
+        return self._individual(individual)
+
+    def _nearest_group(self, chain: Sequence[x509.Certificate], at: datetime) -> Enrollment | None:
+        """Documented (concepts-x509-attestation): the authority nearest to the device decides."""
+        candidates = [
+            (distance, group)
+            for group in self.groups
+            for authority in _authorities(group)
+            if (distance := chain_distance(chain, authority, at)) is not None
+        ]
+        nearest = min(candidates, key=lambda candidate: candidate[0], default=None)
+        return self._group(nearest[1]) if nearest else None
+
+    def _individual(self, record: Record) -> Enrollment:
+        return Enrollment(kind=self.individual_enrollments.kind, record=record)
+
+    def _group(self, record: Record) -> Enrollment:
+        return Enrollment(kind=self.groups.kind, record=record)
+
+
+def _details(record: Record, attestation_type: str) -> Mapping[str, Any]:
+    details: Mapping[str, Any] = record.members["attestation"].get(attestation_type) or {}
+    return details
+
+
+def _symmetric_keys(record: Record) -> list[str]:
+    keys = _details(record, "symmetricKey")
+    return [keys[name] for name in ("primaryKey", "secondaryKey") if name in keys]
+
+
+def _thumbprints(record: Record) -> list[str]:
+    slots = _details(record, "x509").get("clientCertificates", {})
+    return [slot["info"]["sha256Thumbprint"] for slot in slots.values()]
+
+
+def _authorities(record: Record) -> Iterator[x509.Certificate]:
+    """Assumed: caReferences name none, for the stand-in has no uploaded CA certificates."""
+    for slot in _details(record, "x509").get("signingCertificates", {}).values():
+        yield load_certificate(slot["certificate"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceAuthentication:
-    """Finds the device behind a call; 401 for whoever is none (E; ?: for a foreign scope too)."""
+    """Authenticates the device behind a call of the device API."""
 
     options: Options
-    entries: Entries
+    enrollments: EnrollmentSearch
 
-    def check(self, call: Call, tpm: Mapping[str, Any] | None = None) -> Attested:
-        """The device; `tpm` is what it says of its TPM, if it says anything."""
-        device = self._device(call, tpm) if self._is_our_scope(call) else None
+    def check(self, call: Call, tpm: Mapping[str, Any] | None = None) -> AuthenticatedDevice:
+        """
+        Returns the device; `tpm` is the TPM member of the body, if any.
+
+        Raises ApiError 401 for an unknown device (tested) and for another id scope (assumed).
+        """
+        is_our_scope = call.scope.lower() == self.options.id_scope.lower()
+        device = self._authenticate(call, tpm) if is_our_scope else None
         if device is None:
-            raise Refused(UNAUTHORIZED)
+            raise ApiError(UNAUTHORIZED)
         return device
 
-    def _is_our_scope(self, call: Call) -> bool:
-        return call.scope.lower() == self.options.id_scope.lower()
-
-    def _device(self, call: Call, tpm: Mapping[str, Any] | None) -> Attested | None:
+    def _authenticate(
+        self, call: Call, tpm: Mapping[str, Any] | None
+    ) -> AuthenticatedDevice | None:
         signature = read_signature(call.headers.get("Authorization"))
         if signature:
             return self._by_key(call, signature)
@@ -46,30 +192,33 @@ class DeviceAuthentication:
             return self._by_certificate(call)
         return self._by_tpm(call, tpm) if tpm else None
 
-    def _by_key(self, call: Call, signature: Signature) -> Attested | None:
-        meant = f"{call.scope}/registrations/{call.id}".lower()
-        is_good = signature.resource.lower() == meant and signature.is_in_time(self.options.clock())
-        if not is_good or signature.key_name not in (None, KEY_NAME):  # ?: skn may be missing
+    def _by_key(self, call: Call, signature: Signature) -> AuthenticatedDevice | None:
+        resource = f"{call.scope}/registrations/{call.id}".lower()
+        is_valid = signature.resource.lower() == resource and signature.is_in_time(
+            self.options.clock()
+        )
+        # Assumed: skn may be missing.
+        if not is_valid or signature.key_name not in (None, KEY_NAME):
             return None
-        entry = self.entries.by_key(call.id, signature)
-        return _attested(call, entry, "symmetricKey", {}) if entry else None
+        enrollment = self.enrollments.by_key(call.id, signature)
+        return _device(call, enrollment, "symmetricKey", {}) if enrollment else None
 
-    def _by_certificate(self, call: Call) -> Attested | None:
-        """D: the registration id is the certificate's common name."""
-        own = call.certificates[0]
-        if call.id.lower() not in _common_names(own):
+    def _by_certificate(self, call: Call) -> AuthenticatedDevice | None:
+        """Documented: the registration id is the common name of the certificate."""
+        certificate = call.certificates[0]
+        if call.id.lower() not in _common_names(certificate):
             return None
-        at = datetime.fromtimestamp(self.options.clock() / SECOND, UTC)
-        entry = self.entries.by_certificate(call.id, call.certificates, at)
-        # ?: the shape of the certificate, which is not published.
-        der = own.public_bytes(serialization.Encoding.DER)
-        context = {"clientCertificate": base64.b64encode(der).decode()}
-        return _attested(call, entry, "x509", context) if entry else None
+        now = datetime.fromtimestamp(self.options.clock() / SECOND, UTC)
+        enrollment = self.enrollments.by_certificate(call.id, call.certificates, now)
+        # Assumed: the shape of the details.
+        der = certificate.public_bytes(serialization.Encoding.DER)
+        details = {"clientCertificate": base64.b64encode(der).decode()}
+        return _device(call, enrollment, "x509", details) if enrollment else None
 
-    def _by_tpm(self, call: Call, tpm: Mapping[str, Any]) -> Attested:
-        """The device is believed: the challenge that would prove its key is not done."""
-        entry = self.entries.by_endorsement_key(call.id, tpm["endorsementKey"])
-        return _attested(call, entry, "tpm", tpm)
+    def _by_tpm(self, call: Call, tpm: Mapping[str, Any]) -> AuthenticatedDevice:
+        """Trusts the device: the challenge that would prove its key is not implemented."""
+        enrollment = self.enrollments.by_endorsement_key(call.id, tpm["endorsementKey"])
+        return _device(call, enrollment, "tpm", tpm)
 
 
 def _common_names(certificate: x509.Certificate) -> list[str]:
@@ -77,9 +226,14 @@ def _common_names(certificate: x509.Certificate) -> list[str]:
     return [str(name.value).lower() for name in names]
 
 
-def _attested(
-    call: Call, entry: Entry | None, attestation: str, context: Mapping[str, Any]
-) -> Attested:
-    # An individual enrollment has spelled the id before the device did.
-    id_ = entry.record.id if entry and entry.is_individual else call.id
-    return Attested(registration_id=id_, attestation=attestation, context=context, entry=entry)
+def _device(
+    call: Call, enrollment: Enrollment | None, attestation_type: str, details: Mapping[str, Any]
+) -> AuthenticatedDevice:
+    # An individual enrollment determines the spelling of the id.
+    id_ = enrollment.record.id if enrollment and enrollment.is_individual else call.id
+    return AuthenticatedDevice(
+        registration_id=id_,
+        attestation_type=attestation_type,
+        details=details,
+        enrollment=enrollment,
+    )

@@ -1,16 +1,15 @@
-"""Enrollment documents: what is checked when they come in, how they look going out."""
+"""The JSON documents of enrollments, groups and registration states: validation and display."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
 
-from local.dps import attestation
-from local.dps.errors import Refused
-from local.dps.records import Kind, Record, ordered
-from local.dps.rules import CUSTOM_NEEDS_DEFINITION, DEVICE_ID, ID, INVALID, INVALID_ID
+from local.dps.attestation import show_attestation
+from local.dps.errors import INVALID_REQUEST, ApiError
+from local.dps.records import Kind, Record, Records, is_valid_id
 
-# R: the order of the members; the id comes first, what we do not know comes last.
-ORDER = (
+# Recorded: the order of the members behind the id. Members that are not listed come last.
+ENROLLMENT_ORDER: Final = (
     "deviceId",
     "registrationState",
     "optionalDeviceInformation",
@@ -27,135 +26,192 @@ ORDER = (
     "iotHubs",
     "customAllocationDefinition",
 )
-# R: these are written anew by the service, in its own order. Twins and the device's
-# information are free-form and stay as they came, nulls and all.
-INNER_ORDER = {
+# Recorded: DPS orders the members of these and drops nulls. It stores initialTwin and
+# optionalDeviceInformation as they were sent.
+INNER_ORDER: Final = {
     "capabilities": ("iotEdge",),
     "reprovisionPolicy": ("updateHubAssignment", "migrateDeviceData"),
     "customAllocationDefinition": ("webhookUrl", "apiVersion"),
 }
-# E: tolerated when a document from GET comes back; the service writes them, not the caller.
-READ_ONLY = frozenset({"registrationState", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "etag"})
+# Recorded, except errorCode, errorMessage and payload, which are placed as documented.
+REGISTRATION_ORDER: Final = (
+    "registrationId",
+    "createdDateTimeUtc",
+    "assignedHub",
+    "deviceId",
+    "status",
+    "substatus",
+    "errorCode",
+    "errorMessage",
+    "lastUpdatedDateTimeUtc",
+    "etag",
+    "payload",
+)
+# Tested: ignored in a PUT, so that a document from GET can be sent back.
+READ_ONLY: Final = frozenset(
+    {"registrationState", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "etag"}
+)
+# A member of stored registrations that responses do not show.
+GROUP_ID: Final = "enrollmentGroupId"
 
-Test = Callable[[Any], bool]
+# Documented: the device ids of IoT Hub.
+_DEVICE_ID = re.compile(r"[A-Za-z0-9\-.%_*?!(),:=@$'+#]{1,128}")
+
+_Check = Callable[[Any], bool]
 
 
-def _one_of(*names: str) -> Test:
+def _one_of(*names: str) -> _Check:
     return lambda value: isinstance(value, str) and value in names
 
 
-def _matches(pattern: re.Pattern[str]) -> Test:
-    return lambda value: isinstance(value, str) and bool(pattern.fullmatch(value))
+def _is_device_id(value: Any) -> bool:
+    return isinstance(value, str) and (value == "" or bool(_DEVICE_ID.fullmatch(value)))
 
 
-def _object(members: Mapping[str, type]) -> Test:
-    def test(value: Any) -> bool:
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _object_with(members: Mapping[str, type]) -> _Check:
+    def check(value: Any) -> bool:
         return isinstance(value, dict) and all(
             isinstance(value.get(name), type_) and value[name] != ""
             for name, type_ in members.items()
         )
 
-    return test
+    return check
 
 
-# Member, test, DPS's words (?: for all of them). Null counts as absent (R).
-CHECKS: tuple[tuple[str, Test, str], ...] = (
-    ("deviceId", lambda value: value == "" or _matches(DEVICE_ID)(value), "Invalid DeviceId"),  # D
+# Member, check, message of DPS. The rules are documented, the messages assumed.
+_CHECKS: tuple[tuple[str, _Check, str], ...] = (
+    ("deviceId", _is_device_id, "Invalid DeviceId"),
     (
         "allocationPolicy",
-        _one_of("hashed", "geoLatency", "static", "custom"),  # D; R: static needs no hub
+        _one_of("hashed", "geoLatency", "static", "custom"),  # recorded: static without a hub
         "Invalid AllocationPolicy",
     ),
-    ("provisioningStatus", _one_of("enabled", "disabled"), "Invalid ProvisioningStatus"),  # D
-    ("capabilities", _object({"iotEdge": bool}), "Invalid Capabilities"),  # D
+    ("provisioningStatus", _one_of("enabled", "disabled"), "Invalid ProvisioningStatus"),
+    ("capabilities", _object_with({"iotEdge": bool}), "Invalid Capabilities"),
     (
         "reprovisionPolicy",
-        _object({"updateHubAssignment": bool, "migrateDeviceData": bool}),  # D
+        _object_with({"updateHubAssignment": bool, "migrateDeviceData": bool}),
         "Invalid ReprovisionPolicy",
     ),
     (
         "customAllocationDefinition",
-        _object({"webhookUrl": str, "apiVersion": str}),  # D; E: with any policy
+        _object_with({"webhookUrl": str, "apiVersion": str}),  # tested: with any allocationPolicy
         "Invalid CustomAllocationDefinition",
     ),
+    # The types of these are assumed as well.
     ("iotHubHostName", lambda value: isinstance(value, str), "Invalid IotHubHostName"),
-    ("initialTwin", lambda value: isinstance(value, dict), "Invalid InitialTwin"),
-    (
-        "optionalDeviceInformation",
-        lambda value: isinstance(value, dict),
-        "Invalid OptionalDeviceInformation",
-    ),
+    ("initialTwin", _is_object, "Invalid InitialTwin"),
+    ("optionalDeviceInformation", _is_object, "Invalid OptionalDeviceInformation"),
 )
 
 
 def check_id(kind: Kind, document: Mapping[str, Any], path_id: str) -> None:
-    """The id must be a legal one, and the same in path and body (?: code of a mismatch)."""
+    """
+    Raises ApiError 400 unless the id is valid and equals that of the path.
+
+    Assumed: the code for an id that differs.
+    """
     id_ = document.get(kind.id_member)
-    if not isinstance(id_, str) or not ID.fullmatch(id_) or id_.lower() != path_id.lower():
-        raise Refused(INVALID, INVALID_ID[kind.id_member])
+    if not is_valid_id(id_) or str(id_).lower() != path_id.lower():
+        raise ApiError(INVALID_REQUEST, kind.invalid_id)
 
 
-def check(document: Mapping[str, Any], linked_hubs: Collection[str]) -> None:
-    """Refuses a document that the service would not take; the attestation is not looked at."""
-    for member, test, words in CHECKS:
+def check_document(document: Mapping[str, Any], linked_hubs: Collection[str]) -> None:
+    """Raises ApiError 400 if a member other than id and attestation is invalid."""
+    for member, is_valid, message in _CHECKS:
         value = document.get(member)
-        if value is not None and not test(value):
-            raise Refused(INVALID, words)
-    policy, definition = (
-        document.get("allocationPolicy"),
-        document.get("customAllocationDefinition"),
-    )
-    if policy == "custom" and definition is None:
-        raise Refused(INVALID, CUSTOM_NEEDS_DEFINITION)  # I
+        # Recorded: a null counts as missing.
+        if value is not None and not is_valid(value):
+            raise ApiError(INVALID_REQUEST, message)
+    definition = document.get("customAllocationDefinition")
+    if document.get("allocationPolicy") == "custom" and definition is None:
+        # Reported: azure-docs#17690, azure-iot-sdk-c#405.
+        message = (
+            "A CustomAllocationDefinition is required when the allocation policy is set to 'Custom'"
+        )
+        raise ApiError(INVALID_REQUEST, message)
     _check_hubs(document.get("iotHubs"), {hub.lower() for hub in linked_hubs})
 
 
 def _check_hubs(hubs: Any, linked: set[str]) -> None:
-    """D: a subset of the linked hubs; ?: the code of the refusal."""
+    """Documented: only linked hubs are allowed. Assumed: the error."""
     if hubs is None:
         return
     if not isinstance(hubs, list) or not all(isinstance(hub, str) for hub in hubs):
-        raise Refused(INVALID, "Invalid IotHubs")
+        raise ApiError(INVALID_REQUEST, "Invalid IotHubs")
     if not {hub.lower() for hub in hubs} <= linked:
-        raise Refused(INVALID, "The IotHubs are not linked to the provisioning service")
+        message = "The IotHubs are not linked to the provisioning service"
+        raise ApiError(INVALID_REQUEST, message)
 
 
-def keep(kind: Kind, document: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a checked document is stored: no nulls but that of provisioningStatus (R).
+def stored_members(kind: Kind, document: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Returns the members of a valid document that DPS stores.
 
-    Defaults are not filled in: R for reprovisionPolicy and provisioningStatus, ? for allocationPolicy.
+    Recorded: nulls are dropped, except that of provisioningStatus; defaults of reprovisionPolicy
+    and provisioningStatus are not filled in. Assumed: that of allocationPolicy is not either.
     """
     dropped = READ_ONLY | {kind.id_member}
-    kept = {
-        name: _keep_inner(name, value)
+    members = {
+        name: _order_inner(name, value)
         for name, value in document.items()
         if name not in dropped and (value is not None or name == "provisioningStatus")
     }
-    if kept.get("deviceId") == "":
-        del kept["deviceId"]
-    return kept
+    if members.get("deviceId") == "":
+        del members["deviceId"]
+    return members
 
 
-def _keep_inner(name: str, value: Any) -> Any:
-    order = INNER_ORDER.get(name)
-    return value if order is None else ordered(value, order, keep_nulls=False)
+def _order_inner(name: str, value: Any) -> Any:
+    if name not in INNER_ORDER:
+        return value
+    present = {inner: member for inner, member in value.items() if member is not None}
+    return _order(present, INNER_ORDER[name])
 
 
-def show(
+def _order(members: Mapping[str, Any], order: Sequence[str]) -> dict[str, Any]:
+    names = [name for name in order if name in members]
+    return {name: members[name] for name in [*names, *(n for n in members if n not in order)]}
+
+
+def show_enrollment(
     kind: Kind,
     record: Record,
     *,
     with_keys: bool = False,
     mask_webhook_url: bool = False,
-    state: Mapping[str, Any] | None = None,
+    registration_state: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A record as the service answers it: keys after a PUT, none from GET and query (R)."""
-    members = {kind.id_member: record.id, **record.members, **record.written()}
-    if state is not None:
-        members["registrationState"] = state
-    members["attestation"] = attestation.shown(members["attestation"], with_keys=with_keys)
+    """Returns an enrollment or group as DPS answers it. Recorded: only PUT returns its keys."""
+    members = {kind.id_member: record.id, **record.members, **record.system_members()}
+    if registration_state is not None:
+        members["registrationState"] = registration_state
+    members["attestation"] = show_attestation(members["attestation"], with_keys=with_keys)
     definition = record.members.get("customAllocationDefinition")
     if mask_webhook_url and definition:
         masked = re.sub(r"\?.*", "?****", definition["webhookUrl"])
         members["customAllocationDefinition"] = {**definition, "webhookUrl": masked}
-    return ordered(members, (kind.id_member, *ORDER))
+    return _order(members, (kind.id_member, *ENROLLMENT_ORDER))
+
+
+def show_registration(record: Record) -> dict[str, Any]:
+    """Returns a registration state as the service API answers it."""
+    members = {"registrationId": record.id, **record.members, **record.system_members()}
+    present = {n: value for n, value in members.items() if n != GROUP_ID and value is not None}
+    return _order(present, REGISTRATION_ORDER)
+
+
+def registration_state_of(registrations: Records, registration_id: str) -> Mapping[str, Any]:
+    """
+    Returns the registration state to show with an enrollment.
+
+    Recorded: it is "unassigned" if the device has never registered.
+    """
+    record = registrations.find(registration_id)
+    if record is None:
+        return {"registrationId": registration_id, "status": "unassigned"}
+    return show_registration(record)

@@ -1,35 +1,40 @@
-"""Faults to order: what goes wrong, with which requests, how often.
+"""
+Injected faults: what goes wrong, with which requests, how often.
 
     [{"match": {"method": "PUT", "path": "^/enrollments/dev-"}, "every": 3, "do": {"status": 503}}]
 
-`match.path` is a regular expression, searched in the percent-decoded path without case; a member
-of `match` that is missing matches all. `every` n: each n-th matching request; `times` n: the
-first n; `rate` p: with this probability; none of the three: always. The first fault of the list
-that strikes is done to a request, and those after it do not count it.
+`match.path` is a regular expression, searched in the percent-decoded path without case. A member
+that is missing from `match` matches all requests. `every` n selects each n-th matching request,
+`times` n the first n, `rate` p each with probability p; without any of the three, all are selected.
+Only the first fault in the list that selects a request is applied; the later ones do not count it.
 """
 
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from itertools import count
 from typing import Any
 
-from local.dps.shapes import (
+from local.dps.errors import THROTTLED, ErrorType, gateway_error_body, service_error_body
+from local.dps.operations import Response
+from local.dps.validation import (
     ANYTHING,
-    COUNT,
-    FLAG,
+    BOOLEAN,
     MILLISECONDS,
     OBJECT,
+    POSITIVE_INTEGER,
+    InvalidBodyError,
     Member,
-    Misshapen,
+    find_problems,
     is_number,
-    is_text,
-    problems,
+    is_string,
 )
 
 METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS")
 STATUSES = range(200, 600)
+STATUSES_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 
 def _is_pattern(value: Any) -> bool:
@@ -39,44 +44,46 @@ def _is_pattern(value: Any) -> bool:
         return False
 
 
-def _are_headers(value: Any) -> bool:
+def _is_headers(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        is_text(name) and isinstance(text, str) and not re.search(r"[\r\n\0]", name + text)
+        is_string(name) and isinstance(text, str) and not re.search(r"[\r\n\0]", name + text)
         for name, text in value.items()
     )
 
 
 FAULT = {
     "match": OBJECT,
-    "do": Member(OBJECT.test, OBJECT.wanted, required=True),
-    "every": COUNT,
-    "times": COUNT,
+    "do": Member(OBJECT.is_valid, OBJECT.expected, required=True),
+    "every": POSITIVE_INTEGER,
+    "times": POSITIVE_INTEGER,
     "rate": Member(lambda v: is_number(v) and 0 <= v <= 1, "a probability between 0 and 1"),
 }
 MATCH = {
-    "method": Member(lambda v: isinstance(v, str) and v.upper() in METHODS, "an HTTP method"),
+    "method": Member(
+        lambda v: isinstance(v, str) and v.upper() in METHODS, f"one of {', '.join(METHODS)}"
+    ),
     "path": Member(_is_pattern, "a regular expression"),
 }
 DO = {
     "status": Member(
         lambda v: isinstance(v, int) and v in STATUSES, "a status between 200 and 599"
     ),
-    "headers": Member(_are_headers, "an object of texts"),
+    "headers": Member(_is_headers, "an object of strings without line breaks"),
     "body": ANYTHING,
-    "html": FLAG,
-    "gatewayShape": FLAG,
+    "html": BOOLEAN,
+    "gatewayShape": BOOLEAN,
     "delayMs": MILLISECONDS,
-    "resetBefore": FLAG,
-    "resetAfterCommit": FLAG,
-    "halfAnswer": FLAG,
-    "stall": FLAG,
+    "resetBefore": BOOLEAN,
+    "resetAfterCommit": BOOLEAN,
+    "halfAnswer": BOOLEAN,
+    "stall": BOOLEAN,
 }
-# How a request may end; with none of these and no answer it only waits `delayMs`.
-RUDE_ENDINGS = ("resetBefore", "resetAfterCommit", "halfAnswer", "stall")
-ANSWERS = ("status", "headers", "body", "html", "gatewayShape")
+# Members of `do` that replace the response by something that is not one.
+CONNECTION_FAULTS = ("resetBefore", "resetAfterCommit", "halfAnswer", "stall")
+# Members of `do` that describe a response.
+RESPONSE_MEMBERS = ("status", "headers", "body", "html", "gatewayShape")
 
-
-_STRIKES: Mapping[str, Callable[[float, int, random.Random], bool]] = {
+_SELECTORS: Mapping[str, Callable[[float, int, random.Random], bool]] = {
     "every": lambda n, nth, _: nth % n == 0,
     "times": lambda n, nth, _: nth <= n,
     "rate": lambda p, _, rng: rng.random() < p,
@@ -85,80 +92,102 @@ _STRIKES: Mapping[str, Callable[[float, int, random.Random], bool]] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault as it was ordered."""
+    """One fault of the list."""
 
     match: Mapping[str, str]
     do: Mapping[str, Any]
-    when: tuple[str, float] | None  # a key of _STRIKES and its number
+    selector: tuple[str, float] | None  # a key of _SELECTORS and its number
 
     @property
-    def ending(self) -> str:
-        """One of RUDE_ENDINGS, "answer", or "" for a mere delay."""
-        return next(iter(_endings(self.do)), "")
+    def effect(self) -> str:
+        """One of CONNECTION_FAULTS, "respond", or "" if the request is only delayed."""
+        return next(iter(_effects(self.do)), "")
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether the fault is meant for such a request."""
+        """Returns whether a request matches."""
         is_method = self.match.get("method", method).upper() == method
         return is_method and bool(re.search(self.match.get("path", ""), path, re.IGNORECASE))
 
-    def strikes(self, nth: int, rng: random.Random) -> bool:
-        """Whether it is done to the `nth` request that it matches."""
-        return self.when is None or _STRIKES[self.when[0]](self.when[1], nth, rng)
+    def selects(self, nth: int, rng: random.Random) -> bool:
+        """Returns whether the fault is applied to the `nth` request that matches it."""
+        return self.selector is None or _SELECTORS[self.selector[0]](self.selector[1], nth, rng)
 
 
 class Faults:
-    """The faults in force."""
+    """The faults in force; `seed` makes those with a rate repeatable."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self.replace([])
 
-    def replace(self, ordered: Any) -> None:
-        """Puts these in the place of all; Misshapen names everything that is wrong with them."""
-        if not isinstance(ordered, list):
-            raise Misshapen({"": "must be a list of faults"})
-        wrong = _all_problems(ordered)
-        if wrong:
-            raise Misshapen(wrong)
-        self.ordered: list[Any] = ordered
-        self._faults = [(_fault(fault), count(1)) for fault in ordered]
+    def replace(self, faults: Any) -> None:
+        """Replaces all faults; raises InvalidBodyError and changes nothing if they are invalid."""
+        if not isinstance(faults, list):
+            raise InvalidBodyError({"": "must be a list of faults"})
+        problems = _find_all_problems(faults)
+        if problems:
+            raise InvalidBodyError(problems)
+        self.documents: list[Any] = faults
+        self._faults = [(_create_fault(fault), count(1)) for fault in faults]
         self._rng = random.Random(self._seed)  # noqa: S311 - repeatable on purpose
 
-    def next_for(self, method: str, path: str) -> Fault | None:
-        """The fault to do to this request, if any."""
+    def find(self, method: str, path: str) -> Fault | None:
+        """Returns the fault to apply to this request, or None, and counts the request."""
         for fault, numbers in self._faults:
-            if fault.matches(method, path) and fault.strikes(next(numbers), self._rng):
+            if fault.matches(method, path) and fault.selects(next(numbers), self._rng):
                 return fault
         return None
 
 
-def _all_problems(ordered: Sequence[Any]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for index, fault in enumerate(ordered):
-        found |= _problems(fault, f"/{index}")
-    return found
+def _find_all_problems(faults: Sequence[Any]) -> dict[str, str]:
+    problems: dict[str, str] = {}
+    for index, fault in enumerate(faults):
+        problems |= _find_fault_problems(fault, f"/{index}")
+    return problems
 
 
-def _problems(fault: Any, at: str) -> dict[str, str]:
-    found = problems(fault, FAULT, at)
-    if found:
-        return found
-    found = problems(fault.get("match", {}), MATCH, f"{at}/match")
-    found |= problems(fault["do"], DO, f"{at}/do")
-    if sum(name in fault for name in _STRIKES) > 1:
-        found[at] = "must have one of every, times and rate at most"
-    endings = len(_endings(fault["do"]))
-    does_nothing = endings == 0 and "delayMs" not in fault["do"]
-    if not found and (endings > 1 or does_nothing):
-        found[f"{at}/do"] = f"must have one of {', '.join(RUDE_ENDINGS)}, or an answer, or delayMs"
-    return found
+def _find_fault_problems(fault: Any, at: str) -> dict[str, str]:
+    problems = find_problems(fault, FAULT, at)
+    if problems:
+        return problems
+    problems = find_problems(fault.get("match", {}), MATCH, f"{at}/match")
+    problems |= find_problems(fault["do"], DO, f"{at}/do")
+    if sum(name in fault for name in _SELECTORS) > 1:
+        problems[at] = f"must have at most one of {', '.join(_SELECTORS)}"
+    effects = len(_effects(fault["do"]))
+    has_none = effects == 0 and "delayMs" not in fault["do"]
+    if not problems and (effects > 1 or has_none):
+        allowed = ", ".join((*CONNECTION_FAULTS, "delayMs"))
+        problems[f"{at}/do"] = (
+            f"must have exactly one of {allowed}, or members of a response: "
+            f"{', '.join(RESPONSE_MEMBERS)}"
+        )
+    return problems
 
 
-def _endings(do: Mapping[str, Any]) -> list[str]:
-    answers = any(do.get(name) not in (None, False) for name in ANSWERS)
-    return [name for name in RUDE_ENDINGS if do.get(name)] + ["answer"] * answers
+def _effects(do: Mapping[str, Any]) -> list[str]:
+    has_response = any(do.get(name) not in (None, False) for name in RESPONSE_MEMBERS)
+    return [name for name in CONNECTION_FAULTS if do.get(name)] + ["respond"] * has_response
 
 
-def _fault(ordered: Mapping[str, Any]) -> Fault:
-    when = next(((name, ordered[name]) for name in _STRIKES if name in ordered), None)
-    return Fault(match=ordered.get("match", {}), do=ordered["do"], when=when)
+def _create_fault(document: Mapping[str, Any]) -> Fault:
+    selector = next(((name, document[name]) for name in _SELECTORS if name in document), None)
+    return Fault(match=document.get("match", {}), do=document["do"], selector=selector)
+
+
+def create_faulty_response(do: Mapping[str, Any], now: int) -> Response:
+    """Returns the response that `do` describes, with defaults for what it leaves out."""
+    status = int(do.get("status", 400 if do.get("gatewayShape") else 502))
+    headers = dict(do.get("headers", {}))
+    phrase = next((s.phrase for s in HTTPStatus if s == status), "Unknown")
+    if status in STATUSES_WITHOUT_BODY:
+        return Response(status, None, headers)
+    if "body" in do:
+        body = do["body"]
+        return Response(status, body.encode() if isinstance(body, str) else body, headers)
+    if do.get("html"):
+        page = f"<html><head><title>{phrase}</title></head><body><h1>{phrase}</h1></body></html>"
+        return Response(status, page.encode(), {"Content-Type": "text/html"} | headers)
+    error = THROTTLED if status == THROTTLED.status else ErrorType(status, status * 1000, phrase)
+    create_body = gateway_error_body if do.get("gatewayShape") else service_error_body
+    return Response(status, create_body(error, error.message, now), headers)

@@ -1,86 +1,102 @@
-"""Between the sockets and the APIs: versions, authorization, quota, latency and faults."""
+"""HTTP in front of the APIs: api-version, authorization, quota, latency and faults."""
 
 import asyncio
+import json
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 from aiohttp import web
+from multidict import CIMultiDict
 
-from local.dps.client_certificates import ClientCertificates
-from local.dps.control import Control, Order
-from local.dps.errors import Refused, error_body
-from local.dps.faults import Fault
-from local.dps.faulty_replies import faulty_reply
+from local.dps.control import Control, ControlRequest
+from local.dps.errors import BODY_TOO_LARGE, UNKNOWN_API_VERSION, ApiError, error_body
+from local.dps.faults import Fault, create_faulty_response
 from local.dps.instance import Instance
-from local.dps.replies import Call, Reply
-from local.dps.routing import Operation
-from local.dps.rules import TOO_LARGE, UNKNOWN_API_VERSION
-from local.dps.traffic import Request
-from local.dps.wire import reset, response, send_half
+from local.dps.operations import Call, Operation, Response
+from local.dps.request_log import LoggedRequest
+from local.dps.tls import ClientCertificates
 
-Ending = Callable[[Fault, web.Request, Request], Awaitable[web.StreamResponse]]
+# Recorded: every response has these headers, and none has ETag or x-ms-max-item-count.
+EVERY_RESPONSE: Final = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
+JSON: Final = "application/json; charset=utf-8"
+
+_LINGER_ZERO = struct.pack("ii", 1, 0)  # SO_LINGER on with 0 seconds: close() sends a reset
+
+_Effect = Callable[[Fault, web.Request, LoggedRequest], Awaitable[web.StreamResponse]]
 
 
 class Gateway:
-    """Answers every request of every socket."""
+    """Answers every HTTP request."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self.certificates = ClientCertificates()
         self._released = asyncio.Event()
         self.control = Control(instance, self.release)
+        self._effects: Mapping[str, _Effect] = {
+            "": self._respond_normally,
+            "respond": self._respond_with_fault,
+            "resetBefore": self._reset_before,
+            "resetAfterCommit": self._reset_after_commit,
+            "halfAnswer": self._respond_half,
+            "stall": self._stall,
+        }
 
     def release(self) -> None:
-        """Ends the requests that a fault keeps waiting."""
+        """Ends the requests that a fault stalls."""
         self._released.set()
         self._released = asyncio.Event()
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        """The handler for all paths."""
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answers a request; the aiohttp handler for all paths."""
         if request.path.startswith("/_"):
-            order = Order(request.headers, request.query, await request.read())
-            return response(self.control.run(request.method, request.path, order))
-        traffic = self._instance.traffic
-        seen = traffic.arrived(request.method, request.path, request.transport)
-        fault = self._instance.faults.next_for(request.method, request.path)
+            control = ControlRequest(request.headers, request.query, await request.read())
+            return create_response(self.control.run(request.method, request.path, control))
+        log = self._instance.request_log
+        logged = log.add(request.method, request.path, request.transport)
+        fault = self._instance.faults.find(request.method, request.path)
         if fault is None:
-            return self._send(seen, await self._operate(request, seen))
-        traffic.faulted()
-        return await self._disturb(fault, request, seen)
+            return self._respond(logged, await self._run(request, logged))
+        log.count_fault()
+        await asyncio.sleep(fault.do.get("delayMs", 0) / 1000)
+        return await self._effects[fault.effect](fault, request, logged)
 
-    def _send(self, seen: Request, reply: Reply) -> web.Response:
-        self._instance.traffic.answered(seen, reply.status)
-        return response(reply)
+    def _respond(self, logged: LoggedRequest, response: Response) -> web.Response:
+        self._instance.request_log.set_status(logged, response.status)
+        return create_response(response)
 
-    async def _operate(self, request: web.Request, seen: Request) -> Reply:
-        """Does what the request asks, or refuses it."""
+    async def _run(self, request: web.Request, logged: LoggedRequest) -> Response:
+        """Runs the operation and returns its response, which may be that of an error."""
         try:
-            return await self._run(request, seen)
-        except Refused as refused:
-            body = error_body(refused, self._instance.options.clock())
-            return Reply(refused.refusal.status, body, refused.headers)
+            return await self._run_operation(request, logged)
+        except ApiError as error:
+            body = error_body(error.type, error.message, self._instance.options.clock())
+            return Response(error.type.status, body, error.headers)
 
-    async def _run(self, request: web.Request, seen: Request) -> Reply:
+    async def _run_operation(self, request: web.Request, logged: LoggedRequest) -> Response:
         instance = self._instance
-        operation, ids = instance.router.find(request.method, request.rel_url.raw_path)
-        instance.traffic.found(seen, operation.name)
+        operation, parameters = instance.router.find(request.method, request.rel_url.raw_path)
+        instance.request_log.set_operation(logged, operation.name)
         self._check_api_version(request, operation)
         self._check_right(request, operation)
-        call = await self._call(request, ids)
+        call = await self._read_call(request, parameters)
         items = operation.count_items(call)
         instance.admit(operation, items)
-        instance.traffic.admitted(items)
+        instance.request_log.count_items(items)
         latency = instance.latency
         await asyncio.sleep((latency.bulkMs if operation.is_bulk else latency.singleMs) / 1000)
         return operation.run(call)
 
-    async def _call(self, request: web.Request, ids: Mapping[str, str]) -> Call:
+    async def _read_call(self, request: web.Request, parameters: Mapping[str, str]) -> Call:
         connection = request.transport and request.transport.get_extra_info("ssl_object")
         return Call(
-            **ids,
+            **parameters,
             headers=request.headers,
-            body=await _body(request),
+            body=await _read_body(request),
             origin=f"{request.scheme}://{request.host}",
-            certificates=self.certificates.of(connection),
+            certificates=self.certificates.find_chain(connection),
         )
 
     def _check_right(self, request: web.Request, operation: Operation) -> None:
@@ -94,61 +110,92 @@ class Gateway:
         )
 
     def _check_api_version(self, request: web.Request, operation: Operation) -> None:
-        """I: azure-iot-sdk-csharp#3479; ?: the device API refuses in the same way."""
+        """
+        Raises ApiError 400 for an unknown api-version.
+
+        Reported: azure-iot-sdk-csharp#3479. Assumed: the same for the device API.
+        """
         options = self._instance.options
         known = options.api_versions if operation.right else options.device_api_versions
         if request.query.get("api-version") not in known:
             message = f"{UNKNOWN_API_VERSION.message}; uri: {request.path_qs}"
-            raise Refused(UNKNOWN_API_VERSION, message)
+            raise ApiError(UNKNOWN_API_VERSION, message)
 
-    async def _disturb(
-        self, fault: Fault, request: web.Request, seen: Request
+    async def _respond_normally(
+        self, _: Fault, request: web.Request, logged: LoggedRequest
     ) -> web.StreamResponse:
-        await asyncio.sleep(fault.do.get("delayMs", 0) / 1000)
-        return await self._endings[fault.ending](fault, request, seen)
+        return self._respond(logged, await self._run(request, logged))
 
-    @property
-    def _endings(self) -> Mapping[str, Ending]:
-        return {
-            "": self._end_well,
-            "answer": self._answer_instead,
-            "resetBefore": self._reset_before,
-            "resetAfterCommit": self._reset_after_commit,
-            "halfAnswer": self._answer_half,
-            "stall": self._stall,
-        }
-
-    async def _end_well(self, _: Fault, request: web.Request, seen: Request) -> web.StreamResponse:
-        return self._send(seen, await self._operate(request, seen))
-
-    async def _answer_instead(
-        self, fault: Fault, _: web.Request, seen: Request
+    async def _respond_with_fault(
+        self, fault: Fault, _: web.Request, logged: LoggedRequest
     ) -> web.StreamResponse:
-        return self._send(seen, faulty_reply(fault.do, self._instance.options.clock()))
+        now = self._instance.options.clock()
+        return self._respond(logged, create_faulty_response(fault.do, now))
 
     async def _reset_before(
-        self, _: Fault, request: web.Request, __: Request
+        self, _: Fault, request: web.Request, __: LoggedRequest
     ) -> web.StreamResponse:
-        return reset(request)
+        return reset_connection(request)
 
     async def _reset_after_commit(
-        self, _: Fault, request: web.Request, seen: Request
+        self, _: Fault, request: web.Request, logged: LoggedRequest
     ) -> web.StreamResponse:
-        await self._operate(request, seen)
-        return reset(request)
+        await self._run(request, logged)
+        return reset_connection(request)
 
-    async def _answer_half(
-        self, _: Fault, request: web.Request, seen: Request
+    async def _respond_half(
+        self, _: Fault, request: web.Request, logged: LoggedRequest
     ) -> web.StreamResponse:
-        return await send_half(request, await self._operate(request, seen))
+        return await send_half(request, await self._run(request, logged))
 
-    async def _stall(self, _: Fault, request: web.Request, __: Request) -> web.StreamResponse:
+    async def _stall(self, _: Fault, request: web.Request, __: LoggedRequest) -> web.StreamResponse:
         await self._released.wait()
-        return reset(request)
+        return reset_connection(request)
 
 
-async def _body(request: web.Request) -> bytes:
+async def _read_body(request: web.Request) -> bytes:
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge as error:
-        raise Refused(TOO_LARGE) from error
+        raise ApiError(BODY_TOO_LARGE) from error
+
+
+def create_response(response: Response) -> web.Response:
+    """Returns the response as aiohttp sends it. Recorded: the body is chunked."""
+    headers = CIMultiDict(EVERY_RESPONSE)
+    headers.update(response.headers)
+    if response.body is None:
+        return web.Response(status=response.status, headers=headers)
+    headers.setdefault("Content-Type", JSON)
+    created = web.Response(status=response.status, headers=headers, body=_encode(response.body))
+    created.enable_chunked_encoding()
+    return created
+
+
+def _encode(body: Any) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def reset_connection(request: web.Request) -> web.Response:
+    """Resets the TCP connection; the returned response, which aiohttp requires, is never sent."""
+    if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        request.transport.abort()
+    return web.Response()
+
+
+async def send_half(request: web.Request, response: Response) -> web.StreamResponse:
+    """Sends the headers, with the full Content-Length, and half of the body; then disconnects."""
+    body = b"" if response.body is None else _encode(response.body)
+    headers = CIMultiDict({**EVERY_RESPONSE, "Content-Type": JSON})
+    headers.update(response.headers)
+    half = web.StreamResponse(status=response.status, headers=headers)
+    half.content_length = max(len(body), 2)
+    await half.prepare(request)
+    await half.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return half

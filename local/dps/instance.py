@@ -1,113 +1,107 @@
-"""One provisioning service instance: all that it remembers."""
+"""The state of one provisioning service instance."""
 
 import asyncio
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.dps.authorization import Authorization
-from local.dps.custom_allocation import CustomAllocation
+from local.dps.allocation import CustomAllocation
+from local.dps.authorization import Authorization, ManagedIdentity
 from local.dps.device_api import DeviceApi
-from local.dps.device_authentication import DeviceAuthentication
-from local.dps.devices import Devices
-from local.dps.entries import Entries
+from local.dps.device_authentication import DeviceAuthentication, EnrollmentSearch
 from local.dps.faults import Faults
-from local.dps.identity import Identity
+from local.dps.hubs import HubDevices
+from local.dps.operations import Operation, QuotaName, Router
 from local.dps.options import Options
 from local.dps.provisioning import Provisioning
-from local.dps.records import ENROLLMENT_GROUPS, ENROLLMENTS, REGISTRATIONS, Kind, Records
-from local.dps.routing import Operation, QuotaName, Router
+from local.dps.records import ENROLLMENT_GROUPS, ENROLLMENTS, REGISTRATIONS, Records
+from local.dps.request_log import RequestLog
 from local.dps.service_api import service_api
 from local.dps.throttle import Quota, Throttle
-from local.dps.traffic import Traffic
 
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """The time operations take, named as on the wire."""
+    """The latency of operations, named as in the JSON of `/_latency`."""
 
     singleMs: float = 0  # noqa: N815
     bulkMs: float = 0  # noqa: N815
 
 
 class Instance:
-    """The state behind the APIs of one stand-in."""
+    """The records, devices, faults and limits behind the APIs of one stand-in."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.identity = Identity(options)
+        self.identity = ManagedIdentity(options)
         self.authorization = Authorization(options=options, identity=self.identity)
-        self.traffic = Traffic()
+        self.request_log = RequestLog()
         self._custom_allocation = CustomAllocation(options)
-        self._forget()
+        self._initialize()
 
     def reset(self) -> None:
-        """As new; only tokens stay good, for clients keep them."""
+        """Restores the initial state; issued tokens stay valid, for clients cache them."""
         self._provisioning.cancel()
-        self._forget()
+        self._initialize()
 
     async def close(self) -> None:
-        """Ends the registrations under way and hangs up on the webhooks."""
-        # They are cancelled already: nothing keeps them from ending.
+        """Cancels the registrations in progress and closes the connections to webhooks."""
         await asyncio.gather(*self._provisioning.cancel(), return_exceptions=True)
         await self._custom_allocation.close()
 
     def set_quota(self, quota: Quota) -> None:
-        """Starts counting anew, by these settings."""
+        """Replaces the quota and resets its counts."""
         self.quota = quota
-        # D: device registrations have a quota of their own, of the same size.
+        # Documented: device registrations have a quota of their own, of the same size.
         self._throttles: Mapping[QuotaName, Throttle] = {
             "operations": Throttle(quota, self.options.clock),
             "registrations": Throttle(quota, self.options.clock),
         }
 
     def admit(self, operation: Operation, items: int) -> None:
-        """429 if the quota that the operation falls under is used up."""
+        """Raises ApiError 429 if the quota of the operation is used up."""
         if operation.quota is not None:
             self._throttles[operation.quota].admit(items)
 
     def stats(self) -> dict[str, Any]:
-        """What GET /_stats answers."""
+        """Returns the statistics that GET /_stats answers."""
         collections = (self.enrollments, self.enrollment_groups, self.registrations)
-        return self.traffic.as_json() | {
+        return self.request_log.as_json() | {
             "records": {records.kind.path: len(records) for records in collections}
         }
 
-    def _forget(self) -> None:
+    def _initialize(self) -> None:
         options = self.options
-        self.enrollments = self._records(ENROLLMENTS)
-        self.enrollment_groups = self._records(ENROLLMENT_GROUPS)
-        self.registrations = self._records(REGISTRATIONS)
-        self.devices = Devices()
+        self.enrollments = Records(ENROLLMENTS, clock=options.clock)
+        self.enrollment_groups = Records(ENROLLMENT_GROUPS, clock=options.clock)
+        self.registrations = Records(REGISTRATIONS, clock=options.clock)
+        self.devices = HubDevices()
         self._provisioning = Provisioning(
             options=options,
             registrations=self.registrations,
             devices=self.devices,
-            custom=self._custom_allocation,
+            custom_allocation=self._custom_allocation,
         )
-        self.router = self._router()
+        self.router = self._create_router()
         self.faults = Faults(options.seed)
         self.latency = Latency(singleMs=options.single_ms, bulkMs=options.bulk_ms)
         self.set_quota(
             Quota(enabled=options.throttled, operationsPerMinute=options.operations_per_minute)
         )
-        self.traffic.forget()
+        self.request_log.clear()
 
-    def _router(self) -> Router:
-        entries = Entries(enrollments=self.enrollments, groups=self.enrollment_groups)
+    def _create_router(self) -> Router:
+        search = EnrollmentSearch(
+            individual_enrollments=self.enrollments, groups=self.enrollment_groups
+        )
         device_api = DeviceApi(
             options=self.options,
-            authentication=DeviceAuthentication(options=self.options, entries=entries),
+            authentication=DeviceAuthentication(options=self.options, enrollments=search),
             provisioning=self._provisioning,
             registrations=self.registrations,
         )
         operations = service_api(
             self.options, self.enrollments, self.enrollment_groups, self.registrations
         )
-        # In this order, for a path may fit both: an enrollment may be called `registrations`.
+        # The service API comes first: a path matches both if an enrollment's id is `registrations`.
         return Router([*operations, *device_api.operations()])
-
-    def _records(self, kind: Kind) -> Records:
-        # Seeded by nothing: an etag of yesterday must not match a record of today.
-        return Records(kind, clock=self.options.clock, rng=random.SystemRandom())

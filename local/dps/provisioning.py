@@ -1,4 +1,4 @@
-"""Registrations under way: each is a task in the background that its device asks about."""
+"""Provisioning: registrations in progress, assignment to a hub, and reprovisioning."""
 
 import asyncio
 import logging
@@ -7,90 +7,99 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from local.dps.allocation import BUILT_IN, CUSTOM, DEFAULT, Allocation, NotAllocated, hubs_for
-from local.dps.allocation_request import allocation_request
-from local.dps.attested import Attested, Entry
-from local.dps.custom_allocation import CustomAllocation
-from local.dps.devices import Devices, HubDevice
-from local.dps.errors import Refused
+from local.dps.allocation import (
+    BUILT_IN_POLICIES,
+    CUSTOM_POLICY,
+    DEFAULT_POLICY,
+    Allocation,
+    AllocationError,
+    CustomAllocation,
+    allowed_hubs,
+    create_webhook_request,
+)
+from local.dps.device_authentication import AuthenticatedDevice, Enrollment
+from local.dps.documents import GROUP_ID, show_registration
+from local.dps.errors import ENROLLMENT_NOT_FOUND, REGISTRATION_IN_PROGRESS, ApiError
+from local.dps.hubs import HubDevice, HubDevices
 from local.dps.options import Options
 from local.dps.records import Records
-from local.dps.registrations import GROUP, show
-from local.dps.reprovisioning import hub_stays, settle
-from local.dps.rules import BROKEN, BUSY, NO_HUB, UNKNOWN_TPM
 
-REMEMBERED: Final = 10_000
+MAX_OPERATIONS: Final = 10_000  # the latest ones that devices can poll
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
 class RegistrationOperation:
-    """One registration of one device, from its request to its end."""
+    """One registration of one device, in progress or finished."""
 
     id: str
-    device: Attested = field(repr=False)
+    device: AuthenticatedDevice = field(repr=False)
     state: Mapping[str, Any]
 
     @property
     def status(self) -> str:
-        """assigning, until it is assigned, failed or disabled."""
+        """One of assigning, assigned, failed and disabled."""
         return str(self.state["status"])
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether the state is final."""
         return self.status != "assigning"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provisioning:
-    """Registers devices; what is not over at `cancel` never will be."""
+    """Registers devices, each in a task of its own."""
 
     options: Options
     registrations: Records
-    devices: Devices
-    custom: CustomAllocation
+    devices: HubDevices
+    custom_allocation: CustomAllocation
     _operations: dict[str, RegistrationOperation] = field(default_factory=dict)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
-    def begin(self, device: Attested, payload: Any) -> RegistrationOperation:
-        """Starts to register; I: refused while another registration of the same id goes on."""
+    def start(self, device: AuthenticatedDevice, payload: Any) -> RegistrationOperation:
+        """
+        Starts the registration of a device.
+
+        Raises ApiError 409 while another registration of the device is in progress (reported).
+        """
         key = device.registration_id.lower()
         if key in self._tasks:
-            raise Refused(BUSY)
+            raise ApiError(REGISTRATION_IN_PROGRESS)
         current = None
         if self.registrations.find(device.registration_id):
             current = self.devices.find(device.registration_id)
-        else:  # ?: without its registration, DPS does not know that a device has been here
+        else:  # assumed: after its registration was deleted, a device counts as new
             self._write(device, {"status": "assigning"})
         operation = RegistrationOperation(
-            id=f"5.{uuid.uuid4().hex[:16]}.{uuid.uuid4()}",  # R: of this form
+            id=f"5.{uuid.uuid4().hex[:16]}.{uuid.uuid4()}",  # recorded: the format
             device=device,
             state={"registrationId": device.registration_id, "status": "assigning"},
         )
-        self._remember(operation)
+        self._keep(operation)
         self._tasks[key] = task = asyncio.create_task(self._run(operation, current, payload))
         task.add_done_callback(lambda _: self._tasks.pop(key, None))
         return operation
 
     def find(self, operation_id: str, registration_id: str) -> RegistrationOperation | None:
-        """The operation, if there is one and it is that of this device."""
+        """Returns the operation if it belongs to this device, else None."""
         operation = self._operations.get(operation_id)
         if operation and operation.device.registration_id.lower() == registration_id.lower():
             return operation
         return None
 
     def cancel(self) -> Sequence[asyncio.Task[None]]:
-        """Ends what goes on; the tasks, for who wants to see the end."""
+        """Cancels all registrations in progress and returns their tasks."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         return tasks
 
-    def _remember(self, operation: RegistrationOperation) -> None:
+    def _keep(self, operation: RegistrationOperation) -> None:
         self._operations[operation.id] = operation
-        if len(self._operations) > REMEMBERED:
+        if len(self._operations) > MAX_OPERATIONS:
             del self._operations[next(iter(self._operations))]
 
     async def _run(
@@ -98,63 +107,123 @@ class Provisioning:
     ) -> None:
         device = operation.device
         try:
-            members = await self._outcome(device, current, payload)
-        except NotAllocated as failed:
-            members = _failed(failed.code, failed.message)
-        except Exception:  # noqa: BLE001 - else the device would wait for ever
-            _log.exception("a registration broke")
-            members = _failed(*BROKEN)
+            members = await self._register(device, current, payload)
+        except AllocationError as error:
+            members = _failed(error.code, error.message)
+        except Exception:  # noqa: BLE001 - otherwise the device would poll for ever
+            _log.exception("a registration failed unexpectedly")
+            members = _failed(500000, "Internal Server Error")
         operation.state = device_view(device, self._write(device, members))
 
-    async def _outcome(
-        self, device: Attested, current: HubDevice | None, payload: Any
+    async def _register(
+        self, device: AuthenticatedDevice, current: HubDevice | None, payload: Any
     ) -> dict[str, Any]:
-        """What the registration state says of how it ended."""
-        entry = device.entry
-        if entry is None:
-            raise NotAllocated(*UNKNOWN_TPM)
-        if not entry.is_enabled:
-            return {"status": "disabled"}  # E; ?: a webhook is not asked
-        allocation = await self._allocate(device, entry, current, payload)
-        placed = settle(device, entry, allocation, current)
-        self.devices.place(placed)
+        """Registers the device and returns the members of its registration state."""
+        enrollment = device.enrollment
+        if enrollment is None:
+            # Tested: the code.
+            raise AllocationError(ENROLLMENT_NOT_FOUND.code, ENROLLMENT_NOT_FOUND.message)
+        if not enrollment.is_enabled:
+            return {"status": "disabled"}  # tested; assumed: without a call of a webhook
+        allocation = await self._allocate(device, enrollment, current, payload)
+        assigned = assign(device, enrollment, allocation, current)
+        self.devices.put(assigned)
         return {
-            "assignedHub": placed.hub,
-            "deviceId": placed.device_id,
+            "assignedHub": assigned.hub,
+            "deviceId": assigned.device_id,
             "status": "assigned",
-            "substatus": placed.substatus,
-            "payload": placed.payload,
+            "substatus": assigned.substatus,
+            "payload": assigned.payload,
         }
 
     async def _allocate(
-        self, device: Attested, entry: Entry, current: HubDevice | None, payload: Any
+        self,
+        device: AuthenticatedDevice,
+        enrollment: Enrollment,
+        current: HubDevice | None,
+        payload: Any,
     ) -> Allocation:
-        hubs = hubs_for(entry, self.options.linked_hubs)
-        if current is not None and hub_stays(entry, current):
-            hubs = [current.hub]  # D: then it is the only one that a webhook may choose
+        hubs = allowed_hubs(enrollment, self.options.linked_hubs)
+        if current is not None and not _reprovision_policy(enrollment, "updateHubAssignment"):
+            hubs = [current.hub]  # documented: the hub stays; a webhook may choose no other
         if not hubs:
-            raise NotAllocated(*NO_HUB)
-        policy = entry.member("allocationPolicy", DEFAULT)
-        if policy != CUSTOM:
-            return Allocation(hub=BUILT_IN[policy](device.registration_id, hubs, self.options))
-        request = allocation_request(
-            device, entry, linked_hubs=hubs, current=current, payload=payload
+            # Tested: that it fails. Assumed: code and message.
+            raise AllocationError(400000, "No IoT hub is linked to the provisioning service")
+        policy = enrollment.get("allocationPolicy", DEFAULT_POLICY)
+        if policy != CUSTOM_POLICY:
+            allocate = BUILT_IN_POLICIES[policy]
+            return Allocation(hub=allocate(device.registration_id, hubs, self.options))
+        request = create_webhook_request(
+            device, enrollment, linked_hubs=hubs, current=current, payload=payload
         )
-        definition = entry.member("customAllocationDefinition")
-        return await self.custom.allocate(definition["webhookUrl"], request)
+        url = enrollment.get("customAllocationDefinition")["webhookUrl"]
+        return await self.custom_allocation.allocate(url, request)
 
-    def _write(self, device: Attested, members: Mapping[str, Any]) -> dict[str, Any]:
-        group = device.entry.group_id if device.entry else None
-        hidden = {} if group is None else {GROUP: group}
-        return show(self.registrations.write(device.registration_id, {**hidden, **members}))
+    def _write(self, device: AuthenticatedDevice, members: Mapping[str, Any]) -> dict[str, Any]:
+        group_id = device.enrollment.group_id if device.enrollment else None
+        group = {} if group_id is None else {GROUP_ID: group_id}
+        record = self.registrations.write(device.registration_id, {**group, **members})
+        return show_registration(record)
 
 
-def device_view(device: Attested, state: Mapping[str, Any]) -> dict[str, Any]:
-    """A registration state as its device sees it; M: two members of a disabled one."""
+def device_view(device: AuthenticatedDevice, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a registration state as its device sees it. SDK: two members if it is disabled."""
     if state["status"] == "disabled":
         return {name: state[name] for name in ("registrationId", "status")}
-    return {**device.shown, **state}
+    return {**device.shown_attestation, **state}
 
 
 def _failed(code: int, message: str) -> dict[str, Any]:
     return {"status": "failed", "errorCode": code, "errorMessage": message}
+
+
+def assign(
+    device: AuthenticatedDevice,
+    enrollment: Enrollment,
+    allocation: Allocation,
+    current: HubDevice | None,
+) -> HubDevice:
+    """
+    Returns the device in the hub it is allocated to; `current` is the same device before that.
+
+    Documented (concepts-device-reprovision): if the hub changes, migrateDeviceData decides whether
+    the device keeps its device id and twin. Tested: in the same hub it also keeps its substatus.
+    Assumed: reprovisionedToInitialAssignment never occurs; no public source says when it does.
+    """
+    if current is not None and current.hub.lower() == allocation.hub.lower():
+        substatus, device_id, twin = current.substatus, current.device_id, current.twin
+    elif current is not None and _reprovision_policy(enrollment, "migrateDeviceData"):
+        substatus, device_id, twin = "deviceDataMigrated", current.device_id, current.twin
+    else:
+        substatus = "initialAssignment" if current is None else "deviceDataReset"
+        device_id, twin = _initial_data(device, enrollment, allocation)
+    return HubDevice(
+        registration_id=device.registration_id,
+        group_id=enrollment.group_id,
+        hub=allocation.hub,
+        device_id=device_id,
+        substatus=substatus,
+        twin=twin,
+        payload=allocation.payload,
+    )
+
+
+def _initial_data(
+    device: AuthenticatedDevice, enrollment: Enrollment, allocation: Allocation
+) -> tuple[str, Any]:
+    """
+    Returns the device id and twin of a device that is new in its hub.
+
+    Documented: an individual enrollment may name a device id, and the twin of a webhook takes
+    precedence over that of the enrollment.
+    """
+    own_id = enrollment.get("deviceId") if enrollment.is_individual else None
+    twin = allocation.initial_twin
+    if twin is None:
+        twin = enrollment.get("initialTwin", {})
+    return own_id or device.registration_id, twin
+
+
+def _reprovision_policy(enrollment: Enrollment, member: str) -> bool:
+    """Documented: both members default to true."""
+    return bool((enrollment.get("reprovisionPolicy") or {}).get(member, True))

@@ -1,7 +1,8 @@
-"""The quota of operations a minute, in the two ways a service may count it.
+"""
+The quota of operations per minute.
 
-D: 1,000 a minute and instance. ?: the algorithm, whether a bulk call counts as one operation or
-as its items, and whether Retry-After is sent: so each can be chosen.
+Documented: 1,000 per minute and instance. Assumed: the algorithm, whether a bulk call counts as one
+operation or as its items, and whether Retry-After is sent; so tests can choose each.
 """
 
 import math
@@ -9,8 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from local.dps.errors import Refused
-from local.dps.rules import THROTTLED
+from local.dps.errors import THROTTLED, ApiError
 from local.dps.timestamps import SECOND
 
 MINUTE = 60.0
@@ -18,18 +18,18 @@ MINUTE = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Quota:
-    """The settings of a throttle, named as on the wire."""
+    """The settings of a throttle, named as in the JSON of `/_throttle`."""
 
     enabled: bool = True
     operationsPerMinute: float = 1000  # noqa: N815
     algorithm: Literal["tokenBucket", "fixedWindow"] = "tokenBucket"
     count: Literal["calls", "items"] = "calls"
-    burst: float | None = None  # what a full bucket holds; None: a minute's operations
-    windowSeconds: float = MINUTE  # noqa: N815  a test may want to see several in a minute
+    burst: float | None = None  # capacity of the token bucket; None: the quota of a minute
+    windowSeconds: float = MINUTE  # noqa: N815 - shorter windows keep tests short
     retryAfter: bool = True  # noqa: N815
 
     def as_json(self) -> dict[str, Any]:
-        """The settings as the control endpoint takes them."""
+        """Returns the settings as `/_throttle` answers them."""
         return asdict(self)
 
 
@@ -38,37 +38,37 @@ class Throttle:
 
     def __init__(self, quota: Quota, clock: Callable[[], int]) -> None:
         self.quota = quota
-        self._limit: TokenBucket | FixedWindow = _ALGORITHMS[quota.algorithm](quota)
+        self._limiter: TokenBucket | FixedWindow = _ALGORITHMS[quota.algorithm](quota)
         self._clock = clock
 
     def admit(self, items: int) -> None:
-        """429 if the quota is used up; what is refused costs nothing."""
+        """Counts an operation; raises ApiError 429, without counting it, if the quota is used up."""
         if not self.quota.enabled:
             return
         cost = items if self.quota.count == "items" else 1
-        wait = self._limit.take(cost, self._clock() / SECOND)
+        wait = self._limiter.take(cost, self._clock() / SECOND)
         if wait > 0:
-            raise Refused(THROTTLED, headers=self._retry_after(wait))
+            raise ApiError(THROTTLED, headers=self._retry_after(wait))
 
     def _retry_after(self, wait: float) -> Mapping[str, str]:
         return {"Retry-After": str(math.ceil(wait))} if self.quota.retryAfter else {}
 
 
 class TokenBucket:
-    """Full at first, refilled evenly."""
+    """A bucket that starts full and is refilled at a constant rate."""
 
     def __init__(self, quota: Quota) -> None:
         self._rate = quota.operationsPerMinute / MINUTE
         self._capacity = quota.burst or quota.operationsPerMinute
         self._tokens = self._capacity
-        self._filled: float | None = None
+        self._refilled_at: float | None = None
 
     def take(self, cost: float, now: float) -> float:
-        """0 if admitted, else the seconds until it would be."""
-        since = 0.0 if self._filled is None else max(0.0, now - self._filled)
-        self._tokens = min(self._capacity, self._tokens + since * self._rate)
-        self._filled = now
-        # A call dearer than a full bucket would wait for ever.
+        """Returns 0 if `cost` was taken, else the seconds until it can be."""
+        elapsed = 0.0 if self._refilled_at is None else max(0.0, now - self._refilled_at)
+        self._tokens = min(self._capacity, self._tokens + elapsed * self._rate)
+        self._refilled_at = now
+        # Otherwise a call that costs more than the capacity could never be admitted.
         cost = min(cost, self._capacity)
         if cost > self._tokens:
             return (cost - self._tokens) / self._rate
@@ -77,7 +77,7 @@ class TokenBucket:
 
 
 class FixedWindow:
-    """The whole quota anew with each minute of the clock, or its part with each shorter window."""
+    """A quota that starts anew with each window of the clock, in proportion to its length."""
 
     def __init__(self, quota: Quota) -> None:
         self._seconds = quota.windowSeconds
@@ -86,7 +86,7 @@ class FixedWindow:
         self._used = 0.0
 
     def take(self, cost: float, now: float) -> float:
-        """0 if admitted, else the seconds until it would be."""
+        """Returns 0 if `cost` was taken, else the seconds until the next window."""
         window = now // self._seconds
         if window != self._window:
             self._window, self._used = window, 0.0

@@ -1,9 +1,11 @@
-"""A local Azure Functions host: serves what an app's `function_app.app` registered.
+"""
+A local Azure Functions host: runs the functions that an app's `function_app.app` registered.
 
-HTTP functions answer on a socket; Service Bus queue functions get the messages of any namespace.
+HTTP functions answer on a socket; Service Bus queue functions receive from any namespace.
 """
 
-from local.host.errors import AppRefusedError
-from local.host.serving import FedFunction, Host, IdleFunction, ServedFunction
+from local.host.errors import AppStartError
+from local.host.host import Host, describe_functions
+from local.host.service_bus import ListenerOptions
 
-__all__ = ["AppRefusedError", "FedFunction", "Host", "IdleFunction", "ServedFunction"]
+__all__ = ["AppStartError", "Host", "ListenerOptions", "describe_functions"]

@@ -1,4 +1,4 @@
-"""`python -m local.host --app DIR`: one app on this machine, without Azure Functions Core Tools."""
+"""`python -m local.host --app DIR`: runs one app on this machine, without Azure Functions Core Tools."""
 
 import argparse
 import asyncio
@@ -6,18 +6,24 @@ import sys
 from pathlib import Path
 
 from local.foreground import exit_code, serve_until_signalled
-from local.host import Host, environment
-from local.host.banner import function_lines
-from local.listening import Listener, refuse_busy
-from local.ports import port
+from local.host import Host, describe_functions, environment
+from local.ports import ServicePort, check_ports_free, port
 
 
 def main() -> int:
-    """Serves until SIGINT or SIGTERM; the exit code is 1 if the app or the port cannot be had."""
+    """Serves until SIGINT or SIGTERM; returns exit code 1 if the app or the port cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m local.host", description=__doc__)
-    parser.add_argument("--app", type=Path, required=True, help="the directory of function_app.py")
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
-    parser.add_argument("--port", type=int, help="FUNCTIONS_PORT or 7071 by default; 0: a free one")
+    parser.add_argument(
+        "--app", type=Path, required=True, help="the directory that holds function_app.py"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on (default %(default)s)"
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        help="the port to listen on; 0 picks a free one (default FUNCTIONS_PORT, or 7071)",
+    )
     arguments = parser.parse_args()
     return exit_code(lambda: _serve(arguments.app, arguments.host, arguments.port))
 
@@ -25,14 +31,14 @@ def main() -> int:
 def _serve(app_dir: Path, address: str, given_port: int | None) -> None:
     environment.load_local_settings(app_dir)
     number = port("FUNCTIONS_PORT", 7071) if given_port is None else given_port
-    refuse_busy([Listener("functions", address, number, "FUNCTIONS_PORT")])
+    check_ports_free([ServicePort("functions", address, number, "FUNCTIONS_PORT")])
     key = environment.setting("LOCAL_FUNCTION_KEY")
     host = Host(app_dir, host=address, port=number, key=key)
     asyncio.run(serve_until_signalled(host, lambda: _announce(host)))
 
 
 def _announce(host: Host) -> None:
-    print(f"functions on {host.url}", *function_lines(host), "ready", sep="\n", flush=True)
+    print(f"functions on {host.url}", *describe_functions(host), "ready", sep="\n", flush=True)
 
 
 if __name__ == "__main__":

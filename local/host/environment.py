@@ -1,4 +1,4 @@
-"""The process environment: app settings are environment variables, and here the host sets them."""
+"""App settings: environment variables, which the host sets as the Azure platform does."""
 
 import contextlib
 import json
@@ -6,45 +6,46 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from local.host.errors import AppRefusedError
+from local.host.errors import AppStartError
 
-# The host plays the platform, which gives an app its settings through the environment.
+# The host acts as the platform, which passes settings to an app through the environment.
 _variables = os.environ  # noqa: TID251
 
-# azure-webjobs-sdk, FunctionIndexer: the second spelling is for shells that refuse dots in names.
+# azure-webjobs-sdk, FunctionIndexer: the second form is for shells that do not allow dots in names.
 _DISABLED = ("AzureWebJobs.{}.Disabled", "AzureWebJobs_{}_Disabled")
 
 
 def setting(name: str) -> str | None:
-    """The app setting `name`; one that is empty counts as not set, as on the platform."""
+    """Returns the app setting `name`; an empty one counts as not set, as in Azure."""
     return _variables.get(name) or None
 
 
 def section(name: str) -> dict[str, str]:
-    """The settings `name` and `name__…`: values by what follows, in lower case, "" for `name`.
+    """
+    Returns the settings `name` and `name__…`, keyed by the part after `name__` in lower case.
 
-    Names have no case, and ":" stands for "__":
+    The setting `name` itself has the key "". Names are case-insensitive, and ":" means "__":
     https://learn.microsoft.com/aspnet/core/fundamentals/configuration#environment-variables.
     """
-    found: dict[str, str] = {}
+    members: dict[str, str] = {}
     for variable, value in _variables.items():
         path = variable.lower().replace(":", "__")
-        below = path.removeprefix(name.lower().replace(":", "__"))
-        if value and below != path and (not below or below.startswith("__")):
-            found[below.removeprefix("__")] = value
-    return found
+        suffix = path.removeprefix(name.lower().replace(":", "__"))
+        if value and suffix != path and (not suffix or suffix.startswith("__")):
+            members[suffix.removeprefix("__")] = value
+    return members
 
 
 def is_disabled(function: str) -> bool:
-    """Whether the settings switch `function` off; names of settings have no case."""
-    names = {spelling.format(function).lower() for spelling in _DISABLED}
+    """Whether a setting disables `function`; setting names are case-insensitive."""
+    names = {name.format(function).lower() for name in _DISABLED}
     values = [value for name, value in _variables.items() if name.lower() in names]
     return any(value.strip().lower() in {"true", "1"} for value in values)
 
 
 @contextlib.contextmanager
 def applied(settings: Mapping[str, str]) -> Iterator[None]:
-    """Sets `settings` for as long as the context lasts, then puts back what was there."""
+    """Sets `settings` while the context lasts, then restores the earlier values."""
     before = {name: _variables.get(name) for name in settings}
     _variables.update(settings)
     try:
@@ -56,9 +57,10 @@ def applied(settings: Mapping[str, str]) -> Iterator[None]:
 
 
 def load_local_settings(app_dir: Path) -> None:
-    """Takes the Values of `local.settings.json`, if there is one; variables already set win.
+    """
+    Sets the `Values` of `local.settings.json`, if it exists; variables already set take precedence.
 
-    The rule of Azure Functions Core Tools: https://learn.microsoft.com/azure/azure-functions/
+    As Azure Functions Core Tools does: https://learn.microsoft.com/azure/azure-functions/
     functions-develop-local#local-settings-file.
     """
     path = app_dir / "local.settings.json"
@@ -73,10 +75,10 @@ def _values(path: Path) -> dict[str, object]:
     try:
         document = json.loads(path.read_text("utf-8-sig"))
     except ValueError as exc:
-        raise AppRefusedError([f"{path.name} is not JSON: {exc}"]) from exc
+        raise AppStartError([f"{path.name} is not valid JSON: {exc}"]) from exc
     if not isinstance(document, dict) or not isinstance(document.get("Values", {}), dict):
-        raise AppRefusedError([f"{path.name} does not hold an object named Values"])
+        raise AppStartError([f"{path.name} must be a JSON object whose member Values is an object"])
     if document.get("IsEncrypted"):
-        raise AppRefusedError([f"{path.name} is encrypted: run `func settings decrypt`"])
+        raise AppStartError([f"{path.name} is encrypted; run `func settings decrypt`"])
     values: dict[str, object] = document.get("Values", {})
     return values

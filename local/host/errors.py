@@ -1,13 +1,17 @@
-"""What keeps an app from being served."""
+"""Errors of the Functions host."""
 
 from collections.abc import Sequence
 
-from local.foreground import NotStartedError
+from local.foreground import StartError
 
 
-class AppRefusedError(NotStartedError):
-    """The app cannot be served; `faults` names every reason that could be found."""
+class AppStartError(StartError):
+    """The app cannot be started; `faults` lists every reason found."""
 
     def __init__(self, faults: Sequence[str]) -> None:
-        super().__init__("\n  ".join(["the app cannot be served:", *faults]))
+        super().__init__("\n  ".join(["the app cannot be started:", *faults]))
         self.faults = tuple(faults)
+
+
+class TriggerSkippedError(Exception):
+    """This host starts no listener for the trigger; the text says why and holds no setting value."""

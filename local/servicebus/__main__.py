@@ -1,4 +1,4 @@
-"""Runs the broker until it is stopped: python -m local.servicebus --help."""
+"""Command line of the broker: `python -m local.servicebus --help`."""
 
 import argparse
 import asyncio
@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from local.foreground import exit_code, serve_until_signalled
-from local.listening import Listener, refuse_busy
-from local.ports import port, port_number
-from local.servicebus import emulator_config
+from local.ports import ServicePort, check_ports_free, port, port_number
 from local.servicebus.broker import Broker
-from local.servicebus.options import BrokerOptions, QueueOptions, check_name
+from local.servicebus.options import (
+    BrokerOptions,
+    QueueOptions,
+    check_queue_name,
+    read_emulator_config,
+)
 
 VARIABLE = "SERVICEBUS_PORT"
 _QUEUE = "NAME[:lock=S,max=N,ttl=S,dedup=S,sessions,dlq-expired]"
 _DEFAULTS = BrokerOptions()
 
-# What may stand behind a queue's name: the option, and how its value is read. Flags take none.
+# Options after a queue's name: the field of QueueOptions and the parser of its value.
 _VALUES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "lock": ("lock_duration", float),
     "max": ("max_delivery_count", int),
@@ -29,61 +32,64 @@ _FLAGS = {"sessions": "requires_session", "dlq-expired": "dead_letter_on_expirat
 
 
 def main() -> int:
-    """The exit code: 0 after Ctrl-C or SIGTERM, 1 if it cannot start, 2 for bad arguments."""
-    arguments = _arguments()
+    """
+    Runs the broker; returns 0 after Ctrl-C or SIGTERM, or 1 if it cannot start.
+
+    Exits with 2 for invalid arguments.
+    """
+    arguments = _parse_arguments()
     return exit_code(lambda: _serve(arguments))
 
 
 def _serve(arguments: argparse.Namespace) -> None:
-    broker = Broker(_options(arguments))
+    broker = Broker(_broker_options(arguments))
     service, address = "Service Bus broker", broker.options.host
-    refuse_busy([Listener(service, address, broker.options.port, VARIABLE)])
+    check_ports_free([ServicePort(service, address, broker.options.port, VARIABLE)])
     asyncio.run(serve_until_signalled(broker, lambda: _announce(broker)))
 
 
 def _announce(broker: Broker) -> None:
-    auto = "any other is made when it is first named" if broker.options.auto_create else "no others"
-    queues = ", ".join([*broker.queues, auto])
+    others = "others are created on first use" if broker.options.auto_create else "no others"
+    queues = ", ".join([*broker.queues, others])
     print(
         f"Service Bus broker\n  {broker.connection_string}\n  queues: {queues}\nready", flush=True
     )
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m local.servicebus",
-        description="A stand-in for Azure Service Bus queues.",
-        epilog=f"The environment may name the port as well: {VARIABLE}.",
+        description="A local broker that stands in for Azure Service Bus queues.",
+        epilog=f"The environment variable {VARIABLE} sets the default of --port.",
     )
     try:
         default_port = port(VARIABLE, _DEFAULTS.port)
     except ValueError as error:
         parser.error(str(error))
     for name, kind, default, text in (
-        ("--host", str, _DEFAULTS.host, "address"),
-        ("--port", port_number, default_port, "0 for a free one"),
-        ("--max-message", int, _DEFAULTS.max_message_bytes, "bytes of a message"),
-        ("--max-stored", int, _DEFAULTS.max_stored_bytes, "bytes of all messages"),
-        ("--max-connections", int, _DEFAULTS.max_connections, "clients at the same time"),
-        ("--latency", float, _DEFAULTS.latency, "milliseconds until an answer gets out"),
+        ("--host", str, _DEFAULTS.host, "address to listen on"),
+        ("--port", port_number, default_port, "port to listen on; 0 for any free one"),
+        ("--max-message", int, _DEFAULTS.max_message_bytes, "maximum bytes of a message"),
+        ("--max-stored", int, _DEFAULTS.max_stored_bytes, "maximum bytes of all messages"),
+        ("--max-connections", int, _DEFAULTS.max_connections, "maximum number of connections"),
+        ("--latency", float, _DEFAULTS.latency, "delay of everything it sends, in milliseconds"),
     ):
         parser.add_argument(name, type=kind, default=default, help=f"{text} (default %(default)s)")
-    parser.add_argument(
-        "--queue", type=queue_argument, action="append", default=[], metavar=_QUEUE, help="repeat"
-    )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="of Microsoft's emulator")
-    parser.add_argument(
-        "--key", type=key_argument, action="append", default=[], metavar="NAME=KEY", help="repeat"
-    )
-    parser.add_argument("--no-auto-create", action="store_true", help="unknown queues are refused")
+    for name, parse, form, text in (
+        ("--queue", queue_argument, _QUEUE, "create a queue; may be repeated"),
+        ("--key", key_argument, "NAME=KEY", "shared access key to check tokens; may be repeated"),
+    ):
+        parser.add_argument(name, type=parse, metavar=form, help=text, action="append", default=[])
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the emulator's Config.json")
+    parser.add_argument("--no-auto-create", action="store_true", help="refuse unknown queues")
     return parser.parse_args()
 
 
 def queue_argument(text: str) -> tuple[str, QueueOptions]:
-    """Name and options of a queue; argparse.ArgumentTypeError says what is wrong."""
+    """Returns name and options of a queue; raises argparse.ArgumentTypeError."""
     name, _, listed = text.partition(":")
     try:
-        check_name(name)
+        check_queue_name(name)
         options = dict(_queue_option(part) for part in filter(None, listed.split(",")))
         return name, QueueOptions(**options)
     except ValueError as error:
@@ -95,22 +101,24 @@ def _queue_option(part: str) -> tuple[str, Any]:
     if name in _FLAGS and not has_value:
         return _FLAGS[name], True
     if name not in _VALUES:
-        raise ValueError(f"there is no option {part!r}")
-    option, read = _VALUES[name]
-    return option, read(value)
+        allowed = ", ".join([*(f"{name}=" for name in _VALUES), *_FLAGS])
+        raise ValueError(f"option {part!r} must be one of {allowed}")
+    option, parse = _VALUES[name]
+    return option, parse(value)
 
 
 def key_argument(text: str) -> tuple[str, str]:
-    """Name and key of an access policy."""
+    """Returns name and key of a shared access policy; raises argparse.ArgumentTypeError."""
     name, separator, key = text.partition("=")
     if not (name and separator and key):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=KEY")
+        # The text may be a key, so it is not repeated.
+        raise argparse.ArgumentTypeError("must be NAME=KEY")
     return name, key
 
 
-def _options(arguments: argparse.Namespace) -> BrokerOptions:
+def _broker_options(arguments: argparse.Namespace) -> BrokerOptions:
     config: Path | None = arguments.config
-    queues = emulator_config.read(config.read_text(encoding="utf-8")) if config else {}
+    queues = read_emulator_config(config.read_text(encoding="utf-8")) if config else {}
     return BrokerOptions(
         host=arguments.host,
         port=arguments.port,

@@ -1,69 +1,134 @@
-"""A connection (part 2, 2.4): protocol headers, frames, heartbeats."""
+"""Connections (part 2, 2.4): protocol headers, frames and heartbeats."""
 
 import asyncio
+import contextlib
 import logging
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from local.servicebus.amqp import frames, performatives
 from local.servicebus.amqp.errors import AmqpError, Condition
 from local.servicebus.amqp.performatives import Begin, Close, End, Open, SaslInit
-from local.servicebus.namespace import Namespace
-from local.servicebus.outbox import Outbox
+from local.servicebus.namespace import Namespace, NodeKind
 from local.servicebus.session import Session
+from local.servicebus.write_buffer import WriteBuffer
 
 _LOG = logging.getLogger(__name__)
-_CONTAINER = "servicebus-stand-in"
+_CONTAINER_ID = "servicebus-stand-in"
 _HEADER_SIZE = 8
 _MAX_FRAME_SIZE = 65536
-_BUFFER_SIZE = 32768
+_MIN_MAX_FRAME_SIZE = 512  # every peer must accept frames of this size (2.4.1)
+_READ_BUFFER_SIZE = 32768
 _SIZE = struct.Struct(">I").unpack_from
-_MIN_FRAME_SIZE = 512  # that every peer must take (2.4.1)
 _CHANNEL_MAX = 255
 _MECHANISMS = ("MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL")
-_CLOSED_WITHIN = 5.0  # seconds in which a client may ask or read why it is not served
+_CLOSE_TIMEOUT = 5.0  # seconds until a connection that is closing or refused is aborted
 
 
-class Register(Protocol):
-    """Who keeps count of connections, and says what one is told instead of being served."""
+class Connections:
+    """The open connections of a broker, at most as many as its options allow."""
 
-    def joined(self, connection: "Connection") -> AmqpError | None: ...
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._open: set[Connection] = set()
+        self._is_silent = False
+        self._closed = asyncio.Event()
 
-    def left(self, connection: "Connection") -> None: ...
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def create(self) -> "Connection":
+        """Returns a connection that is not open yet; a protocol factory for asyncio."""
+        return Connection(self._namespace, self)
+
+    def add(self, connection: "Connection") -> AmqpError | None:
+        """Adds an open connection; returns the error to close it with if there are too many."""
+        self._open.add(connection)
+        connection.silence(self._is_silent)
+        statistics = self._namespace.statistics
+        limit = self._namespace.options.max_connections
+        statistics.connections_opened += 1
+        if len(self._open) <= limit:
+            return None
+        statistics.connections_refused += 1
+        text = f"There are {limit} connections, the limit; close some, or raise max_connections."
+        return AmqpError(Condition.RESOURCE_LIMIT_EXCEEDED, text)
+
+    def remove(self, connection: "Connection") -> None:
+        """Removes a connection that was lost."""
+        self._open.discard(connection)
+        self._closed.set()
+
+    async def wait_closed(self, timeout: float) -> bool:  # noqa: ASYNC109 - the result says if it passed
+        """Returns whether all connections are closed within `timeout` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self._open:
+                    self._closed.clear()
+                    await self._closed.wait()
+        return not self._open
+
+    def detach_all(self, error: AmqpError) -> None:
+        """Detaches every link to a queue."""
+        queue_links = [
+            (session, link)
+            for connection in self._open
+            for session in connection.sessions.values()
+            for link in session.links.values()
+            if link.node.kind is NodeKind.QUEUE
+        ]
+        for session, link in queue_links:
+            session.detach(link, error)
+
+    def close_all(self, error: AmqpError) -> None:
+        """Closes every connection with an error."""
+        for connection in list(self._open):
+            connection.close(error)
+
+    def drop_all(self) -> None:
+        """Aborts every connection, without a close frame."""
+        for connection in list(self._open):
+            connection.transport.abort()
+
+    def silence(self, is_silent: bool) -> None:
+        """Stops or resumes reading and writing on all connections, also on later ones."""
+        self._is_silent = is_silent
+        for connection in list(self._open):
+            connection.silence(is_silent)
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One client's connection."""
+    """A client's connection."""
 
     transport: asyncio.Transport
 
-    def __init__(self, namespace: Namespace, register: Register) -> None:
+    def __init__(self, namespace: Namespace, connections: Connections) -> None:
         self.namespace = namespace
         self.sessions: dict[int, Session] = {}
-        self.max_frame_size = _MIN_FRAME_SIZE
-        self._register = register
+        self.max_frame_size = _MIN_MAX_FRAME_SIZE
+        self._connections = connections
         self._refusal: AmqpError | None = None
         self._loop = asyncio.get_running_loop()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._is_alive = True  # since the last look
+        self._is_alive = True  # has sent something since the last idle check
         self._expects_header = True
-        # asyncio's own would be 256 KiB for each read, which costs as much as the rest of it.
-        self._buffer = memoryview(bytearray(_BUFFER_SIZE))
+        # asyncio allocates 256 KiB for each read, which doubles the cost of reading.
+        self._buffer = memoryview(bytearray(_READ_BUFFER_SIZE))
         self._unread = b""
 
-    # What happens to it
+    # asyncio's callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a stream is needed")
+            raise TypeError("the transport must be a stream")
         self.transport = transport
-        self._outbox = Outbox(transport, self.namespace.options.latency, self._supply)
-        self.write = self._outbox.write
-        self._refusal = self._register.joined(self)
+        self._output = WriteBuffer(transport, self.namespace.options.latency, self._send_available)
+        self.write = self._output.write
+        self._refusal = self._connections.add(self)
         if self._refusal:
-            self._end_soon()
-        self._expect_life()
+            self._abort_later()
+        self._schedule_idle_check()
 
     def connection_lost(self, _: Exception | None) -> None:
         for handle in self._timers.values():
@@ -71,13 +136,13 @@ class Connection(asyncio.BufferedProtocol):
         for session in self.sessions.values():
             session.close()
         self.sessions.clear()
-        self._register.left(self)
+        self._connections.remove(self)
 
     def pause_writing(self) -> None:
-        self._outbox.pause()
+        self._output.pause()
 
     def resume_writing(self) -> None:
-        self._outbox.resume()
+        self._output.resume()
 
     def get_buffer(self, _: int) -> memoryview:
         return self._buffer
@@ -85,41 +150,41 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, count: int) -> None:
         data = bytes(self._buffer[:count])
         self._is_alive = True
-        # What has been asked at once is answered by one system call.
-        self._outbox.is_gathering = True
+        # Everything that was read at once is answered by one system call.
+        self._output.is_collecting = True
         try:
             self._read(self._unread + data if self._unread else data)
         except AmqpError as error:
             self.namespace.statistics.malformed += 1
-            _LOG.info("connection ended: %s: %s", error.condition, error.description)
+            _LOG.info("connection closed: %s: %s", error.condition, error.description)
             self.close(error)
-        self._outbox.flush()
+        self._output.flush()
 
-    # What the broker does with it
+    # For sessions and Connections
 
     @property
     def can_write(self) -> bool:
-        """Whether the client keeps up with what it is sent."""
-        return self._outbox.can_take
+        """Whether the client keeps up with reading."""
+        return self._output.can_write
 
     def close(self, error: AmqpError | None = None) -> None:
-        """Says goodbye, and why."""
+        """Sends a close frame, and closes the transport."""
         if not self.transport.is_closing():
             self.write(frames.close(error))
-            self._outbox.flush(at_once=True)
+            self._output.flush(immediately=True)
             self.transport.close()
-            self._end_soon()
+            self._abort_later()
 
-    def silence(self, silent: bool) -> None:
-        """While silent it neither reads nor writes, as if the network were gone."""
-        self._outbox.is_silent = silent
-        if silent:
+    def silence(self, is_silent: bool) -> None:
+        """Stops or resumes reading and writing."""
+        self._output.is_silent = is_silent
+        if is_silent:
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()
-            self._outbox.flush(at_once=True)
+            self._output.flush(immediately=True)
 
-    # Reading
+    # Headers and frames
 
     def _read(self, data: bytes) -> None:
         start = 0
@@ -142,7 +207,7 @@ class Connection(asyncio.BufferedProtocol):
         elif header == frames.HEADER:
             self.write(header)
         else:
-            # The header that would have done is the answer to any other (2.2).
+            # An unsupported header is answered with a supported one (2.2).
             self.transport.write(frames.SASL_HEADER)
             self.transport.close()
 
@@ -157,23 +222,24 @@ class Connection(asyncio.BufferedProtocol):
             self.sessions[frame.channel].handle(frame.performative, frame.payload)
 
     def _sasl_init(self, _: int, __: SaslInit) -> None:
-        # Any mechanism will do: what is checked is the token that comes to $cbs.
+        # Every mechanism succeeds: clients authenticate by the token that they put to $cbs.
         self.write(frames.sasl_ok())
         self._expects_header = True
 
-    def _open(self, _: int, asked: Open) -> None:
-        wanted = asked.max_frame_size or _MAX_FRAME_SIZE
-        self.max_frame_size = max(_MIN_FRAME_SIZE, min(wanted, _MAX_FRAME_SIZE))
-        idle = int(self.namespace.options.idle_time_out * 1000)
-        self.write(frames.open_(_CONTAINER, _MAX_FRAME_SIZE, _CHANNEL_MAX, idle))
+    def _open(self, _: int, request: Open) -> None:
+        max_frame_size = request.max_frame_size or _MAX_FRAME_SIZE
+        self.max_frame_size = max(_MIN_MAX_FRAME_SIZE, min(max_frame_size, _MAX_FRAME_SIZE))
+        idle_time_out = int(self.namespace.options.idle_time_out * 1000)
+        self.write(frames.open_(_CONTAINER_ID, _MAX_FRAME_SIZE, _CHANNEL_MAX, idle_time_out))
         if self._refusal:
             self.close(self._refusal)
-        elif asked.idle_time_out and "beat" not in self._timers:
-            self._beat(asked.idle_time_out / 2000)
+        elif request.idle_time_out and "heartbeat" not in self._timers:
+            self._send_heartbeat(request.idle_time_out / 2000)
 
     def _begin(self, channel: int, begin: Begin) -> None:
         if channel in self.sessions or channel > _CHANNEL_MAX:
-            raise AmqpError(Condition.FRAMING_ERROR, f"channel {channel} cannot be begun")
+            text = f"Channel {channel} is in use or above {_CHANNEL_MAX}."
+            raise AmqpError(Condition.FRAMING_ERROR, text)
         self.sessions[channel] = Session(self, channel, begin)
 
     def _end(self, channel: int, _: End) -> None:
@@ -185,31 +251,31 @@ class Connection(asyncio.BufferedProtocol):
     def _close(self, _: int, __: Close) -> None:
         self.close()
 
-    # Life
-
-    def _supply(self) -> None:
+    def _send_available(self) -> None:
         for session in list(self.sessions.values()):
-            session.supply()
+            session.send_available()
 
-    def _beat(self, period: float) -> None:
+    # Heartbeats and time-outs
+
+    def _send_heartbeat(self, period: float) -> None:
         self.write(frames.EMPTY)
-        self._timers["beat"] = self._loop.call_later(period, self._beat, period)
+        self._timers["heartbeat"] = self._loop.call_later(period, self._send_heartbeat, period)
 
-    def _expect_life(self) -> None:
-        # What is announced is half of what is granted, as 2.4.5 advises.
+    def _schedule_idle_check(self) -> None:
+        # The announced time-out is half of the actual one, as 2.4.5 recommends.
         period = 2 * self.namespace.options.idle_time_out
-        self._timers["life"] = self._loop.call_later(period, self._look_for_life)
+        self._timers["idle"] = self._loop.call_later(period, self._close_if_idle)
 
-    def _look_for_life(self) -> None:
+    def _close_if_idle(self) -> None:
         if self._is_alive:
             self._is_alive = False
-            self._expect_life()
+            self._schedule_idle_check()
         else:
             text = "The connection was inactive for more than the allowed time."
             self.close(AmqpError(Condition.CONNECTION_FORCED, text))
 
-    def _end_soon(self) -> None:
-        self._timers["end"] = self._loop.call_later(_CLOSED_WITHIN, self.transport.abort)
+    def _abort_later(self) -> None:
+        self._timers["abort"] = self._loop.call_later(_CLOSE_TIMEOUT, self.transport.abort)
 
     _HANDLERS: ClassVar[Mapping[type, Callable[["Connection", int, Any], None]]] = {
         SaslInit: _sasl_init,
@@ -223,5 +289,6 @@ class Connection(asyncio.BufferedProtocol):
 def _frame_size(data: bytes, start: int) -> int:
     size: int = _SIZE(data, start)[0]
     if not _HEADER_SIZE <= size <= _MAX_FRAME_SIZE:
-        raise AmqpError(Condition.FRAMING_ERROR, f"a frame of {size} bytes")
+        text = f"A frame must have {_HEADER_SIZE} to {_MAX_FRAME_SIZE} bytes, not {size}."
+        raise AmqpError(Condition.FRAMING_ERROR, text)
     return size

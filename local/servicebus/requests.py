@@ -1,23 +1,22 @@
-"""Requests to $cbs and $management, and the replies to them.
+"""
+Requests to $cbs and $management, and the responses to them.
 
-learn.microsoft.com: "AMQP 1.0 in Azure Service Bus: request-response-based operations".
+Their format: learn.microsoft.com, "AMQP 1.0 in Azure Service Bus: request-response-based
+operations".
 """
 
 from typing import Any, NamedTuple
 
-from local.servicebus.amqp import decode, encode, spans
+from local.servicebus.amqp import decode, encode
 from local.servicebus.amqp.encode import NULL
 from local.servicebus.amqp.errors import AmqpError, DecodeError
 
-_PROPERTIES, _APPLICATION_PROPERTIES, _VALUE = 0x73, 0x74, 0x77
-_MESSAGE_ID, _REPLY_TO = 0, 4  # of the properties
+_PROPERTIES, _APPLICATION_PROPERTIES, _VALUE = 0x73, 0x74, 0x77  # descriptors of sections
+_MESSAGE_ID, _REPLY_TO = 0, 4  # indexes in the properties
 
 
 class Request(NamedTuple):
-    """What is asked; `message_id` is kept as it came, for the reply's correlation id.
-
-    `raw_body` is the body as it came.
-    """
+    """A request. `raw_body` and `message_id` are encoded; the latter is echoed."""
 
     operation: str
     body: Any
@@ -26,8 +25,8 @@ class Request(NamedTuple):
     reply_to: Any
 
 
-class Reply(NamedTuple):
-    """What is answered."""
+class Response(NamedTuple):
+    """A response, with an encoded body."""
 
     status: int
     description: str
@@ -35,58 +34,58 @@ class Reply(NamedTuple):
     condition: str | None = None
 
 
-class ReplyNames(NamedTuple):
-    """What a node calls the parts of its replies."""
+class StatusNames(NamedTuple):
+    """Names of the application properties with a response's status, which differ by node."""
 
-    status: str
+    code: str
     description: str
 
 
-CBS = ReplyNames("status-code", "status-description")
-MANAGEMENT = ReplyNames("statusCode", "statusDescription")
+CBS = StatusNames("status-code", "status-description")
+MANAGEMENT = StatusNames("statusCode", "statusDescription")
 _CONDITION = "errorCondition"
 
 
-def refused(error: AmqpError) -> Reply:
-    """The reply of a request that is refused."""
-    return Reply(error.status, error.description, condition=error.condition)
+def error_response(error: AmqpError) -> Response:
+    """Returns the response that reports an error."""
+    return Response(error.status, error.description, condition=error.condition)
 
 
-def read(message: bytes) -> Request:
-    """The request in `message`; DecodeError if there is none."""
-    found = {code: at for code, _, at, _ in spans.sections(message)}
-    properties = _section(message, found, _PROPERTIES, spans.raw_items) or []
+def parse_request(message: bytes) -> Request:
+    """Returns the request in `message`; raises DecodeError if it is malformed."""
+    starts = {code: at for code, _, at, _ in decode.sections(message)}
+    properties = _section(message, starts, _PROPERTIES, decode.raw_items) or []
     properties += [NULL] * (_REPLY_TO + 1 - len(properties))
-    application_properties = _section(message, found, _APPLICATION_PROPERTIES, decode.value)
+    application_properties = _section(message, starts, _APPLICATION_PROPERTIES, decode.value)
     operation = _operation(application_properties[0] if application_properties else {})
-    body, end = _section(message, found, _VALUE, decode.value) or (None, 0)
+    body, end = _section(message, starts, _VALUE, decode.value) or (None, 0)
     return Request(
         operation=operation,
         body=body,
-        raw_body=message[found.get(_VALUE, 0) : end],
+        raw_body=message[starts.get(_VALUE, 0) : end],
         message_id=properties[_MESSAGE_ID],
         reply_to=decode.value(properties[_REPLY_TO])[0],
     )
 
 
-def encoded(request: Request, reply: Reply, names: ReplyNames) -> bytes:
-    """The message that answers `request`."""
-    properties = encode.list_(*[NULL] * 5, request.message_id)
+def encode_response(request: Request, response: Response, names: StatusNames) -> bytes:
+    """Returns the message with the response to `request`."""
+    properties = encode.list_(*[NULL] * 5, request.message_id)  # as correlation-id
     pairs = [
-        (encode.string(names.status), encode.int_(reply.status)),
-        (encode.string(names.description), encode.string(reply.description)),
+        (encode.string(names.code), encode.int_(response.status)),
+        (encode.string(names.description), encode.string(response.description)),
     ]
-    if reply.condition:
-        pairs.append((encode.string(_CONDITION), encode.symbol(reply.condition)))
+    if response.condition:
+        pairs.append((encode.string(_CONDITION), encode.symbol(response.condition)))
     return (
         encode.described(_PROPERTIES, properties)
         + encode.described(_APPLICATION_PROPERTIES, encode.map_(*pairs))
-        + encode.described(_VALUE, reply.body)
+        + encode.described(_VALUE, response.body)
     )
 
 
-def _section(message: bytes, found: dict[int, int], code: int, read_value: Any) -> Any:
-    return read_value(message, found[code]) if code in found else None
+def _section(message: bytes, starts: dict[int, int], code: int, read: Any) -> Any:
+    return read(message, starts[code]) if code in starts else None
 
 
 def _operation(properties: Any) -> str:
@@ -94,5 +93,5 @@ def _operation(properties: Any) -> str:
     if isinstance(operation, bytes):
         operation = operation.decode("utf-8", "replace")
     if not isinstance(operation, str):
-        raise DecodeError("a request without an operation")
+        raise DecodeError("a request must have the application property 'operation'")
     return operation

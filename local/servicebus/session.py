@@ -1,11 +1,11 @@
-"""A session of a connection (part 2, 2.5): links, deliveries and windows."""
+"""A session on a connection (part 2, 2.5): links, transfer windows and unsettled deliveries."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from local.servicebus.amqp import frames, serial
+from local.servicebus.amqp import frames, serial_numbers
 from local.servicebus.amqp.errors import AmqpError, Condition
-from local.servicebus.amqp.frames import WINDOW
+from local.servicebus.amqp.frames import SESSION_WINDOW
 from local.servicebus.amqp.performatives import (
     RECEIVER,
     SENDER,
@@ -17,25 +17,21 @@ from local.servicebus.amqp.performatives import (
     Transfer,
 )
 from local.servicebus.faults import Effect, Step
-from local.servicebus.incoming import IncomingLink
+from local.servicebus.incoming_links import IncomingLink
+from local.servicebus.interfaces import ConnectionPort, Link, QueueReceiver
 from local.servicebus.namespace import Node, NodeKind
-from local.servicebus.outgoing import OutgoingLink, ReplyLink
-from local.servicebus.queue_link import QueueLink
+from local.servicebus.outgoing_links import OutgoingLink, QueueLink, ResponseLink
 from local.servicebus.requests import Request
-from local.servicebus.settlement import Outcome, outcome
-
-if TYPE_CHECKING:
-    from local.servicebus.connection import Connection
+from local.servicebus.settlement import Outcome, parse_outcome
 
 HANDLE_MAX = 1023
-Link = IncomingLink | OutgoingLink
-_SWEEP_AT = 1000
+_MIN_SWEEP_SIZE = 1000
 
 
 class Session:
     """The links on one channel of a connection."""
 
-    def __init__(self, connection: "Connection", channel: int, begin: Begin) -> None:
+    def __init__(self, connection: ConnectionPort, channel: int, begin: Begin) -> None:
         self.namespace = connection.namespace
         self.channel = channel
         self.links: dict[int, Link] = {}
@@ -43,98 +39,100 @@ class Session:
         self._connection = connection
         self._next_incoming = begin.next_outgoing_id
         self._next_outgoing = 1
-        self._next_delivery = 0
-        self._window = begin.incoming_window  # transfers that the client takes
-        self._until_flow = WINDOW // 2  # transfers after which the client is told to go on
-        self._unsettled: dict[int, tuple[QueueLink, bytes]] = {}
-        self._sweep_at = _SWEEP_AT
+        self._next_delivery_id = 0
+        self._window = begin.incoming_window  # transfers that the client accepts
+        self._transfers_until_flow = SESSION_WINDOW // 2
+        self._unsettled: dict[int, tuple[QueueReceiver, bytes]] = {}  # by delivery id
+        self._sweep_size = _MIN_SWEEP_SIZE
         self.write(frames.begin(channel, HANDLE_MAX))
 
     def handle(self, performative: Any, payload: bytes) -> None:
-        """Does what a client says on this channel."""
+        """Handles a performative that the client sent on this channel."""
         self._HANDLERS[type(performative)](self, performative, payload)
 
-    # What links need
+    # For links
 
     @property
     def can_write(self) -> bool:
-        """Whether a message can be sent now."""
+        """Whether the client accepts another transfer now."""
         return self._window > 0 and self._connection.can_write
 
     def write_flow(self, link: tuple[int, int, int] | None = None, *, drain: bool = False) -> None:
-        """Tells how far the session is, and a link's handle, delivery count and credit."""
+        """Sends a flow of the session, and of a link: its handle, delivery count and credit."""
         windows = (self._next_incoming, self._next_outgoing)
         self.write(frames.flow(self.channel, windows, link, drain=drain))
 
     def write_transfers(self, handle: int, message: bytes, tag: bytes, *, settled: bool) -> int:
-        """Sends a message in as many frames as it needs; the number of the delivery."""
-        number = self._next_delivery
-        self._next_delivery = serial.following(number)
-        size = self._connection.max_frame_size - frames.OVERHEAD
+        """Sends a message in one or more transfers, and returns the delivery id."""
+        delivery_id = self._next_delivery_id
+        self._next_delivery_id = serial_numbers.add(delivery_id)
+        size = self._connection.max_frame_size - frames.TRANSFER_OVERHEAD
         for start in range(0, len(message), size):
             more = start + size < len(message)
-            transfer = frames.transfer(handle, number, tag, settled=settled, more=more)
+            transfer = frames.transfer(handle, delivery_id, tag, settled=settled, more=more)
             self.write(frames.frame(self.channel, transfer, message[start : start + size]))
-            self._next_outgoing = serial.following(self._next_outgoing)
+            self._next_outgoing = serial_numbers.add(self._next_outgoing)
             self._window -= 1
-        return number
+        return delivery_id
 
-    def await_settlement(self, number: int, link: QueueLink, token: bytes) -> None:
-        """Remembers which message was sent as delivery `number`."""
-        self._unsettled[number] = (link, token)
-        if len(self._unsettled) > self._sweep_at:
-            # Locks that expired or were settled through $management leave their deliveries here.
-            self._keep_unsettled(lambda link, token: token in link.queue.locks)
-            self._sweep_at = max(_SWEEP_AT, 2 * len(self._unsettled))
+    def track_delivery(self, delivery_id: int, receiver: QueueReceiver, token: bytes) -> None:
+        """Remembers the lock token of an unsettled delivery."""
+        self._unsettled[delivery_id] = (receiver, token)
+        if len(self._unsettled) > self._sweep_size:
+            # Deliveries remain if their lock expired or they were settled through $management.
+            self._keep_unsettled(lambda receiver, token: token in receiver.queue.locks)
+            self._sweep_size = max(_MIN_SWEEP_SIZE, 2 * len(self._unsettled))
 
-    def reply(self, node: Node, request: Request, message: bytes) -> None:
-        """Sends a reply to whom `request` names, or else to a link from the same node."""
-        links = [link for link in self.links.values() if isinstance(link, ReplyLink)]
-        named = (link for link in links if request.reply_to and link.target == request.reply_to)
-        same_node = (link for link in links if link.node.address == node.address)
-        link = next(named, None) or next(same_node, None)
+    def send_response(self, node: Node, request: Request, message: bytes) -> None:
+        """Sends a response on the link named by reply-to, or else on one from the same node."""
+        links = [link for link in self.links.values() if isinstance(link, ResponseLink)]
+        address = request.reply_to
+        by_target = (link for link in links if address and link.target_address == address)
+        by_node = (link for link in links if link.node.address == node.address)
+        link = next(by_target, None) or next(by_node, None)
         if link is None:
-            raise AmqpError(Condition.NOT_FOUND, "There is no link for the reply.")
+            raise AmqpError(Condition.NOT_FOUND, "There is no link for the response.")
         link.push(message)
 
     def refuse(self, request: Attach, error: AmqpError) -> None:
-        """Refuses a link that has not been answered yet."""
-        self._forget(request.handle)
-        self.write(frames.refusal(self.channel, request, error))
+        """Refuses an attach that has not been answered."""
+        self._remove(request.handle)
+        self.write(frames.refused_attach(self.channel, request, error))
 
     def detach(self, link: Link, error: AmqpError) -> None:
-        """Ends a link; the client is told why."""
+        """Detaches a link with an error."""
         if self.links.get(link.handle) is link:
-            self._forget(link.handle)
+            self._remove(link.handle)
             self.write(frames.detach(self.channel, link.handle, error))
 
-    # What the connection needs
+    # For the connection
 
-    def supply(self) -> None:
-        """Sends what can be sent now."""
+    def send_available(self) -> None:
+        """Sends the messages and responses that can be sent now."""
         for link in list(self.links.values()):
             if isinstance(link, OutgoingLink):
-                link.supply()
+                link.send_available()
 
     def close(self) -> None:
-        """Ends all links; nobody is told."""
+        """Removes all links, without detach frames."""
         for handle in list(self.links):
-            self._forget(handle)
+            self._remove(handle)
 
-    # What clients do
+    # Performatives
 
     def _attach(self, request: Attach, _: bytes) -> None:
         if request.handle in self.links or request.handle > HANDLE_MAX:
-            raise AmqpError(Condition.HANDLE_IN_USE, f"The handle {request.handle} is not free.")
+            text = f"The handle {request.handle} is in use or above {HANDLE_MAX}."
+            raise AmqpError(Condition.HANDLE_IN_USE, text)
         try:
-            link = self._link(request)
+            link = self._create_link(request)
             self.links[request.handle] = link
             if not self._is_ignored(link.node):
                 link.attach()
         except AmqpError as error:
             self.refuse(request, error)
 
-    def _link(self, request: Attach) -> Link:
+    def _create_link(self, request: Attach) -> Link:
         terminus = request.source if request.role is RECEIVER else request.target
         fields = terminus.value if terminus is not None else None
         node = self.namespace.node(fields[0] if isinstance(fields, list) and fields else None)
@@ -142,33 +140,34 @@ class Session:
             return IncomingLink(self, request, node)
         if node.kind is NodeKind.QUEUE and node.queue:
             return QueueLink(self, request, node, node.queue)
-        return ReplyLink(self, request, node)
+        return ResponseLink(self, request, node)
 
     def _is_ignored(self, node: Node) -> bool:
         if node.kind is not NodeKind.QUEUE or node.queue is None:
             return False
-        return self.namespace.faults.strike(Step.ATTACH, node.queue.name) is Effect.IGNORED
+        return self.namespace.faults.apply(Step.ATTACH, node.queue.name) is Effect.IGNORED
 
     def _flow(self, flow: Flow, _: bytes) -> None:
-        told = 1 if flow.next_incoming_id is None else flow.next_incoming_id
-        self._window = flow.incoming_window - serial.lead(self._next_outgoing, told)
+        received = 1 if flow.next_incoming_id is None else flow.next_incoming_id
+        in_flight = serial_numbers.difference(self._next_outgoing, received)
+        self._window = flow.incoming_window - in_flight
         if flow.handle is None:
-            self.supply()
+            self.send_available()
             return
         link = self.links.get(flow.handle)
         if isinstance(link, OutgoingLink):
             link.flow(flow)
-        elif link and flow.echo:
-            link.tell_flow()
+        elif isinstance(link, IncomingLink) and flow.echo:
+            link.write_flow()
 
     def _transfer(self, transfer: Transfer, payload: bytes) -> None:
-        self._next_incoming = serial.following(self._next_incoming)
-        self._until_flow -= 1
-        if not self._until_flow:
-            self._until_flow = WINDOW // 2
+        self._next_incoming = serial_numbers.add(self._next_incoming)
+        self._transfers_until_flow -= 1
+        if not self._transfers_until_flow:
+            self._transfers_until_flow = SESSION_WINDOW // 2
             self.write_flow()
         link = self.links.get(transfer.handle)
-        # A link that the broker has just ended is not known here, but still to the client.
+        # A client may still send on a link that the broker has just detached.
         if isinstance(link, IncomingLink):
             link.transfer(transfer, payload)
 
@@ -177,46 +176,46 @@ class Session:
             return
         first = disposition.first
         last = first if disposition.last is None else disposition.last
-        wanted = outcome(disposition)
-        if wanted is None:
+        outcome = parse_outcome(disposition)
+        if outcome is None:
             return
-        numbers = [first]
+        delivery_ids = [first]
         if first != last:
-            numbers = [number for number in self._unsettled if first <= number <= last]
-        for number in numbers:
-            self._settle(number, wanted, is_told=not disposition.settled)
+            delivery_ids = [number for number in self._unsettled if first <= number <= last]
+        for delivery_id in delivery_ids:
+            self._settle(delivery_id, outcome, confirm=not disposition.settled)
 
-    def _settle(self, number: int, wanted: Outcome, *, is_told: bool) -> None:
-        if number not in self._unsettled:
+    def _settle(self, delivery_id: int, outcome: Outcome, *, confirm: bool) -> None:
+        if delivery_id not in self._unsettled:
             return
-        link, token = self._unsettled[number]
-        confirmation = wanted.confirmation
+        receiver, token = self._unsettled[delivery_id]
+        state = outcome.confirmation
         try:
-            effect = self.namespace.faults.strike(Step.SETTLE, link.queue.name)
+            effect = self.namespace.faults.apply(Step.SETTLE, receiver.queue.name)
             if effect is Effect.IGNORED:
                 return
-            message = link.queue.locks.find(token)
-            link.queue.settle([message], wanted.settlement, wanted.properties)
-            del self._unsettled[number]
+            message = receiver.queue.locks.find(token)
+            receiver.queue.settle([message], outcome.settlement, outcome.properties)
+            del self._unsettled[delivery_id]
         except AmqpError as error:
             self.namespace.statistics.settlements_refused += 1
-            effect, confirmation = Effect.NORMAL, frames.rejected(error)
-        if effect is Effect.NORMAL and is_told:
-            self.write(frames.disposition(self.channel, SENDER, number, confirmation))
+            effect, state = Effect.NORMAL, frames.rejected(error)
+        if effect is Effect.NORMAL and confirm:
+            self.write(frames.disposition(self.channel, SENDER, delivery_id, state))
 
     def _detach(self, detach: Detach, _: bytes) -> None:
         if detach.handle in self.links:
-            self._forget(detach.handle)
+            self._remove(detach.handle)
             self.write(frames.detach(self.channel, detach.handle, closed=bool(detach.closed)))
 
-    def _forget(self, handle: int) -> None:
-        gone = self.links.pop(handle, None)
-        if gone is not None:
-            gone.closed()
-        if isinstance(gone, QueueLink):
-            self._keep_unsettled(lambda link, _: link is not gone)
+    def _remove(self, handle: int) -> None:
+        removed = self.links.pop(handle, None)
+        if removed is not None:
+            removed.on_detached()
+        if isinstance(removed, QueueLink):
+            self._keep_unsettled(lambda receiver, _: receiver is not removed)
 
-    def _keep_unsettled(self, is_kept: Callable[[QueueLink, bytes], bool]) -> None:
+    def _keep_unsettled(self, is_kept: Callable[[QueueReceiver, bytes], bool]) -> None:
         entries = self._unsettled.items()
         self._unsettled = {number: entry for number, entry in entries if is_kept(*entry)}
 

@@ -1,4 +1,5 @@
-"""What receivers do with messages, and how they say it by a delivery state (part 3, 3.4).
+"""
+Settlement of messages, and the delivery states that ask for it (part 3, 3.4).
 
 How Service Bus uses the states: learn.microsoft.com, "AMQP 1.0 protocol guide".
 """
@@ -7,91 +8,93 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from local.servicebus.amqp import encode, frames, spans
+from local.servicebus.amqp import decode, encode, frames
 from local.servicebus.amqp.decode import Described
 from local.servicebus.amqp.errors import DecodeError
 from local.servicebus.amqp.performatives import Disposition
 
-_ERROR, _INFO = 0, 2  # of rejected, and of an error
-_UNDELIVERABLE_HERE, _ANNOTATIONS = 1, 2  # of modified
+# Indexes of fields.
+_ERROR, _INFO = 0, 2  # in rejected, and in an error
+_UNDELIVERABLE_HERE, _ANNOTATIONS = 1, 2  # in modified
 
 
 Properties = Mapping[str, bytes]
-"""Application properties by their names, encoded."""
+"""Encoded application properties, by name."""
 
-NOTHING: Properties = {}
+NO_PROPERTIES: Properties = {}
 
 
 class Settlement(Enum):
-    """What a receiver can do with a message that it has locked."""
+    """Ways to settle a locked message."""
 
     COMPLETE = auto()
-    ABANDON = auto()  # it failed: the delivery counts
-    RELEASE = auto()  # it was not tried: the delivery does not count
+    ABANDON = auto()  # counts as a delivery
+    RELEASE = auto()  # does not count as a delivery
     DEFER = auto()
     DEAD_LETTER = auto()
 
 
 class Outcome(NamedTuple):
-    """What is done, what the client is told when it is, and what it writes into the message."""
+    """A requested settlement: the state that confirms it, and the properties that it sets."""
 
     settlement: Settlement
     confirmation: bytes
-    properties: Properties = NOTHING
+    properties: Properties = NO_PROPERTIES
 
 
-def outcome(disposition: Disposition) -> Outcome | None:
-    """What it asks for, None for a state that settles nothing."""
+def parse_outcome(disposition: Disposition) -> Outcome | None:
+    """Returns the requested settlement, or None if the delivery state is not an outcome."""
     state = disposition.state
     if state is None:
         return _COMPLETED
     fields = state.value if isinstance(state.value, list) else []
-    read = _OUTCOMES.get(state.descriptor) if isinstance(state.descriptor, int) else None
-    return read(fields, disposition.raw_state) if read else None
+    parse = _PARSERS.get(state.descriptor) if isinstance(state.descriptor, int) else None
+    return parse(fields, disposition.raw_state) if parse else None
 
 
-def because(reason: str, description: str) -> Properties:
-    """What a dead-lettered message is told in its application properties."""
+def dead_letter_properties(reason: str, description: str) -> Properties:
+    """Returns the application properties that say why a message was dead-lettered."""
     return {
         "DeadLetterReason": encode.string(reason),
         "DeadLetterErrorDescription": encode.string(description),
     }
 
 
-def encoded_values(data: bytes) -> dict[str, bytes]:
-    """Those of a map by their names, without nulls; DecodeError if a name is no text."""
-    pairs = spans.raw_pairs(data, 0)
+def encoded_members(data: bytes) -> dict[str, bytes]:
+    """Returns the encoded values of a map by name, without nulls; raises DecodeError."""
+    pairs = decode.raw_pairs(data, 0)
     if not all(isinstance(name, str) for name in pairs):
-        raise DecodeError("a map with a name that is no text")
-    values = {str(name): spans.value_of(pair) for name, pair in pairs.items()}
+        raise DecodeError("a key of the map must be a string or symbol")
+    values = {str(name): decode.raw_value(pair) for name, pair in pairs.items()}
     return {name: value for name, value in values.items() if value != encode.NULL}
 
 
 def _field(described: bytes, index: int) -> bytes:
-    """One of a described list's, encoded; null if there are not so many."""
-    fields = spans.raw_items(described, spans.skip(described, 1))
+    """Returns an encoded field of an encoded described list; null if the list is shorter."""
+    fields = decode.raw_items(described, decode.skip(described, 1))
     return fields[index] if len(fields) > index else encode.NULL
 
 
 _COMPLETED = Outcome(Settlement.COMPLETE, frames.ACCEPTED)
 
 
-def _rejected(fields: list[Any], raw: bytes) -> Outcome:
+def _parse_rejected(fields: list[Any], raw: bytes) -> Outcome:
     has_error = fields and isinstance(fields[_ERROR], Described)
-    properties = encoded_values(_field(_field(raw, _ERROR), _INFO)) if has_error else {}
+    properties = encoded_members(_field(_field(raw, _ERROR), _INFO)) if has_error else {}
     return Outcome(Settlement.DEAD_LETTER, frames.REJECTED, properties)
 
 
-def _modified(fields: list[Any], raw: bytes) -> Outcome:
+def _parse_modified(fields: list[Any], raw: bytes) -> Outcome:
     is_deferred = len(fields) > _UNDELIVERABLE_HERE and fields[_UNDELIVERABLE_HERE]
     settlement = Settlement.DEFER if is_deferred else Settlement.ABANDON
-    properties = encoded_values(_field(raw, _ANNOTATIONS)) if fields else {}
+    properties = encoded_members(_field(raw, _ANNOTATIONS)) if fields else {}
     return Outcome(settlement, frames.MODIFIED, properties)
 
 
-_OUTCOMES: Mapping[int, Callable[[list[Any], bytes], Outcome]] = {
+# By the descriptor of the delivery state.
+_PARSERS: Mapping[int, Callable[[list[Any], bytes], Outcome]] = {
     0x24: lambda _, __: _COMPLETED,
-    0x25: _rejected,
+    0x25: _parse_rejected,
     0x26: lambda _, __: Outcome(Settlement.RELEASE, frames.RELEASED),
-    0x27: _modified,
+    0x27: _parse_modified,
 }

@@ -1,18 +1,13 @@
 """
-Custom allocation: which hub a device belongs to, decided by policies.
+Custom allocation: policies that choose the IoT hub of a device.
 
-A policy is a callable that takes an `AllocationRequest` and gives a `Decision`: rules of the
-policy file, or your own in Python.
+A policy is a callable that takes an `AllocationRequest` and returns a `Decision`. It comes from
+the rules of the policy file, or is a Python function of your own.
 """
 
-from shared.allocation.decisions import (
-    AllocationPolicy,
-    Assignment,
-    Decision,
-    Refusal,
-)
-from shared.allocation.explaining import Explanation, decide, explain
-from shared.allocation.requests import AllocationRequest
+from shared.allocation.decision import AllocationPolicy, Assignment, Decision, Refusal, decide
+from shared.allocation.explain import Explanation, explain
+from shared.allocation.request import AllocationRequest
 
 __all__ = [
     "AllocationPolicy",

@@ -1,7 +1,7 @@
 """
-`python -m shared.allocation FILE` names every fault of a policy file, and what is odd in it.
+Checks a policy file: `python -m shared.allocation FILE` prints its faults and warnings.
 
-`--schema` prints the JSON Schema of such files instead. Exits with 1 if there is a fault.
+`--schema` prints the JSON Schema of policy files instead. Exits with 1 if there is a fault.
 """
 
 import argparse
@@ -10,41 +10,41 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.allocation.files import check, parsed
-from shared.allocation.findings import Finding
-from shared.allocation.schema import schema
+from shared.allocation.policy_file.load import parse_policies
+from shared.allocation.policy_file.schema import create_schema
+from shared.allocation.policy_file.validate import Diagnostic, validate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status."""
-    reader = argparse.ArgumentParser(prog="python -m shared.allocation", description=__doc__)
-    what = reader.add_mutually_exclusive_group(required=True)
-    what.add_argument("file", nargs="?", type=Path, help="a policy file")
-    what.add_argument("--schema", action="store_true", help="print the JSON Schema")
-    given = reader.parse_args(arguments)
-    if given.schema:
-        sys.stdout.write(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n")
+    """Runs the command and returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m shared.allocation", description=__doc__)
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("file", nargs="?", type=Path, help="a policy file")
+    group.add_argument("--schema", action="store_true", help="print the JSON Schema")
+    options = parser.parse_args(arguments)
+    if options.schema:
+        sys.stdout.write(json.dumps(create_schema(), indent=2, ensure_ascii=False) + "\n")
         return 0
     try:
-        body = given.file.read_bytes()
+        body = options.file.read_bytes()
     except OSError as error:
-        reader.error(f"{given.file} cannot be read: {error.strerror}")
-    return _check(given.file, body)
+        parser.error(f"{options.file} cannot be read: {error.strerror}")
+    return _check(options.file, body)
 
 
 def _check(path: Path, body: bytes) -> int:
-    faults = check(body)
-    warnings = () if faults else parsed(body).warnings
-    for kind, findings in (("fault", faults), ("warning", warnings)):
-        sys.stdout.writelines(_line(path, kind, finding) for finding in findings)
+    faults = validate(body)
+    warnings = () if faults else parse_policies(body).warnings
+    for kind, diagnostics in (("fault", faults), ("warning", warnings)):
+        sys.stdout.writelines(_format(path, kind, diagnostic) for diagnostic in diagnostics)
     sys.stdout.write(f"{path}: {len(faults)} faults, {len(warnings)} warnings\n")
     return 1 if faults else 0
 
 
-def _line(path: Path, kind: str, finding: Finding) -> str:
-    line = f":{finding.line}" if finding.line else ""
-    place = f" {finding.place}" if finding.place else ""
-    return f"{path}{line}: {kind}:{place} {finding.words}\n"
+def _format(path: Path, kind: str, diagnostic: Diagnostic) -> str:
+    line = f":{diagnostic.line}" if diagnostic.line else ""
+    location = f" {diagnostic.pointer}" if diagnostic.pointer else ""
+    return f"{path}{line}: {kind}:{location} {diagnostic.message}\n"
 
 
 if __name__ == "__main__":

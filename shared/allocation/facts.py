@@ -1,8 +1,8 @@
 """
-Facts: what a rule may ask about a request, by name.
+Facts: the values of a request that rules can test, by name.
 
-A fact that is not there, or is null, is `None`. DPS's key material is no fact: no rule can test it,
-no template can copy it.
+An absent or null fact is `None`. Key material of DPS is not a fact: no rule can test it, no
+template can copy it.
 """
 
 import re
@@ -12,153 +12,152 @@ from functools import cache
 from typing import Any
 
 from shared.allocation import hashing
-from shared.allocation.certificates import MEMBERS, member_of
-from shared.allocation.requests import AllocationRequest
+from shared.allocation.certificates import CERTIFICATE_FACTS, read_certificate
+from shared.allocation.request import AllocationRequest
 
-Look = Callable[[AllocationRequest], Any]
+Getter = Callable[[AllocationRequest], Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fact:
-    """One fact, or all facts that lie below one name."""
+    """One fact: how to read it from a request, and its description for users."""
 
-    look: Look
-    meaning: str
-    always: bool = False
-    """Whether every request has it."""
+    get: Getter
+    description: str
+    is_always_present: bool = False
     ignores_case: bool = False
-    """Whether DPS, or whoever writes it, treats capitals and small letters alike."""
+    """Whether its values are compared without case, as DPS and hubs compare them."""
 
 
-_POSITION = re.compile("[0-9]{1,6}")
+_LIST_INDEX = re.compile("[0-9]{1,6}")
 
 
-def at(document: Any, steps: Iterable[str]) -> Any:
-    """What stands at a path of member names and list positions; `None` if nothing does."""
-    for step in steps:
+def value_at(document: Any, path: Iterable[str]) -> Any:
+    """Returns the value at a path of member names and list indexes, else None."""
+    for step in path:
         if isinstance(document, Mapping):
             document = document.get(step)
-        elif isinstance(document, list) and _POSITION.fullmatch(step):
+        elif isinstance(document, list) and _LIST_INDEX.fullmatch(step):
             document = document[int(step)] if int(step) < len(document) else None
         else:
             return None
     return document
 
 
-def _in_enrollment(*steps: str) -> Look:
-    return lambda request: at(request.enrollment, steps)
+def _in_enrollment(*path: str) -> Getter:
+    return lambda request: value_at(request.enrollment, path)
 
 
-def _in_runtime_context(*steps: str) -> Look:
-    return lambda request: at(request.runtime_context, steps)
+def _in_runtime_context(*path: str) -> Getter:
+    return lambda request: value_at(request.runtime_context, path)
 
 
 FACTS: Mapping[str, Fact] = {
     "registrationId": Fact(
-        look=lambda request: request.registration_id,
-        meaning="The device's registration id.",
-        always=True,
+        get=lambda request: request.registration_id,
+        description="The device's registration id.",
+        is_always_present=True,
         ignores_case=True,
     ),
     "enrollmentGroupId": Fact(
-        look=lambda request: request.enrollment_group_id,
-        meaning="The id of the enrollment group; an individual enrollment has none.",
+        get=lambda request: request.enrollment_group_id,
+        description="The id of the enrollment group; absent for an individual enrollment.",
         ignores_case=True,
     ),
     "attestation": Fact(
-        look=_in_enrollment("attestation", "type"),
-        meaning="How the device proves itself: `symmetricKey`, `x509` or `tpm`.",
+        get=_in_enrollment("attestation", "type"),
+        description="The device's attestation: `symmetricKey`, `x509` or `tpm`.",
     ),
     "deviceId": Fact(
-        look=_in_enrollment("deviceId"),
-        meaning="The device id that an individual enrollment sets.",
+        get=_in_enrollment("deviceId"),
+        description="The device id set in an individual enrollment.",
     ),
     "iotEdge": Fact(
-        look=_in_enrollment("capabilities", "iotEdge"),
-        meaning="Whether the enrollment is for IoT Edge devices: `true` or `false`.",
+        get=_in_enrollment("capabilities", "iotEdge"),
+        description="Whether the enrollment is for IoT Edge devices: `true` or `false`.",
     ),
     "currentHub": Fact(
-        look=lambda request: request.current_hub,
-        meaning="The hub the device is assigned to; at its first registration there is none.",
+        get=lambda request: request.current_hub,
+        description="The hub the device is assigned to; absent at its first registration.",
         ignores_case=True,
     ),
     "currentDeviceId": Fact(
-        look=_in_runtime_context("currentDeviceId"),
-        meaning="The device id the device has on that hub.",
+        get=_in_runtime_context("currentDeviceId"),
+        description="The device's id on its current hub.",
     ),
     "percentile": Fact(
-        look=lambda request: hashing.percentile(request.registration_id),
-        meaning="A number from 0 up to 100, evenly spread over devices and always the same for "
-        "one: `lt` 5 is five devices in a hundred.",
-        always=True,
+        get=lambda request: hashing.percentile(request.registration_id),
+        description="A number from 0 up to, but not including, 100, derived from the registration "
+        "id: evenly distributed, and always the same for one device. `lt` 5 is 5 % of devices.",
+        is_always_present=True,
     ),
 }
 
 
-def _certificate(family: str, which: str) -> Look:
-    return _in_enrollment("attestation", "x509", family, which)
+def _certificate(kind: str, which: str) -> Getter:
+    return _in_enrollment("attestation", "x509", kind, which)
 
 
-CERTIFICATES: Mapping[str, tuple[Look, str]] = {
+CERTIFICATES: Mapping[str, tuple[Getter, str]] = {
     "deviceCertificate": (
         _in_runtime_context("x509", "clientCertificate"),
-        "The certificate that the device showed, where DPS sends it.",
+        "The certificate the device presented, if DPS sends it.",
     )
 } | {
-    f"{family}.{which}": (_certificate(family, which), f"The {which} {words}.")
-    for family, words in (
+    f"{kind}.{which}": (_certificate(kind, which), f"The {which} {description}.")
+    for kind, description in (
         ("clientCertificates", "certificate of an individual enrollment"),
         ("signingCertificates", "signing certificate of an enrollment group"),
     )
     for which in ("primary", "secondary")
 }
-"""Where certificates are found; each has the members of `certificates.MEMBERS`."""
+"""Certificates of a request; each has the facts of `CERTIFICATE_FACTS`."""
 
-FAMILIES: Mapping[str, tuple[Look, str]] = {
+DOCUMENTS: Mapping[str, tuple[Getter, str]] = {
     "payload": (
         lambda request: request.payload,
-        "What the device sent along when it registered; `payload.a.b` is a member of it.",
+        "The payload of the device's registration request; `payload.a.b` is a member of it.",
     ),
     "tags": (
         _in_enrollment("initialTwin", "tags"),
-        "The tags in the enrollment's initial twin, as `tags.region`.",
+        "The tags in the enrollment's initial twin, such as `tags.region`.",
     ),
     "desired": (
         _in_enrollment("initialTwin", "properties", "desired"),
-        "The desired properties in the enrollment's initial twin, as `desired.model`.",
+        "The desired properties in the enrollment's initial twin, such as `desired.model`.",
     ),
 }
-"""Documents whose members are facts, at any depth."""
+"""Documents whose members, at any depth, are facts."""
 
 
 @cache
-def fact_of(name: str) -> Fact | None:
-    """The fact of a name; `None` if there can be none."""
+def find_fact(name: str) -> Fact | None:
+    """Returns the fact of this name, else None."""
     if name in FACTS:
         return FACTS[name]
-    family, *steps = name.split(".")
-    if family in FAMILIES and all(steps):
-        look, meaning = FAMILIES[family]
-        return Fact(look=lambda request: at(look(request), steps), meaning=meaning)
-    place, _, member = name.rpartition(".")
-    if place in CERTIFICATES and member in MEMBERS:
-        look, meaning = CERTIFICATES[place]
+    root, *path = name.split(".")
+    if root in DOCUMENTS and all(path):
+        get, description = DOCUMENTS[root]
+        return Fact(get=lambda request: value_at(get(request), path), description=description)
+    certificate, _, member = name.rpartition(".")
+    if certificate in CERTIFICATES and member in CERTIFICATE_FACTS:
+        get, description = CERTIFICATES[certificate]
         return Fact(
-            look=lambda request: member_of(look(request), member),
-            meaning=meaning,
-            ignores_case=MEMBERS[member].ignores_case,
+            get=lambda request: read_certificate(get(request), member),
+            description=description,
+            ignores_case=CERTIFICATE_FACTS[member].ignores_case,
         )
     return None
 
 
 class Facts(dict[str, Any]):
-    """The facts of one request by name, each looked up when first asked for."""
+    """The facts of one request by name, each read on first use."""
 
     def __init__(self, request: AllocationRequest) -> None:
         super().__init__()
         self.request = request
 
     def __missing__(self, name: str) -> Any:
-        fact = fact_of(name)
-        value = self[name] = fact.look(self.request) if fact else None
+        fact = find_fact(name)
+        value = self[name] = fact.get(self.request) if fact else None
         return value

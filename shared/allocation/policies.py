@@ -1,24 +1,24 @@
-"""Built-in policies. They come in through the door of your own: `shared.allocation.policies:…`."""
+"""Built-in policies; the policy file names them as `shared.allocation.policies:hashed`."""
 
-from shared.allocation import rules
-from shared.allocation.decisions import Assignment, Decision
-from shared.allocation.requests import AllocationRequest
+from shared.allocation.decision import Assignment, Decision
+from shared.allocation.engine import choose_by_weight, choose_current
+from shared.allocation.request import AllocationRequest
 from shared.errors import NoHubError
 
-_among_all = rules.hashed({})
+_choose_any = choose_by_weight({})
 
 
 def hashed(request: AllocationRequest) -> Decision:
-    """Spreads devices evenly over all linked hubs; the same device always gets the same one."""
-    return _decided(_among_all(request), "hashed")
+    """Distributes devices evenly over all linked hubs; a device always gets the same hub."""
+    return _assign(_choose_any(request), "hashed")
 
 
 def sticky(request: AllocationRequest) -> Decision:
-    """Leaves a device where it is, as long as that hub is linked; new ones are spread evenly."""
-    return _decided(rules.keep(request) or _among_all(request), "sticky")
+    """Keeps a device on its current hub while that is linked; otherwise as `hashed`."""
+    return _assign(choose_current(request) or _choose_any(request), "sticky")
 
 
-def _decided(hub: str | None, rule: str) -> Decision:
+def _assign(hub: str | None, rule: str) -> Decision:
     if not hub:
         raise NoHubError
     return Assignment(hub=hub, rule=rule)

@@ -1,4 +1,4 @@
-"""How the app proves to DPS who it is: what it puts into `Authorization`."""
+"""Credentials for DPS: shared access signatures and Microsoft Entra tokens."""
 
 import asyncio
 import hashlib
@@ -15,23 +15,23 @@ from shared.settings import ConnectionString, Settings
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
-# A token that lapses while a call is under way fails it, so each is renewed a little early.
+# A call fails if its token expires in flight, so tokens are renewed early.
 _RENEW_BEFORE_EXPIRY = 300.0
 _TOKEN_TIMEOUT = 10.0
 
 
 class Credential(Protocol):
-    """Whatever can fill the `Authorization` header of a request to DPS."""
+    """Provides the `Authorization` header of requests to DPS."""
 
     async def authorization(self) -> str:
-        """The header's value; raises `DpsCredentialError` if there is none to be had."""
+        """Returns the header's value; raises `DpsCredentialError` if none can be acquired."""
 
     async def aclose(self) -> None:
-        """Lets go of connections."""
+        """Closes connections."""
 
 
-def credential_of(settings: Settings) -> Credential:
-    """The credential the settings name."""
+def create_credential(settings: Settings) -> Credential:
+    """Returns the credential that the settings select."""
     if settings.dps_connection_string:
         return SharedAccessSignature(settings.dps_connection_string)
     return EntraToken()
@@ -39,9 +39,9 @@ def credential_of(settings: Settings) -> Credential:
 
 class SharedAccessSignature:
     """
-    A signature made with an access policy's key, kept until shortly before it lapses.
+    A signature made with the key of a shared access policy, cached until shortly before it expires.
 
-    Its form and lifetime: docs page "Control access to DPS with shared access signatures"
+    Format and lifetime: docs page "Control access to DPS with shared access signatures"
     (learn.microsoft.com/azure/iot-dps/how-to-control-access).
     """
 
@@ -58,7 +58,7 @@ class SharedAccessSignature:
         self._expires = 0.0
 
     async def authorization(self) -> str:
-        """The `SharedAccessSignature …` of the moment."""
+        """Returns `SharedAccessSignature …`."""
         if self._clock() > self._expires - _RENEW_BEFORE_EXPIRY:
             self._sign(self._clock() + self.LIFETIME)
         return self._signature
@@ -66,19 +66,19 @@ class SharedAccessSignature:
     def _sign(self, expires: float) -> None:
         signed = f"{self._resource}\n{int(expires)}".encode()
         digest = hmac.new(self._key, signed, hashlib.sha256).digest()
-        rest = {"sig": b64encode(digest), "se": int(expires), "skn": self._policy}
-        self._signature = f"SharedAccessSignature sr={self._resource}&{urlencode(rest)}"
+        parameters = {"sig": b64encode(digest), "se": int(expires), "skn": self._policy}
+        self._signature = f"SharedAccessSignature sr={self._resource}&{urlencode(parameters)}"
         self._expires = expires
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        """Does nothing: there are no connections."""
 
 
 class EntraToken:
     """
-    A Microsoft Entra token, kept until shortly before it lapses.
+    A Microsoft Entra token, cached until shortly before it expires.
 
-    Found by `DefaultAzureCredential`; docs page "Control access to DPS with Microsoft Entra ID".
+    Acquired by `DefaultAzureCredential`; docs page "Control access to DPS with Microsoft Entra ID".
     """
 
     SCOPE = "https://azure-devices-provisioning.net/.default"
@@ -90,33 +90,33 @@ class EntraToken:
         self._renewal = asyncio.Lock()
 
     async def authorization(self) -> str:
-        """The `Bearer …` of the moment."""
+        """Returns `Bearer …`."""
         if self._renewal.locked() and time.time() < self._expires:
-            return self._header  # one caller renews; the others need not wait for it
+            return self._header  # one caller renews; the others keep using the valid token
         async with self._renewal:
             if time.time() > self._expires - _RENEW_BEFORE_EXPIRY:
                 await self._renew()
         return self._header
 
     async def _renew(self) -> None:
-        from azure.core.exceptions import AzureError  # noqa: PLC0415  costly: on first use
-        from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415  costly: on first use
+        from azure.core.exceptions import AzureError
+        from azure.identity.aio import DefaultAzureCredential
 
         try:
             self._credential = self._credential or DefaultAzureCredential()
             async with asyncio.timeout(_TOKEN_TIMEOUT):
                 token = await self._credential.get_token(self.SCOPE)
-        # The library checks the settings of an identity as it goes, each in its own way.
+        # azure-identity raises OSError and ValueError too, for settings of its own.
         except (AzureError, OSError, TimeoutError, ValueError) as error:
             if time.time() < self._expires:
-                return  # the token at hand is good for a little longer
+                return  # the current token is still valid
             raise DpsCredentialError(
-                "Microsoft Entra gave the app no token for DPS: see its identity and DPS_ENDPOINT."
+                "No Microsoft Entra token for DPS: check the app's identity and DPS_ENDPOINT."
             ) from error
         self._header = f"Bearer {token.token}"
         self._expires = token.expires_on
 
     async def aclose(self) -> None:
-        """Closes the credential's own connections."""
+        """Closes the credential's connections."""
         if self._credential:
             await self._credential.close()

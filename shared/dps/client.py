@@ -1,25 +1,25 @@
-"""The client of one DPS instance."""
+"""The client of a DPS instance."""
 
 from typing import Self
 
 from shared.dps.models import ENROLLMENT_GROUP, INDIVIDUAL_ENROLLMENT
-from shared.dps.pacing import Pacing
+from shared.dps.rate_limiter import RateLimiterStatus
 from shared.dps.resources import EnrollmentResource, RegistrationStates
 from shared.settings import Settings
 
 
 class DpsClient:
     """
-    The DPS service API: `enrollments`, `enrollment_groups` and `registration_states`.
+    Client of the DPS service API: `enrollments`, `enrollment_groups` and `registration_states`.
 
-    One client serves one event loop, and as many calls at once as are made there:
+    A client belongs to one event loop, where it can be used concurrently:
 
         async with DpsClient(Settings.read()) as dps:
             record = await dps.enrollments.get("dev-1")
     """
 
     def __init__(self, settings: Settings) -> None:
-        from shared.dps.transport import Transport  # noqa: PLC0415  httpx is costly to load
+        from shared.dps.transport import Transport
 
         self._transport = Transport(settings)
         self.enrollments = EnrollmentResource(self._transport, INDIVIDUAL_ENROLLMENT)
@@ -27,9 +27,9 @@ class DpsClient:
         self.registration_states = RegistrationStates(self._transport, "registrations")
 
     @property
-    def pacing(self) -> Pacing:
-        """How the process stands to DPS's quota."""
-        return self._transport.pacer.snapshot()
+    def rate_limiter_status(self) -> RateLimiterStatus:
+        """The state of this process's rate limiter."""
+        return self._transport.rate_limiter.status()
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,21 +1,19 @@
-"""What a caller says about a call that DPS should hear too."""
+"""The context of a call: API version, correlation ids, deadline and permit."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.dps.pacing import Permit
+from shared.dps.rate_limiter import Permit
 from shared.settings import DEFAULT_API_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallContext:
     """
-    The API version of a call, and what ties it to the caller's own logs and traces.
+    The context of a call to DPS.
 
-    `traceparent` is that of W3C Trace Context; `client_request_id` is any text of the caller's.
-    `deadline` is the time of the running loop at which the call ends; `None` leaves it to the
-    settings, as `None` does for `max_attempts`. The first attempt of a call with a `permit` does
-    not wait for its turn again.
+    `client_request_id` is any text of the caller's; `traceparent` is W3C Trace Context's.
+    `deadline` is a time of the running event loop. For `None`, `deadline` and `max_attempts` are
+    those of the settings. With a `permit` the first attempt does not acquire one.
     """
 
     api_version: str = DEFAULT_API_VERSION
@@ -25,13 +23,5 @@ class CallContext:
     max_attempts: int | None = None
     permit: Permit | None = None
 
-    @property
-    def headers(self) -> Mapping[str, str | None]:
-        """The headers that carry it."""
-        return {
-            "x-ms-client-request-id": self.client_request_id,
-            "traceparent": self.traceparent,
-        }
 
-
-NO_CONTEXT = CallContext()
+DEFAULT_CONTEXT = CallContext()

@@ -1,16 +1,21 @@
-"""What DPS keeps, and the verbs on it, each written once."""
+"""The resources of the DPS service API and their operations, each written once."""
 
 import math
-from collections.abc import Awaitable, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from shared.dps.context import NO_CONTEXT, CallContext
+from shared.dps.context import DEFAULT_CONTEXT, CallContext
 from shared.dps.models import Document, RecordKind
-from shared.dps.queries import Query
-from shared.dps.records import Record
-from shared.dps.settling import is_gone, result_of, undone, unknown, written
+from shared.dps.reconciliation import (
+    find_written,
+    is_deleted,
+    not_applied,
+    reconcile_result,
+    unresolved,
+)
+from shared.dps.responses import Page, Record
 from shared.errors import DpsError
 
 if TYPE_CHECKING:
@@ -19,32 +24,76 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Query:
+    """
+    A query: `async for record in query`, `async for page in query.by_page()`, or one `page()`.
+
+    `top` is the page size; for `None` DPS uses 100.
+    """
+
+    transport: "Transport"
+    path: str
+    document: Any
+    top: int | None
+    continuation: str | None
+    context: CallContext
+
+    async def page(self, continuation: str | None = None) -> Page:
+        """Returns the page of the token `continuation`, or the first page of this query."""
+        answer = await self.transport.send(
+            "POST",
+            self.path,
+            document=self.document,
+            headers={
+                "x-ms-max-item-count": None if self.top is None else str(self.top),
+                "x-ms-continuation": continuation or self.continuation,
+            },
+            context=self.context,
+        )
+        return answer.page()
+
+    async def by_page(self) -> AsyncIterator[Page]:
+        """Yields every page, with one call to DPS each."""
+        page = await self.page()
+        yield page
+        while page.continuation:
+            page = await self.page(page.continuation)
+            yield page
+
+    async def __aiter__(self) -> AsyncIterator[Record]:
+        """Yields every record."""
+        async for page in self.by_page():
+            for record in page.records:
+                yield record
+
+
 class Resource:
-    """Records of one collection; every verb raises the `DpsError` that came of it."""
+    """A collection of records. Every operation raises the `DpsError` of a failed call."""
 
     def __init__(self, transport: "Transport", path: str) -> None:
         self._transport = transport
         self._path = path
 
-    def begin(self, context: CallContext, *, by: float = math.inf) -> CallContext:
-        """The context of what ends as a call does, and at the loop's time `by` at the latest."""
-        begun = self._transport.begin(context)
-        return replace(begun, deadline=min(by, begun.deadline or by))
+    def with_deadline(self, context: CallContext, *, latest: float = math.inf) -> CallContext:
+        """Returns the context with the deadline of one call, at most the loop's time `latest`."""
+        started = self._transport.with_deadline(context)
+        return replace(started, deadline=min(latest, started.deadline or latest))
 
-    async def admitted(self, context: CallContext) -> CallContext:
+    async def acquire_permit(self, context: CallContext) -> CallContext:
         """
-        The context of a call whose turn has come, with the permit to start it.
+        Waits until a call may start, and returns the context with the permit for it.
 
-        Raises `PacedOutError` if the turn would come after the context's deadline.
+        Raises `NoPermitError` if that would be after the context's deadline.
         """
-        return await self._transport.admitted(context)
+        return await self._transport.acquire_permit(context)
 
-    def _at(self, id: str) -> str:
+    def _record_path(self, id: str) -> str:
         return f"{self._path}/{quote(id, safe='')}"
 
-    async def get(self, id: str, *, context: CallContext = NO_CONTEXT) -> Record:
-        """The record, without symmetric keys."""
-        answer = await self._transport.send("GET", self._at(id), context=context)
+    async def get(self, id: str, *, context: CallContext = DEFAULT_CONTEXT) -> Record:
+        """Returns the record, without symmetric keys."""
+        answer = await self._transport.send("GET", self._record_path(id), context=context)
         return answer.record()
 
     async def delete(
@@ -52,19 +101,19 @@ class Resource:
         id: str,
         *,
         if_match: str | None = None,
-        context: CallContext = NO_CONTEXT,
+        context: CallContext = DEFAULT_CONTEXT,
     ) -> None:
-        """Removes the record; with `if_match` only if that is still its etag."""
-        context = self._transport.begin(context)
+        """Deletes the record; with `if_match` only if that is its etag."""
+        context = self._transport.with_deadline(context)
         headers = {"If-Match": if_match}
         try:
             await self._transport.send(
-                "DELETE", self._at(id), headers=headers, context=context, writes=True
+                "DELETE", self._record_path(id), headers=headers, context=context, writes=True
             )
         except DpsError as error:
             if not error.in_doubt:
                 raise
-            if not await _settled(error, is_gone(self, id, context)):
+            if not await _reconciled(error, is_deleted(self, id, context)):
                 raise
 
 
@@ -81,24 +130,23 @@ class EnrollmentResource(Resource):
         enrollment: Mapping[str, Any] | Document,
         *,
         if_match: str | None = None,
-        context: CallContext = NO_CONTEXT,
+        context: CallContext = DEFAULT_CONTEXT,
     ) -> Record:
         """
-        Writes the whole record and gives it back with its symmetric keys.
+        Writes the whole record and returns it with its symmetric keys.
 
-        DPS creates without `if_match` and answers 409 if the record exists; an update needs its
-        etag, or `*` (github.com/Azure/azure-sdk-for-python/issues/35187). If a reply was lost on
-        the way, a conflict is one only if the stored record is not what was asked for.
+        Without `if_match` DPS creates it, or responds with 409 if it exists; an update needs its
+        etag, or `*` (github.com/Azure/azure-sdk-for-python/issues/35187). After a lost response a
+        conflict is raised only if the stored record does not match the request.
         """
-        context = self._transport.begin(context)
-        document = _json(enrollment)
-        headers = {"If-Match": if_match}
+        context = self._transport.with_deadline(context)
+        document = _to_json(enrollment)
         try:
             answer = await self._transport.send(
                 "PUT",
-                self._at(id),
+                self._record_path(id),
                 document=document,
-                headers=headers,
+                headers={"If-Match": if_match},
                 context=context,
                 writes=True,
             )
@@ -106,20 +154,20 @@ class EnrollmentResource(Resource):
         except DpsError as error:
             if not error.in_doubt:
                 raise
-            asked = written(self, id, document, context, if_match=if_match)
-            found = await _settled(error, asked)
-            if found is None:
+            search = find_written(self, id, document, context, if_match=if_match)
+            stored = await _reconciled(error, search)
+            if stored is None:
                 raise
-            return found
+            return stored
 
     async def get_attestation_mechanism(
         self,
         id: str,
         *,
-        context: CallContext = NO_CONTEXT,
+        context: CallContext = DEFAULT_CONTEXT,
     ) -> Record:
-        """The record's attestation, with its symmetric keys."""
-        path = f"{self._at(id)}/attestationmechanism"
+        """Returns the record's attestation, with its symmetric keys."""
+        path = f"{self._record_path(id)}/attestationmechanism"
         answer = await self._transport.send("POST", path, context=context)
         return answer.record()
 
@@ -129,13 +177,13 @@ class EnrollmentResource(Resource):
         *,
         top: int | None = None,
         continuation: str | None = None,
-        context: CallContext = NO_CONTEXT,
+        context: CallContext = DEFAULT_CONTEXT,
     ) -> Query:
-        """What `{"query": "SELECT *"}` finds, without symmetric keys and registration states."""
+        """Returns the query, such as `{"query": "SELECT *"}`; records lack keys and states."""
         return Query(
             transport=self._transport,
             path=f"{self._path}/query",
-            document=_json(query_specification),
+            document=_to_json(query_specification),
             top=top,
             continuation=continuation,
             context=context,
@@ -145,16 +193,16 @@ class EnrollmentResource(Resource):
         self,
         bulk_operation: Mapping[str, Any] | Document,
         *,
-        context: CallContext = NO_CONTEXT,
+        context: CallContext = DEFAULT_CONTEXT,
     ) -> Record:
         """
-        One operation on up to ten records: `{"errors": […], "isSuccessful": …}`.
+        Runs one operation on up to ten records and returns `{"errors": […], "isSuccessful": …}`.
 
-        A record that failed is an item of `errors`, not an error raised. If a reply was lost on the
-        way, a record has failed only if it is not as it was to be.
+        A record that failed is an item of `errors`; no exception is raised for it. After a lost
+        response a record has failed only if it is not stored as requested.
         """
-        context = self._transport.begin(context)
-        operation = _json(bulk_operation)
+        context = self._transport.with_deadline(context)
+        operation = _to_json(bulk_operation)
         try:
             answer = await self._transport.send(
                 "POST", self._path, document=operation, context=context, writes=True
@@ -162,15 +210,17 @@ class EnrollmentResource(Resource):
         except DpsError as error:
             if not error.in_doubt:
                 raise
-            if await undone(self, operation, context):
-                raise unknown(error) from error
+            if await not_applied(self, operation, context):
+                raise unresolved(error) from error
             return Record(errors=[], isSuccessful=True)
         result = answer.record()
-        return await result_of(self, operation, result, context) if answer.in_doubt else result
+        if answer.in_doubt:
+            return await reconcile_result(self, operation, result, context)
+        return result
 
 
 class RegistrationStates(Resource):
-    """How devices' registrations stand."""
+    """Registration states of devices."""
 
     def query(
         self,
@@ -178,12 +228,12 @@ class RegistrationStates(Resource):
         *,
         top: int | None = None,
         continuation: str | None = None,
-        context: CallContext = NO_CONTEXT,
+        context: CallContext = DEFAULT_CONTEXT,
     ) -> Query:
-        """The registration states of the enrollment group `id`."""
+        """Returns the query of the registration states of the enrollment group `id`."""
         return Query(
             transport=self._transport,
-            path=f"{self._at(id)}/query",
+            path=f"{self._record_path(id)}/query",
             document=None,
             top=top,
             continuation=continuation,
@@ -191,13 +241,13 @@ class RegistrationStates(Resource):
         )
 
 
-def _json(document: Mapping[str, Any] | Document) -> Mapping[str, Any]:
+def _to_json(document: Mapping[str, Any] | Document) -> Mapping[str, Any]:
     return document.document if isinstance(document, Document) else document
 
 
-async def _settled(error: DpsError, look: Awaitable[T]) -> T:
-    """What a look at the record finds; if it finds nothing, what is known of the write: nothing."""
+async def _reconciled(error: DpsError, search: Awaitable[T]) -> T:
+    """Returns what reading the record shows; raises `error` as unresolved if that fails too."""
     try:
-        return await look
+        return await search
     except DpsError:
-        raise unknown(error) from error
+        raise unresolved(error) from error

@@ -1,4 +1,4 @@
-"""One call to DPS: signed, within a deadline, repeated where that is safe, errors by name."""
+"""The transport: signs, rate-limits, sends and retries one call, and translates its errors."""
 
 import asyncio
 import json
@@ -12,54 +12,48 @@ from urllib.parse import urlencode
 
 import httpx
 
-from shared.dps.answers import Answer, read_answer
-from shared.dps.auth import Credential, credential_of
-from shared.dps.connections import HEADERS, HostError, http_transport, timeouts
+from shared import errors
+from shared.dps.auth import Credential, create_credential
 from shared.dps.context import CallContext
-from shared.dps.pacing import Pacer, Permit
-from shared.errors import (
-    DpsCredentialError,
-    DpsError,
-    DpsFaultError,
-    DpsHostError,
-    DpsReplyLostError,
-    DpsThrottledError,
-    DpsTimeoutError,
-    DpsUnreachableError,
-    PacedOutError,
-)
+from shared.dps.http_transport import HEADERS, HostError, create_transport
+from shared.dps.rate_limiter import Permit, RateLimiter
+from shared.dps.responses import Answer, parse_response
 from shared.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
-_FIRST_DELAY, _LONGEST_DELAY = 0.5, 16.0
-# Seconds that a turn must leave, or the part of what is left where that is little.
-_FOR_THE_CALL, _OF_SHORT_TIME = 3.0, 0.25
+_FIRST_DELAY, _MAX_DELAY = 0.5, 16.0  # seconds
+# A permit must leave this many seconds for the call, or this share of the remaining time.
+_CALL_SECONDS, _CALL_SHARE = 3.0, 0.25
 
-_MAY_PASS = (
-    DpsFaultError,
-    DpsHostError,
-    DpsReplyLostError,
-    DpsThrottledError,
-    DpsTimeoutError,
-    DpsUnreachableError,
+_RETRYABLE = (
+    errors.DpsFaultError,
+    errors.DpsHostError,
+    errors.DpsReplyLostError,
+    errors.DpsThrottledError,
+    errors.DpsTimeoutError,
+    errors.DpsUnreachableError,
 )
 
 
 class Transport:
-    """The way to one DPS instance; belongs to the event loop it was made in."""
+    """Sends calls to one DPS instance; belongs to the event loop in which it was created."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.dps_url
         self._timeout = settings.dps_timeout_seconds
         self._max_attempts = settings.dps_max_attempts
-        self._credential: Credential = credential_of(settings)
-        self._connections = http_transport(settings)
-        self._extensions = {"timeout": timeouts(settings)}
-        self.pacer = Pacer(start=settings.pacing_start, quota=settings.dps_operations_per_minute)
+        self._credential: Credential = create_credential(settings)
+        self._http = create_transport(settings)
+        self._extensions = {
+            "timeout": httpx.Timeout(settings.dps_attempt_timeout_seconds).as_dict()
+        }
+        self.rate_limiter = RateLimiter(
+            start=settings.initial_operations_per_minute, quota=settings.dps_operations_per_minute
+        )
 
-    def begin(self, context: CallContext) -> CallContext:
-        """The context with a deadline, so that what follows from a call ends with it."""
+    def with_deadline(self, context: CallContext) -> CallContext:
+        """Returns the context with its deadline set, so that follow-up calls share it."""
         return replace(context, deadline=self._deadline(context))
 
     def _deadline(self, context: CallContext) -> float:
@@ -67,11 +61,11 @@ class Transport:
             return context.deadline
         return asyncio.get_running_loop().time() + self._timeout
 
-    async def admitted(self, context: CallContext) -> CallContext:
-        """The context with a deadline and, when the turn has come, the permit for one attempt."""
-        begun = self.begin(context)
-        turn = await self.pacer.wait(self._deadline(begun))
-        return replace(begun, permit=Permit(turn))
+    async def acquire_permit(self, context: CallContext) -> CallContext:
+        """Waits for a permit; returns the context with its deadline and the permit."""
+        started = self.with_deadline(context)
+        start_time = await self.rate_limiter.acquire(self._deadline(started))
+        return replace(started, permit=Permit(start_time))
 
     async def send(
         self,
@@ -84,68 +78,70 @@ class Transport:
         writes: bool = False,
     ) -> Answer:
         """
-        Asks DPS, as often as its troubles call for, and gives its answer or raises its last error.
+        Sends a request, with retries, and returns the response; raises the last error.
 
-        `path` is percent-encoded; headers that are `None` are left out. Of a request that `writes`
-        the answer or error is `in_doubt` if an attempt may have been done without a word of it.
+        `path` is percent-encoded; headers that are `None` are not sent. If the request `writes`,
+        the response or error is `in_doubt` when an attempt may have been applied without a
+        response.
         """
         request = self._request(method, path, context, document, headers or {})
-        context = self.begin(context)
+        context = self.with_deadline(context)
         deadline, attempt, in_doubt = self._deadline(context), 0, False
-        last: DpsError | None = None
+        last: errors.DpsError | None = None
         while True:
             attempt += 1
             try:
                 await self._sign(request, deadline)
-                turn = await self._turn(context.permit, deadline)
-                with _errors_by_name():
+                start_time = await self._acquire(context.permit, deadline)
+                with _translated_errors():
                     async with (
                         asyncio.timeout_at(deadline),
-                        aclosing(await self._connections.handle_async_request(request)) as response,
+                        aclosing(await self._http.handle_async_request(request)) as response,
                     ):
                         await response.aread()
-                return replace(self._read(response, turn), in_doubt=in_doubt)
-            except DpsError as error:
+                return replace(self._parse(response, start_time), in_doubt=in_doubt)
+            except errors.DpsError as error:
                 error.in_doubt = in_doubt = writes and (in_doubt or error.in_doubt)
                 delay = self._delay(error, attempt, context)
                 if delay is None:
-                    raise _told(error, last)  # noqa: B904  it is the cause of nothing
+                    raise _final_error(error, last)  # noqa: B904  it has its own cause
                 last = error
             await asyncio.sleep(delay)
 
-    async def _turn(self, permit: Permit | None, deadline: float) -> float:
+    async def _acquire(self, permit: Permit | None, deadline: float) -> float:
         if permit and permit.use():
-            return permit.turn
-        # Where many wait, each turn comes as late as it may: one without time for a call is wasted.
-        left = deadline - asyncio.get_running_loop().time()
-        return await self.pacer.wait(deadline - min(_FOR_THE_CALL, left * _OF_SHORT_TIME))
+            return permit.start_time
+        # Under load a permit comes as late as allowed: without time for the call it is wasted.
+        remaining = deadline - asyncio.get_running_loop().time()
+        latest = deadline - min(_CALL_SECONDS, remaining * _CALL_SHARE)
+        return await self.rate_limiter.acquire(latest)
 
-    def _read(self, response: httpx.Response, turn: float) -> Answer:
-        """The answer, or the error it stands for; the pacer hears which of both it was."""
-        asked = response.request
-        _LOG.debug("%s %s: %s", asked.method, asked.url.path, response.status_code)
+    def _parse(self, response: httpx.Response, start_time: float) -> Answer:
+        """Returns the response or raises its error, and informs the rate limiter."""
+        request = response.request
+        _LOG.debug("%s %s: %s", request.method, request.url.path, response.status_code)
         try:
-            answer = read_answer(response.status_code, response.headers, response.content)
-        except DpsThrottledError as error:
-            self.pacer.throttled(error.retry_after, turn=turn)
+            answer = parse_response(response.status_code, response.headers, response.content)
+        except errors.DpsThrottledError as error:
+            self.rate_limiter.on_throttled(error.retry_after, start_time=start_time)
             raise
-        except DpsError:
-            self.pacer.answered()
+        except errors.DpsError:
+            self.rate_limiter.on_response()
             raise
-        self.pacer.answered()
+        self.rate_limiter.on_response()
         return answer
 
     async def _sign(self, request: httpx.Request, deadline: float) -> None:
-        """Fills in the credential; nothing is sent once the deadline is past."""
+        """Sets the `Authorization` header; raises `DpsTimeoutError` after the deadline."""
         if asyncio.get_running_loop().time() >= deadline:
-            late = DpsTimeoutError("The time for the call is over.")
+            late = errors.DpsTimeoutError("The deadline of the call has passed.")
             late.in_doubt = False
             raise late
         try:
             async with asyncio.timeout_at(deadline):
                 request.headers["Authorization"] = await self._credential.authorization()
         except TimeoutError as error:
-            raise DpsCredentialError("No token for DPS was given to the app in time.") from error
+            raise errors.DpsCredentialError("No token for DPS was acquired in time.") from error
 
     def _request(
         self,
@@ -157,42 +153,48 @@ class Transport:
     ) -> httpx.Request:
         content = None if document is None else json.dumps(document, allow_nan=False).encode()
         media_type = None if content is None else "application/json"
-        named = {**HEADERS, "Content-Type": media_type, **context.headers, **headers}
+        merged = {
+            **HEADERS,
+            "Content-Type": media_type,
+            "x-ms-client-request-id": context.client_request_id,
+            "traceparent": context.traceparent,
+            **headers,
+        }
         return httpx.Request(
             method,
             f"{self._url}/{path}?{urlencode({'api-version': context.api_version})}",
             content=content,
-            headers={name: value for name, value in named.items() if value is not None},
+            headers={name: value for name, value in merged.items() if value is not None},
             extensions=self._extensions,
         )
 
-    def _delay(self, error: DpsError, attempt: int, context: CallContext) -> float | None:
-        """Seconds until the next attempt; `None` if there is to be none."""
-        if not isinstance(error, _MAY_PASS) or attempt >= self._attempts(context):
+    def _delay(self, error: errors.DpsError, attempt: int, context: CallContext) -> float | None:
+        """Returns the seconds until the next attempt; `None` if there is none."""
+        if not isinstance(error, _RETRYABLE) or attempt >= self._attempts(context):
             return None
-        if isinstance(error, DpsThrottledError):
-            return 0  # the pacer makes it wait
-        # "Full jitter": callers that failed together do not come back together.
-        delay = random.uniform(0, min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (attempt - 1)))  # noqa: S311
+        if isinstance(error, errors.DpsThrottledError):
+            return 0  # the rate limiter waits
+        # "Full jitter": callers that failed together must not retry together.
+        delay = random.uniform(0, min(_MAX_DELAY, _FIRST_DELAY * 2 ** (attempt - 1)))  # noqa: S311
         delay = max(delay, error.retry_after or 0)
-        in_time = asyncio.get_running_loop().time() + delay < self._deadline(context)
-        return delay if in_time else None
+        is_in_time = asyncio.get_running_loop().time() + delay < self._deadline(context)
+        return delay if is_in_time else None
 
     def _attempts(self, context: CallContext) -> int:
         return self._max_attempts if context.max_attempts is None else context.max_attempts
 
     async def aclose(self) -> None:
         """Closes all connections."""
-        await self._connections.aclose()
+        await self._http.aclose()
         await self._credential.aclose()
 
 
 _UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
-def _told(error: DpsError, last: DpsError | None) -> DpsError:
-    """What an attempt that was made came to says more than that there is no turn for another."""
-    if last is None or not isinstance(error, PacedOutError):
+def _final_error(error: errors.DpsError, last: errors.DpsError | None) -> errors.DpsError:
+    """Returns the error of the last attempt that was sent: it says more than a missing permit."""
+    if last is None or not isinstance(error, errors.NoPermitError):
         return error
     if last.retry_after is None:
         last.retry_after = error.retry_after
@@ -200,14 +202,18 @@ def _told(error: DpsError, last: DpsError | None) -> DpsError:
 
 
 @contextmanager
-def _errors_by_name() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     try:
         yield
     except HostError as error:
-        raise DpsHostError("The host of DPS is not known, or cannot prove who it is.") from error
+        raise errors.DpsHostError(
+            "The DPS host name cannot be resolved, or its TLS certificate is not trusted."
+        ) from error
     except _UNREACHABLE as error:
-        raise DpsUnreachableError("DPS cannot be reached.") from error
+        raise errors.DpsUnreachableError("DPS cannot be reached.") from error
     except (httpx.TimeoutException, TimeoutError) as error:
-        raise DpsTimeoutError("DPS gave no answer in time.") from error
+        raise errors.DpsTimeoutError("DPS did not respond in time.") from error
     except httpx.RequestError as error:
-        raise DpsReplyLostError("The connection to DPS broke before its answer.") from error
+        raise errors.DpsReplyLostError(
+            "The connection to DPS broke before the response."
+        ) from error

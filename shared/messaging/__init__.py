@@ -1,1 +1,1 @@
-"""Requests that come as messages, what becomes of them, and the queues they travel through."""
+"""Service Bus messages: requests, their processing and settlement, results and rejected messages."""

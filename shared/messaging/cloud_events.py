@@ -1,5 +1,5 @@
 """
-A message's JSON, plain or wrapped in a CloudEvent.
+The JSON of a message: plain, or the data of a CloudEvent.
 
 Sources: CloudEvents 1.0.2 (github.com/cloudevents/spec, tag v1.0.2), "Required attributes" of
 spec.md, "JSON Event Format", and "AMQP Protocol Binding" for structured and binary mode.
@@ -12,143 +12,123 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shared.documents import MAX_BYTES, parse, pointer
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
+from shared.json_documents import MAX_DOCUMENT_BYTES, is_unicode, parse_json, pointer
 from shared.messaging.messages import Message
-from shared.messaging.places import shown
+from shared.redaction import mask_unknown_names
 
 STRUCTURED = "application/cloudevents+json"
 REQUIRED_ATTRIBUTES = ("specversion", "id", "source", "type")
 PREFIXES = ("cloudEvents:", "cloudEvents_")
-"""Of application properties; the second is for JMS, where a name has no colon."""
+"""Of application properties in binary mode; the second is for JMS, where a name has no colon."""
 
-_ANY_EVENT = "application/cloudevents"  # AMQP binding, 3: how structured mode is known
+_ANY_EVENT = "application/cloudevents"  # AMQP binding, 3: marks structured mode
+_DATA_MEMBERS = ("data", "data_base64")
 _VERSION = "1.0"
-_REQUIRED, _NO_TEXT = "is required", "must be a string that is not empty"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Content:
     """
-    What a message holds.
+    The content of a message.
 
-    `at` are the steps to `document` from the beginning of the body: none, unless an event is around
-    it. `faults` are those of the event; those of the document are for others to find.
+    `at` is the path from the body to `document`; empty if there is no event around it. `faults` are
+    those of the event; the document is not validated.
     """
 
     document: Any = field(repr=False)
     at: tuple[str, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """The event's own members; empty if the message is no event."""
+    """The event's attributes; empty if the message is not an event."""
     faults: Mapping[str, str] = field(default_factory=dict)
 
 
-def content(message: Message, *, max_bytes: int = MAX_BYTES) -> Content:
+def read_content(message: Message, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Content:
     """
-    The JSON of a message: as it is, or the `data` of a CloudEvent in structured or binary mode.
+    Returns the JSON of a message: plain, or the `data` of a CloudEvent.
 
-    Raises `UnsupportedMediaTypeError` for a batch of events or an event in another format than
-    JSON, `InvalidRequestError` for an event without data, and whatever `parse` raises.
+    Raises `UnsupportedMediaTypeError` for a batch of events or an event format other than JSON,
+    `InvalidRequestError` for an event without data, and the errors of `parse_json`.
     """
     media_type = (message.content_type or "").partition(";")[0].strip().lower()
     is_event = media_type.startswith(_ANY_EVENT)
     if is_event and media_type != STRUCTURED:
-        words = f"must be {STRUCTURED} for an event: one event a message"
-        raise UnsupportedMediaTypeError({"content-type": words})
-    document = _parsed(message.body, max_bytes)
+        fault = f"must be {STRUCTURED} for an event: one event per message"
+        raise UnsupportedMediaTypeError({"content-type": fault})
+    document = _parse_text(message.body, max_bytes)
     if is_event or _looks_structured(document):
-        return _structured(document, max_bytes)
+        return _structured_content(document, max_bytes)
     for prefix in PREFIXES:
-        attributes = dict(_attributes(message.application_properties, prefix))
+        attributes = dict(_binary_attributes(message.application_properties, prefix))
         if attributes:
-            faults = dict(_faults(attributes, prefix))
+            faults = dict(_attribute_faults(attributes, prefix))
             return Content(document=document, attributes=attributes, faults=faults)
     return Content(document=document)
 
 
-def _parsed(body: bytes, max_bytes: int) -> Any:
+def _parse_text(body: bytes, max_bytes: int) -> Any:
     try:
-        document = parse(body, max_bytes=max_bytes)
+        document = parse_json(body, max_bytes=max_bytes)
     except InvalidRequestError as error:
         raise type(error)(
-            {shown(_readable(place)): words for place, words in error.faults.items()}
+            {mask_unknown_names(_encodable(at)): fault for at, fault in error.faults.items()}
         ) from None
-    if b"\\u" in body and not _is_text(document):
-        raise InvalidRequestError({"": "holds half of a surrogate pair, which is no text"})
+    if b"\\u" in body and not is_unicode(document):
+        raise InvalidRequestError({"": "must not contain an unpaired surrogate"})
     return document
 
 
-def _is_text(document: Any) -> bool:
-    """Whether every string of a JSON document can be written in UTF-8."""
-    waiting = [document]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            waiting += [*node, *node.values()]
-        elif isinstance(node, list):
-            waiting += node
-        elif isinstance(node, str) and not _is_unicode(node):
-            return False
-    return True
-
-
-def _is_unicode(text: str) -> bool:
-    return _readable(text) == text
-
-
-def _readable(text: str) -> str:
+def _encodable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
 def _looks_structured(document: Any) -> bool:
-    """Events that pass through Event Grid or Logic Apps often come as plain JSON."""
+    """Returns whether this is an event sent as plain JSON, as Event Grid and Logic Apps do."""
     return (
         isinstance(document, dict)
         and "specversion" in document
-        and not {"data", "data_base64"}.isdisjoint(document)
+        and not set(_DATA_MEMBERS).isdisjoint(document)
         and {"operation", "mode"}.isdisjoint(document)
     )
 
 
-def _structured(event: Any, max_bytes: int) -> Content:
+def _structured_content(event: Any, max_bytes: int) -> Content:
     if not isinstance(event, dict):
         raise InvalidRequestError({"": "must be an object: one event"})
-    attributes = {name: value for name, value in event.items() if name not in _DATA}
-    faults = dict(_faults(attributes, "/"))
-    # A null is as good as nothing (JSON Event Format, 2.2).
-    given = [name for name in _DATA if event.get(name) is not None]
+    attributes = {name: value for name, value in event.items() if name not in _DATA_MEMBERS}
+    faults = dict(_attribute_faults(attributes, "/"))
+    # A null member counts as absent (JSON Event Format, 2.2).
+    given = [name for name in _DATA_MEMBERS if event.get(name) is not None]
     if len(given) != 1:
-        raise InvalidRequestError({"": f"must have exactly one of {', '.join(_DATA)}", **faults})
+        fault = f"must have exactly one of {', '.join(_DATA_MEMBERS)}"
+        raise InvalidRequestError({"": fault, **faults})
     (member,) = given
     document = event[member]
     if member == "data_base64":
         try:
-            document = _decoded(document, max_bytes)
+            document = _decode_base64(document, max_bytes)
         except InvalidRequestError as error:
-            inner = {pointer(member) + place: words for place, words in error.faults.items()}
+            inner = {pointer(member) + at: fault for at, fault in error.faults.items()}
             raise type(error)(faults | inner) from None
     return Content(document=document, at=(member,), attributes=attributes, faults=faults)
 
 
-_DATA = ("data", "data_base64")
-
-
-def _decoded(value: Any, max_bytes: int) -> Any:
+def _decode_base64(value: Any, max_bytes: int) -> Any:
     try:
         body = b64decode(value, validate=True)
     except (TypeError, ValueError):
-        raise InvalidRequestError({"": "is not valid base64"}) from None
-    return _parsed(body, max_bytes)
+        raise InvalidRequestError({"": "must be base64"}) from None
+    return _parse_text(body, max_bytes)
 
 
-def _attributes(properties: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _binary_attributes(properties: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, value in properties.items():
         if isinstance(name, str) and name.startswith(prefix):
-            yield name.removeprefix(prefix), _text(value)
+            yield name.removeprefix(prefix), _attribute_text(value)
 
 
-def _text(value: Any) -> Any:
-    """The canonical string form of an attribute, which may have come as an AMQP type of its own."""
+def _attribute_text(value: Any) -> Any:
+    """Returns the canonical string of an attribute that has an AMQP type."""
     match value:
         case bytes():
             return value.decode(errors="replace")
@@ -161,12 +141,12 @@ def _text(value: Any) -> Any:
     return value
 
 
-def _faults(attributes: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+def _attribute_faults(attributes: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
     for name in REQUIRED_ATTRIBUTES:
         value = attributes.get(name)
         if value is None:
-            yield prefix + name, _REQUIRED
+            yield prefix + name, "is required"
         elif not isinstance(value, str) or not value:
-            yield prefix + name, _NO_TEXT
+            yield prefix + name, "must be a string that is not empty"
         elif name == "specversion" and value != _VERSION:
             yield prefix + name, f"must be {_VERSION}"

@@ -1,34 +1,37 @@
-"""A message of a queue, as it comes and as it goes out."""
+"""Messages, as received from a queue and as sent to one, and their application properties."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-# Application properties of ours. The first four are kept from copy to copy of one message.
-SOURCE_MESSAGE_ID = "sourceMessageId"
-SOURCE_QUEUE = "sourceQueue"
-ENQUEUED_TIME_UTC = "enqueuedTimeUtc"
-ATTEMPT = "attempt"
-REASON = "reason"
-DESCRIPTION = "description"
-ERROR_CODE = "errorCode"
-TRACKING_ID = "trackingId"
+
+class Property:
+    """Names of the app's own application properties. Every copy of a message keeps the first four."""
+
+    SOURCE_MESSAGE_ID = "sourceMessageId"
+    SOURCE_QUEUE = "sourceQueue"
+    ENQUEUED_TIME_UTC = "enqueuedTimeUtc"
+    ATTEMPT = "attempt"
+    REASON = "reason"
+    DESCRIPTION = "description"
+    ERROR_CODE = "errorCode"
+    TRACKING_ID = "trackingId"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
     """
-    A message as a queue delivered it; what it does not carry is `None`.
+    A received message; a property that it does not have is `None`.
 
-    Its body and properties are never printed: keys may stand in them.
+    `repr` omits body and application properties: they may have keys.
     """
 
     body: bytes = field(repr=False)
     queue: str
     sequence_number: int
     delivery_count: int = 1
-    """1 on the first delivery, as the Functions host counts; the SDK for Python starts at 0."""
+    """1 on the first delivery, as in the Functions host; the Python SDK starts at 0."""
     message_id: str | None = None
     content_type: str | None = None
     correlation_id: str | None = None
@@ -40,31 +43,33 @@ class Message:
 
     @property
     def attempt(self) -> int:
-        """Which counted attempt this is; 1 unless a copy says another: a sender may count as well."""
-        found = self.application_properties.get(ATTEMPT) if self._source_message_id else None
-        if not isinstance(found, int) or isinstance(found, bool):
+        """The number of the counted attempt. Only a copy has one: `attempt` may be a sender's own."""
+        attempt = (
+            self.application_properties.get(Property.ATTEMPT) if self._source_message_id else None
+        )
+        if not isinstance(attempt, int) or isinstance(attempt, bool):
             return 1
-        return max(found, 1)
+        return max(attempt, 1)
 
     @property
     def original_id(self) -> str:
-        """What names the request through all its copies: the id its sender gave, if one was."""
+        """The id of the request through all its copies: the sender's message id, if it set one."""
         return self._source_message_id or self.message_id or f"{self.queue}-{self.sequence_number}"
 
     @property
-    def is_repeated(self) -> bool:
-        """Whether the message was handled before, wholly or in part: a redelivery, or a copy."""
+    def is_redelivery(self) -> bool:
+        """Whether the message may have been processed before, at least in part."""
         return self.delivery_count > 1 or self._source_message_id is not None
 
     @property
     def _source_message_id(self) -> str | None:
-        found = self.application_properties.get(SOURCE_MESSAGE_ID)
-        return found if isinstance(found, str) and found else None
+        id = self.application_properties.get(Property.SOURCE_MESSAGE_ID)
+        return id if isinstance(id, str) and id else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutgoingMessage:
-    """A message to send; its body and properties are never printed."""
+    """A message to send; `repr` omits body and application properties."""
 
     body: bytes = field(repr=False)
     message_id: str
@@ -75,3 +80,17 @@ class OutgoingMessage:
     application_properties: Mapping[str, Any] = field(default_factory=dict, repr=False)
     time_to_live: timedelta | None = None
     scheduled_enqueue_time_utc: datetime | None = None
+
+
+def decode_properties(properties: Mapping[Any, Any]) -> dict[str, Any]:
+    """Returns the SDK's application properties with bytes that are UTF-8 decoded."""
+    return {str(_decode(name)): _decode(value) for name, value in properties.items()}
+
+
+def _decode(value: Any) -> Any:
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value

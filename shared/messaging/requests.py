@@ -1,35 +1,43 @@
-"""What a message asks: one operation on one record, or on many."""
+"""Requests: a message is read into operations on records, and a bulk request is split."""
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from hashlib import sha256
 from typing import Any
 
-from shared.documents import MAX_BYTES, MAX_BYTES_OF_REQUEST, pointer, size
-from shared.dps.bulk import MAX_RECORDS_OF_OPERATION
-from shared.dps.models import IF_MATCH, BulkMode, Operation, RecordKind, faults_in, faults_in_id
-from shared.errors import DocumentTooLargeError, InvalidRequestError
-from shared.messaging.cloud_events import content
-from shared.messaging.envelopes import (
-    KIND_OF,
-    KIND_OF_RECORD,
-    KIND_OF_RECORDS,
-    faults_in_bulk_request,
-    faults_in_request,
-    given,
+from shared.dps.batching.bulk_operation import MAX_RECORDS_PER_REQUEST
+from shared.dps.models import (
+    IF_MATCH,
+    BulkMode,
+    Operation,
+    RecordKind,
+    find_faults,
+    find_id_faults,
 )
+from shared.errors import DocumentTooLargeError, InvalidRequestError
+from shared.json_documents import MAX_DOCUMENT_BYTES, MAX_REQUEST_BYTES, json_size, pointer
+from shared.messaging.cloud_events import read_content
 from shared.messaging.messages import Message
+from shared.messaging.request_models import (
+    KIND_BY_MEMBER,
+    KIND_BY_RECORD_MEMBER,
+    KIND_BY_RECORDS_MEMBER,
+    find_bulk_request_faults,
+    find_request_faults,
+    non_null_members,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnrollmentRequest:
     """
-    One operation on one record; it is never printed with the record.
+    One operation on one record; `repr` omits the record.
 
-    `document` is the record as it was sent, `None` only where a delete names just an id. `if_match`
-    is an etag as DPS gives it, without quotes, or `*`.
+    `document` is the record as it was sent; it is `None` for a delete that has only an id.
+    `if_match` is an etag without quotes, or `*`.
     """
 
     kind: RecordKind = field(repr=False)
@@ -44,8 +52,8 @@ class BulkItem:
     """
     One record of a bulk request.
 
-    `faults` are places in the body, as of the whole request; an item that has any is rejected and
-    the others go on. `id` is `None` where it cannot be read.
+    `faults` are by JSON Pointer into the whole body; an item with faults is rejected, the others are
+    applied. `id` is `None` if it cannot be read.
     """
 
     position: int
@@ -55,17 +63,17 @@ class BulkItem:
     document: Any = field(repr=False)
     if_match: str | None
     faults: Mapping[str, str]
-    twins: int = 0
-    """How many items before it, in the same message, ask exactly the same."""
+    occurrence: int = 0
+    """The number of equal items before it in the message."""
 
     @property
-    def record(self) -> str | None:
-        """What the record is known by; DPS compares ids without case."""
+    def record_key(self) -> str | None:
+        """The case-folded id: DPS compares ids without regard to case."""
         return None if self.id is None else self.id.casefold()
 
     @property
     def request(self) -> EnrollmentRequest:
-        """The item as a request of its own; raises `InvalidRequestError` with its faults."""
+        """The item as a single request; raises `InvalidRequestError` with its faults."""
         if self.faults or self.id is None:
             raise InvalidRequestError(self.faults)
         return EnrollmentRequest(
@@ -79,7 +87,7 @@ class BulkItem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BulkRequest:
-    """One operation on many records, each with its own outcome."""
+    """One operation on many records, each with an outcome of its own."""
 
     kind: RecordKind = field(repr=False)
     mode: BulkMode
@@ -88,55 +96,55 @@ class BulkRequest:
 
 def read_request(message: Message) -> EnrollmentRequest:
     """
-    The one operation that a message asks for.
+    Reads the one operation of a message.
 
-    Raises `InvalidRequestError`, or a special case of it, with every fault: places are JSON Pointers
-    into the body, or names of properties.
+    Raises `InvalidRequestError`, or a subclass, with every fault by JSON Pointer into the body or by
+    the name of a property.
     """
-    found = content(message)
-    faults = {**found.faults, **faults_in_request(found.document, at=found.at)}
+    content = read_content(message)
+    faults = {**content.faults, **find_request_faults(content.document, at=content.at)}
     if faults:
         raise InvalidRequestError(faults)
-    asked = given(found.document)
-    (member,) = KIND_OF.keys() & asked.keys()
-    kind, value = KIND_OF[member], asked[member]
-    is_record = member in KIND_OF_RECORD
+    request = non_null_members(content.document)
+    (member,) = KIND_BY_MEMBER.keys() & request.keys()
+    kind, value = KIND_BY_MEMBER[member], request[member]
+    is_record = member in KIND_BY_RECORD_MEMBER
     return EnrollmentRequest(
         kind=kind,
-        operation=Operation(asked["operation"]),
+        operation=Operation(request["operation"]),
         id=value[kind.id_member] if is_record else value,
         document=value if is_record else None,
-        if_match=_unquoted(asked.get("ifMatch")),
+        if_match=_unquoted(request.get("ifMatch")),
     )
 
 
 def read_bulk_request(message: Message) -> BulkRequest:
     """
-    The operations that a message asks for.
+    Reads the operations of a message.
 
-    Raises as `read_request` does for what is wrong with the whole, and `DocumentTooLargeError` for
-    more than `MAX_RECORDS_OF_OPERATION` records; what is wrong with one of them goes with it.
+    Raises `InvalidRequestError`, or a subclass, for faults of the request as a whole, and
+    `DocumentTooLargeError` above `MAX_RECORDS_PER_REQUEST`. Faults of one record are in its item.
     """
-    found = content(message, max_bytes=MAX_BYTES_OF_REQUEST)
-    faults = {**found.faults, **faults_in_bulk_request(found.document, at=found.at)}
+    content = read_content(message, max_bytes=MAX_REQUEST_BYTES)
+    faults = {**content.faults, **find_bulk_request_faults(content.document, at=content.at)}
     if faults:
         raise InvalidRequestError(faults)
-    asked = given(found.document)
-    (member,) = KIND_OF_RECORDS.keys() & asked.keys()
-    at = (*found.at, member)
-    if len(asked[member]) > MAX_RECORDS_OF_OPERATION:
-        words = f"may hold {MAX_RECORDS_OF_OPERATION} records at most"
-        raise DocumentTooLargeError({pointer(*at): words})
+    request = non_null_members(content.document)
+    (member,) = KIND_BY_RECORDS_MEMBER.keys() & request.keys()
+    at = (*content.at, member)
+    if len(request[member]) > MAX_RECORDS_PER_REQUEST:
+        fault = f"must not exceed {MAX_RECORDS_PER_REQUEST} records"
+        raise DocumentTooLargeError({pointer(*at): fault})
     reader = _ItemReader(
-        kind=KIND_OF_RECORDS[member],
-        mode=BulkMode(asked["mode"]),
+        kind=KIND_BY_RECORDS_MEMBER[member],
+        mode=BulkMode(request["mode"]),
         at=at,
-        may_be_heavy=len(message.body) > MAX_BYTES,
+        check_size=len(message.body) > MAX_DOCUMENT_BYTES,
     )
-    return BulkRequest(kind=reader.kind, mode=reader.mode, items=reader.items(asked[member]))
+    return BulkRequest(kind=reader.kind, mode=reader.mode, items=reader.items(request[member]))
 
 
-_OPERATION_OF: dict[BulkMode, Operation] = {
+_OPERATION_BY_MODE: dict[BulkMode, Operation] = {
     BulkMode.CREATE: Operation.CREATE,
     BulkMode.UPDATE: Operation.UPDATE,
     BulkMode.UPDATE_IF_MATCH_ETAG: Operation.UPDATE,
@@ -150,64 +158,89 @@ class _ItemReader:
     kind: RecordKind
     mode: BulkMode
     at: tuple[str, ...]
-    may_be_heavy: bool
+    check_size: bool
 
     def items(self, documents: list[Any]) -> list[BulkItem]:
         items = [self._item(position, document) for position, document in enumerate(documents)]
-        times = Counter(item.record for item in items)
+        counts = Counter(item.record_key for item in items)
         seen: Counter[tuple[str, str]] = Counter()
-        for place, item in enumerate(items):
-            if item.record is not None and times[item.record] > 1:
-                key = (item.record, digest(item))
-                items[place] = replace(item, twins=seen[key])
+        for index, item in enumerate(items):
+            if item.record_key is not None and counts[item.record_key] > 1:
+                key = (item.record_key, request_digest(item))
+                items[index] = replace(item, occurrence=seen[key])
                 seen[key] += 1
         return items
 
     def _item(self, position: int, document: Any) -> BulkItem:
-        # A delete names records; what else they hold does not matter to DPS.
+        # A delete needs only the id; DPS ignores the other members.
         model = self.kind.key if self.mode == BulkMode.DELETE else self.kind.record
         at = (*self.at, position)
-        faults = faults_in(document, model, at=at)
+        faults = find_faults(document, model, at=at)
         etag = self._etag(document)
-        if words := self._fault_of_etag(etag):
-            faults[pointer(*at, "etag")] = words
-        if self.may_be_heavy and size(document) > MAX_BYTES:
-            faults[pointer(*at)] = f"may have {MAX_BYTES} bytes at most"
+        if fault := self._etag_fault(etag):
+            faults[pointer(*at, "etag")] = fault
+        if self.check_size and json_size(document) > MAX_DOCUMENT_BYTES:
+            faults[pointer(*at)] = f"must not exceed {MAX_DOCUMENT_BYTES} bytes"
         return BulkItem(
             position=position,
             kind=self.kind,
-            operation=_OPERATION_OF[self.mode],
-            id=id_of(document, self.kind),
+            operation=_OPERATION_BY_MODE[self.mode],
+            id=record_id(document, self.kind),
             document=document,
             if_match=None if faults else _unquoted(etag),
             faults=faults,
         )
 
     def _etag(self, document: Any) -> Any:
-        """What an item's etag is compared for; DPS reads it in the two modes that update."""
-        if _OPERATION_OF[self.mode] != Operation.UPDATE or not isinstance(document, dict):
+        """Returns the item's etag in the two modes in which DPS compares it."""
+        if _OPERATION_BY_MODE[self.mode] != Operation.UPDATE or not isinstance(document, dict):
             return None
         return document.get("etag") or None
 
-    def _fault_of_etag(self, etag: Any) -> str | None:
+    def _etag_fault(self, etag: Any) -> str | None:
         if etag is None:
-            is_needed = self.mode == BulkMode.UPDATE_IF_MATCH_ETAG
-            return "is required for updateIfMatchETag" if is_needed else None
-        is_one = isinstance(etag, str) and IF_MATCH.fullmatch(etag)
-        return None if is_one else "must be one etag, quoted or not, or *"
+            is_required = self.mode == BulkMode.UPDATE_IF_MATCH_ETAG
+            return "is required for updateIfMatchETag" if is_required else None
+        is_valid = isinstance(etag, str) and IF_MATCH.fullmatch(etag)
+        return None if is_valid else "must be one etag, with or without quotes, or *"
 
 
 def _unquoted(etag: str | None) -> str | None:
     return etag.strip('"') if etag else None
 
 
-def id_of(document: Any, kind: RecordKind) -> str | None:
-    """The id of a record; `None` if it has none that DPS would take."""
-    found = document.get(kind.id_member) if isinstance(document, dict) else None
-    return found if isinstance(found, str) and not faults_in_id(found) else None
+def record_id(document: Any, kind: RecordKind) -> str | None:
+    """Returns the id of a record; `None` if it has no valid one."""
+    id = document.get(kind.id_member) if isinstance(document, dict) else None
+    return id if isinstance(id, str) and not find_id_faults(id) else None
 
 
-def digest(request: EnrollmentRequest | BulkItem) -> str:
-    """The same text for the same request, however it was written; nothing can be read from it."""
-    asked = [request.operation, request.if_match, request.document]
-    return sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def request_digest(request: EnrollmentRequest | BulkItem) -> str:
+    """Returns a hash of the request that does not depend on the order of members."""
+    values = [request.operation, request.if_match, request.document]
+    return sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+Splitter = Callable[[Iterable[int]], bytes]
+"""Returns a body with only the records at the given positions."""
+
+
+def body_splitter(message: Message) -> Splitter:
+    """
+    Returns a function that makes bodies with some of the records of a bulk request.
+
+    The bodies have the form of the message's, and the records are as they were sent. The message
+    must be valid for `read_bulk_request`; it is parsed again at the first call.
+    """
+    content = cache(partial(read_content, message, max_bytes=MAX_REQUEST_BYTES))
+
+    def split(positions: Iterable[int]) -> bytes:
+        request = non_null_members(content().document)
+        (member,) = KIND_BY_RECORDS_MEMBER.keys() & request.keys()
+        part = request | {member: [request[member][position] for position in positions]}
+        # In binary mode the event's attributes are properties, which every copy keeps.
+        body = {**content().attributes, "data": part} if content().at else part
+        # Compact, so that it is not longer than the message, which may be at the size limit.
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+    return split

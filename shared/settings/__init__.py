@@ -1,16 +1,16 @@
-"""The app's settings, read from the environment and nowhere else."""
+"""The app's settings, read from environment variables."""
 
-from shared.settings.addresses import ConnectionString
 from shared.settings.app import (
     DEFAULT_API_VERSION,
     KNOWN_API_VERSIONS,
     AuthLevel,
-    PoliciesFile,
+    PolicyFileSetting,
     Settings,
     allocation_policies_file,
     public_routes_auth_level,
 )
-from shared.settings.messaging import InputQueues, MessagingSettings, are_off, input_queues
+from shared.settings.connection_strings import ConnectionString
+from shared.settings.service_bus import InputQueues, ServiceBusSettings, are_disabled, input_queues
 
 __all__ = [
     "DEFAULT_API_VERSION",
@@ -18,11 +18,11 @@ __all__ = [
     "AuthLevel",
     "ConnectionString",
     "InputQueues",
-    "MessagingSettings",
-    "PoliciesFile",
+    "PolicyFileSetting",
+    "ServiceBusSettings",
     "Settings",
     "allocation_policies_file",
-    "are_off",
+    "are_disabled",
     "input_queues",
     "public_routes_auth_level",
 ]

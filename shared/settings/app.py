@@ -1,100 +1,101 @@
-"""The settings for DPS and for HTTP."""
+"""Settings for DPS and HTTP."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
-from shared.settings.addresses import ConnectionString, url
-from shared.settings.environment import OfEnvironment, names, variable, word
+from shared.settings.base import EnvironmentSettings, comma_separated, normalized, read_variable
+from shared.settings.connection_strings import ConnectionString, parse_host_url
 
-# The client SDKs of Microsoft's send these: C, then C# and Java, then Python and Node.
+# Sent by Microsoft's SDKs: C; C# and Java; Python and Node.
 KNOWN_API_VERSIONS = ("2018-04-01", "2019-03-31", "2021-10-01")
 DEFAULT_API_VERSION = "2021-10-01"
 
 AuthLevel = Literal["anonymous", "function", "admin"]
 
-_WAYS_TO_DPS = {"DPS_CONNECTION_STRING", "DPS_ENDPOINT"}
-_NOT_ONE_WAY_TO_DPS = {
-    "DPS_CONNECTION_STRING, DPS_ENDPOINT": "Exactly one is needed: the connection string of a "
-    "shared access policy, or the host of the DPS instance to reach it with Microsoft Entra."
+_DPS_SETTINGS = {"DPS_CONNECTION_STRING", "DPS_ENDPOINT"}
+_NOT_EXACTLY_ONE_DPS = {
+    "DPS_CONNECTION_STRING, DPS_ENDPOINT": "Set exactly one: the connection string of a shared "
+    "access policy, or the host name of the DPS instance to use Microsoft Entra."
 }
 
 
-class Settings(OfEnvironment):
-    """What the app needs for DPS, and for HTTP."""
+class Settings(EnvironmentSettings):
+    """The settings for DPS and HTTP."""
 
     dps_connection_string: Annotated[
         ConnectionString | None, BeforeValidator(ConnectionString.parse)
     ] = Field(
         default=None,
-        description="Connection string of a DPS access policy. This or `DPS_ENDPOINT`.",
+        description="Connection string of a DPS shared access policy. Set this or `DPS_ENDPOINT`.",
     )
-    dps_endpoint: Annotated[str | None, BeforeValidator(url)] = Field(
+    dps_endpoint: Annotated[str | None, BeforeValidator(parse_host_url)] = Field(
         default=None,
-        description="Host of the DPS instance, reached with Microsoft Entra: the app's managed "
-        "identity, or whatever `DefaultAzureCredential` finds. This or `DPS_CONNECTION_STRING`.",
+        description="Host name of the DPS instance, used with Microsoft Entra: the app's managed "
+        "identity, or what `DefaultAzureCredential` finds. Set this or `DPS_CONNECTION_STRING`.",
     )
-    dps_api_versions: Annotated[tuple[str, ...], BeforeValidator(names)] = Field(
+    dps_api_versions: Annotated[tuple[str, ...], BeforeValidator(comma_separated)] = Field(
         default=(),
-        description="API versions passed on to DPS beside "
-        f"{', '.join(KNOWN_API_VERSIONS)}, parted by commas.",
+        description="API versions to accept in addition to "
+        f"{', '.join(KNOWN_API_VERSIONS)}, separated by commas.",
     )
     dps_timeout_seconds: float = Field(
         default=30,
         gt=0,
         le=200,
-        description="How long one call to DPS may take, all its attempts together; 200 at most.",
+        description="Timeout of one call to DPS, all attempts included; at most 200.",
     )
     dps_attempt_timeout_seconds: float = Field(
         default=10,
         gt=0,
         le=200,
-        description="How long one attempt may go without a byte from DPS; 200 at most.",
+        description="Timeout of one attempt while no byte arrives from DPS; at most 200.",
     )
     dps_max_attempts: int = Field(
         default=5,
         ge=1,
         le=20,
-        description="How many attempts one call to DPS may make; 20 at most.",
+        description="Maximum number of attempts of one call to DPS; at most 20.",
     )
     dps_operations_per_minute: float = Field(
         default=1000,
         gt=0,
         le=1_000_000,
-        description="The operations a minute that DPS allows the instance.",
+        description="Quota of the DPS instance, in operations per minute.",
     )
     dps_pacing_start: float | None = Field(
         default=None,
         gt=0,
         le=1_000_000,
-        description="The operations a minute that a process starts with; unset: a tenth of "
-        "`DPS_OPERATIONS_PER_MINUTE`. It finds its share of the quota by itself.",
+        description="Initial rate limit of a process, in operations per minute; unset: a tenth of "
+        "`DPS_OPERATIONS_PER_MINUTE`. The process then adapts to its share of the quota.",
     )
     bulk_timeout_seconds: float = Field(
         default=180,
         gt=0,
         le=195,
-        description="How long a bulk operation over HTTP may take, 195 at most; records it did not "
-        "come to are named in its answer. Azure's load balancer gives up after 230.",
+        description="Timeout of a bulk operation over HTTP; at most 195. The response names the "
+        "records that were not attempted. Azure's load balancer times out after 230.",
     )
     allocation_policies_file: str = Field(
         default="allocation.json",
-        description="File of the allocation policies, beginning at the app's folder. Where it is "
-        "named it must be there; where neither is, devices are spread evenly over all linked hubs.",
+        description="Allocation policy file, relative to the app's folder. If set, the file must "
+        "exist. If unset and the file does not exist, devices are spread evenly over all linked "
+        "hubs.",
     )
-    public_routes_auth_level: Annotated[AuthLevel, BeforeValidator(word)] = Field(
+    public_routes_auth_level: Annotated[AuthLevel, BeforeValidator(normalized)] = Field(
         default="anonymous",
-        description="`anonymous`, `function` or `admin`: the key that `GET health/live` asks for.",
+        description="Authorization level of `GET health/live`: `anonymous`, `function` or `admin`.",
     )
 
     @classmethod
-    def _faults_together(cls, values: Mapping[str, str]) -> Mapping[str, str]:
-        return {} if len(_WAYS_TO_DPS & values.keys()) == 1 else _NOT_ONE_WAY_TO_DPS
+    def _combination_faults(cls, values: Mapping[str, str]) -> Mapping[str, str]:
+        return {} if len(_DPS_SETTINGS & values.keys()) == 1 else _NOT_EXACTLY_ONE_DPS
 
     @property
     def dps_url(self) -> str:
-        """The base URL of the DPS instance, without a slash at its end."""
+        """The base URL of the DPS instance, without a trailing slash."""
         return (
             self.dps_connection_string.url
             if self.dps_connection_string
@@ -103,35 +104,35 @@ class Settings(OfEnvironment):
 
     @property
     def api_versions(self) -> tuple[str, ...]:
-        """Every API version a caller may name."""
+        """The API versions that a caller may use."""
         return KNOWN_API_VERSIONS + self.dps_api_versions
 
     @property
-    def pacing_start(self) -> float:
-        """The operations a minute that a process starts with."""
+    def initial_operations_per_minute(self) -> float:
+        """The initial rate limit of a process."""
         return self.dps_pacing_start or self.dps_operations_per_minute / 10
 
 
 def public_routes_auth_level() -> AuthLevel:
     """
-    What the decorators of public routes need before anything is validated: it never raises.
+    Returns the authorization level of public routes for their decorators; never raises.
 
-    A value nobody understands closes the routes; `health/ready` names it.
+    An invalid value requires a function key; `health/ready` reports it.
     """
-    value = word(variable("PUBLIC_ROUTES_AUTH_LEVEL"))
+    value = normalized(read_variable("PUBLIC_ROUTES_AUTH_LEVEL"))
     levels: dict[str, AuthLevel] = {"": "anonymous", "anonymous": "anonymous", "admin": "admin"}
     return levels.get(value, "function")
 
 
-class PoliciesFile(NamedTuple):
-    """The file of allocation policies, and whether the environment names it."""
+class PolicyFileSetting(NamedTuple):
+    """The path of the allocation policy file, and whether the environment sets it."""
 
-    name: str
-    is_named: bool
+    path: str
+    is_set: bool
 
 
-def allocation_policies_file() -> PoliciesFile:
-    """What the allocation webhook needs, though nothing else may be set: it never raises."""
-    named = variable("ALLOCATION_POLICIES_FILE")
+def allocation_policies_file() -> PolicyFileSetting:
+    """Returns the policy file setting for the allocation webhook, which needs no other setting."""
+    value = read_variable("ALLOCATION_POLICIES_FILE")
     default: str = Settings.model_fields["allocation_policies_file"].default
-    return PoliciesFile(named or default, is_named=bool(named))
+    return PolicyFileSetting(value or default, is_set=bool(value))

@@ -1,43 +1,40 @@
-"""What a run writes down."""
+"""The files that a benchmark run writes."""
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import pytest
+from report import Bar, draw_bars, write_page, write_results
+from table import Figures, NotMeasured, Row
+
+ROWS = (
+    Row(name="import", unit="ms", ours=[1.1], theirs=[1.0], at_most=1.25),
+    Figures(name="latency added to a call, p50", unit="ms", ours=2.0, theirs=3.0),
+    NotMeasured(name="in Azure's worker", goal=">= 0.6", why="there is none"),
+)
 
 
-@pytest.fixture
-def rows(bench):
-    """One row of each kind."""
-    ratio = bench("ratio")
-    return [
-        ratio.Row(name="import", unit="ms", ours=[1.1], theirs=[1.0], at_most=1.25),
-        ratio.Figures(name="added to a call, p50", unit="ms", ours=2.0, theirs=3.0),
-        ratio.NotMeasured(name="in Azure's worker", goal=">= 0.6", why="there is none"),
-    ]
-
-
-def test_results_hold_every_row(bench, rows, tmp_path):
-    """Programs find each row with the same members, measured or not."""
+def test_results_contain_every_row(tmp_path: Path) -> None:
+    """Each row has the same members, measured or not."""
     file = tmp_path / "results.json"
 
-    bench("report").write_results(rows, file)
+    write_results(ROWS, file)
 
-    found = json.loads(file.read_text())
-    assert [row["name"] for row in found] == [
+    results = json.loads(file.read_text())
+    assert [row["name"] for row in results] == [
         "import, ms",
-        "added to a call, p50, ms",
+        "latency added to a call, p50, ms",
         "in Azure's worker",
     ]
-    assert all({"ours", "peer", "ratio", "goal", "met"} <= row.keys() for row in found)
+    assert all({"ours", "peer", "ratio", "goal", "met"} <= row.keys() for row in results)
 
 
-def test_page_gets_its_figures_and_keeps_its_words(bench, rows, tmp_path):
-    """Between the marks stands what was measured last; the rest is as it was."""
+def test_page_gets_new_figures_and_keeps_its_text(tmp_path: Path) -> None:
+    """The table between the markers is replaced; the rest of the page is unchanged."""
     page = tmp_path / "performance.md"
     page.write_text("before\n<!-- figures -->\nold\n<!-- end of figures -->\nafter\n")
 
-    bench("report").write_page(rows, page=page, pictures=tmp_path / "pictures")
+    write_page(ROWS, page=page, charts=tmp_path / "charts")
 
     text = page.read_text()
     assert text.startswith("before\n<!-- figures -->\nMeasured in one run on ")
@@ -47,24 +44,22 @@ def test_page_gets_its_figures_and_keeps_its_words(bench, rows, tmp_path):
     assert "old" not in text
 
 
-def test_pictures_can_be_read(bench, rows, tmp_path):
-    """Each is an SVG, whatever characters its labels have."""
+def test_charts_are_valid_svg(tmp_path: Path) -> None:
+    """Each chart parses as SVG, whatever characters its labels have."""
     page = tmp_path / "performance.md"
     page.write_text("<!-- figures --><!-- end of figures -->")
 
-    bench("report").write_page(rows, page=page, pictures=tmp_path / "pictures")
+    write_page(ROWS, page=page, charts=tmp_path / "charts")
 
-    pictures = sorted((tmp_path / "pictures").glob("*.svg"))
-    assert [picture.name for picture in pictures] == ["latency.svg", "quota.svg", "ratios.svg"]
-    for picture in pictures:
-        assert ET.parse(picture).getroot().tag.endswith("svg")  # noqa: S314  our own
+    charts = sorted((tmp_path / "charts").glob("*.svg"))
+    assert [chart.name for chart in charts] == ["latency.svg", "quota.svg", "ratios.svg"]
+    for chart in charts:
+        assert ET.parse(chart).getroot().tag.endswith("svg")  # noqa: S314  our own file
 
 
-def test_bar_beyond_its_goal_is_drawn_as_missed(bench):
-    """A reader sees a miss without reading the figures."""
-    plots = bench("plots")
+def test_bar_beyond_its_goal_has_another_color() -> None:
+    """A bar that misses its goal has the class `missed`."""
+    chart = draw_bars("ratios", [Bar(label="a & b", value=0.7, goal=0.6, is_missed=True)])
 
-    drawn = plots.bars("ratios", [plots.Bar(label="a & b", value=0.7, goal=0.6, is_missed=True)])
-
-    assert 'class="missed"' in drawn
-    assert "a &amp; b" in drawn
+    assert 'class="missed"' in chart
+    assert "a &amp; b" in chart

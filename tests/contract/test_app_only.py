@@ -1,16 +1,20 @@
-"""What the app adds to DPS's own API, beside it."""
+"""What the app adds to DPS's API."""
+
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
 
+from local.stack import Stack
 from tests.contract.targets import TLS
+from tests.local.dps.calls import Kind
 
 PROBLEM = "application/problem+json"
 
 
 @pytest.fixture
-async def path(app_client, kind, new_id):
-    """The path of a record that is there."""
+async def record_path(app_client: httpx.AsyncClient, kind: Kind, new_id: Callable[..., str]) -> str:
+    """The path of an existing record."""
     document = kind.document(new_id())
     reply = await app_client.put(f"/{kind.path}/{document[kind.id_member]}", json=document)
     assert reply.status_code == 200, reply.text
@@ -18,8 +22,8 @@ async def path(app_client, kind, new_id):
 
 
 @pytest.fixture
-async def stranger(stack):
-    """A client that has no key."""
+async def client_without_key(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client without a function key."""
     async with httpx.AsyncClient(base_url=stack.host.url, verify=TLS) as client:
         yield client
 
@@ -34,64 +38,70 @@ async def stranger(stack):
         ("GET", "/health/ready"),
     ],
 )
-async def test_callers_need_a_key(stranger, stack, method, path):
-    """Without a function key the answer is an empty 401, and DPS is not asked."""
-    reply = await stranger.request(method, path)
+async def test_function_key_is_required(
+    client_without_key: httpx.AsyncClient, stack: Stack, method: str, path: str
+) -> None:
+    """Without a function key the response is an empty 401, and DPS is not called."""
+    reply = await client_without_key.request(method, path)
 
     assert (reply.status_code, reply.content) == (401, b"")
     assert stack.dps.requests == []
 
 
-async def test_liveness_needs_no_key(stranger):
-    """Whether the worker lives may be asked by anybody."""
-    reply = await stranger.get("/health/live")
+async def test_liveness_needs_no_key(client_without_key: httpx.AsyncClient) -> None:
+    """`GET /health/live` needs no function key."""
+    reply = await client_without_key.get("/health/live")
 
     assert reply.status_code == 200
 
 
-async def test_signature_of_the_caller_is_not_passed_on(app_client, path):
-    """The app signs for itself: a caller with a key and a wrong signature is served."""
+async def test_caller_s_signature_is_ignored(
+    app_client: httpx.AsyncClient, record_path: str
+) -> None:
+    """The app signs its DPS calls itself: an invalid signature of the caller has no effect."""
     reply = await app_client.get(
-        path, headers={"Authorization": "SharedAccessSignature sr=x&sig=y"}
+        record_path, headers={"Authorization": "SharedAccessSignature sr=x&sig=y"}
     )
 
     assert reply.status_code == 200
 
 
 @pytest.mark.parametrize("rest", ["", "-that-is-not-there", "/attestationmechanism"])
-async def test_every_answer_has_a_request_id(app_client, path, rest):
-    """Successes and errors alike carry x-ms-request-id."""
+async def test_every_response_has_a_request_id(
+    app_client: httpx.AsyncClient, record_path: str, rest: str
+) -> None:
+    """Successes and errors have x-ms-request-id."""
     method = "POST" if rest.startswith("/") else "GET"
 
-    reply = await app_client.request(method, path + rest)
+    reply = await app_client.request(method, record_path + rest)
 
     assert reply.headers["x-ms-request-id"]
 
 
-async def test_client_request_id_is_echoed(app_client, path):
-    """The caller's own name for a request comes back with the answer."""
-    reply = await app_client.get(path, headers={"x-ms-client-request-id": "order 66, line 2"})
+async def test_client_request_id_is_returned(
+    app_client: httpx.AsyncClient, record_path: str
+) -> None:
+    """The response has the x-ms-client-request-id of the request."""
+    reply = await app_client.get(
+        record_path, headers={"x-ms-client-request-id": "order 66, line 2"}
+    )
 
     assert reply.headers["x-ms-client-request-id"] == "order 66, line 2"
 
 
-async def test_keys_are_not_to_be_stored(app_client, path):
-    """The attestation mechanism says that no cache may keep it."""
-    reply = await app_client.post(f"{path}/attestationmechanism")
+async def test_attestation_mechanism_is_not_cacheable(
+    app_client: httpx.AsyncClient, record_path: str
+) -> None:
+    """The attestation mechanism has `Cache-Control: no-store`."""
+    reply = await app_client.post(f"{record_path}/attestationmechanism")
 
     assert reply.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("change", [str.upper, str.lower, "{}/".format], ids=["A", "a", "slash"])
-async def test_spelling_of_the_path_is_tolerated(app_client, path, change):
-    """The case of a path, and a slash at its end, do not matter."""
-    reply = await app_client.get(change(path))
-
-    assert reply.status_code == 200
-
-
-async def test_error_of_dps_passes_through(app_client, kind, new_id):
-    """The code, the words and the tracking id of DPS reach the caller, the code as a header too."""
+async def test_dps_error_is_passed_on(
+    app_client: httpx.AsyncClient, kind: Kind, new_id: Callable[..., str]
+) -> None:
+    """An error has the code, message and tracking id of DPS, and the code also as a header."""
     reply = await app_client.get(f"/{kind.path}/{new_id()}")
 
     body = reply.json()
@@ -103,8 +113,10 @@ async def test_error_of_dps_passes_through(app_client, kind, new_id):
     assert body["message"].endswith("not found.")
 
 
-async def test_problem_details_on_request(app_client, kind, new_id):
-    """Who accepts problem+json gets the same error as RFC 9457 has it."""
+async def test_problem_details_on_request(
+    app_client: httpx.AsyncClient, kind: Kind, new_id: Callable[..., str]
+) -> None:
+    """With `Accept: application/problem+json` an error has the format of RFC 9457."""
     reply = await app_client.get(f"/{kind.path}/{new_id()}", headers={"Accept": PROBLEM})
 
     problem = reply.json()
@@ -114,8 +126,10 @@ async def test_problem_details_on_request(app_client, kind, new_id):
     assert problem["detail"].endswith("not found.")
 
 
-async def test_all_faults_come_at_once(app_client, stack, kind, new_id):
-    """Faults of header and document are named together, each by its place; DPS is not asked."""
+async def test_all_faults_are_reported_together(
+    app_client: httpx.AsyncClient, stack: Stack, kind: Kind, new_id: Callable[..., str]
+) -> None:
+    """One response reports the faults of headers and document, by pointer; DPS is not called."""
     id_ = new_id()
     document = kind.document(
         id_,
@@ -138,8 +152,10 @@ async def test_all_faults_come_at_once(app_client, stack, kind, new_id):
     assert stack.dps.requests == []
 
 
-async def test_faults_do_not_repeat_what_was_sent(app_client, kind, new_id):
-    """A value that was refused, which may be a key, stands nowhere in the answer."""
+async def test_faults_do_not_contain_values(
+    app_client: httpx.AsyncClient, kind: Kind, new_id: Callable[..., str]
+) -> None:
+    """A refused value, which may be a key, is not in the response."""
     id_ = new_id()
     attestation = {"type": "symmetricKey", "symmetricKey": {"primaryKey": "nearly-a-secret"}}
 

@@ -1,79 +1,84 @@
-"""Where the app answers otherwise than DPS, on purpose: both truths side by side."""
+"""Intended differences between the app's responses and those of DPS, both side by side."""
 
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
 import pytest
 
-from tests.local.dps.calls import tpm_document
+from local.stack import Stack
+from tests.contract.targets import Target
+from tests.local.dps.calls import Kind, tpm_document
 
 
 @pytest.fixture
-async def client(stand_in):
-    """A client of the stand-in."""
-    async with stand_in.client() as signed:
+async def client(stand_in: Target) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client of the stand-in."""
+    async with stand_in.create_http_client() as signed:
         yield signed
 
 
 @pytest.fixture
-def eleven(kind, new_id):
-    """A bulk operation of one record more than DPS takes."""
+def eleven(kind: Kind, new_id: Callable[..., str]) -> dict[str, Any]:
+    """A bulk operation with one record more than DPS accepts."""
     return {kind.path: [kind.document(new_id()) for _ in range(11)], "mode": "create"}
 
 
 @pytest.fixture
-def half_bad(new_id):
-    """A bulk operation on a good enrollment, and one that says TPM and names no key of it."""
-    good, bad = tpm_document(new_id()), tpm_document(new_id())
-    del bad["attestation"]["tpm"]
-    return {"enrollments": [good, bad], "mode": "create"}
+def half_invalid(new_id: Callable[..., str]) -> dict[str, Any]:
+    """A bulk operation on a valid enrollment, and one that lacks its endorsement key."""
+    valid, invalid = tpm_document(new_id()), tpm_document(new_id())
+    del invalid["attestation"]["tpm"]
+    return {"enrollments": [valid, invalid], "mode": "create"}
 
 
-async def test_dps_words_an_unknown_version_as_its_gateway_does(client):
-    """The gateway in front of DPS has a shape of its own (azure-iot-sdk-csharp, issue 3479)."""
+async def test_dps_reports_an_unknown_version_as_its_gateway(client: httpx.AsyncClient) -> None:
+    """The error of DPS's gateway has its own shape (azure-iot-sdk-csharp, issue 3479)."""
     reply = await client.get("/enrollments/x", params={"api-version": "1999-01-01"})
 
     assert (reply.status_code, list(reply.json())) == (400, ["Message", "ExceptionMessage"])
     assert reply.json()["Message"].startswith("ErrorCode:ArgumentInvalid;Unknown api version")
 
 
-async def test_app_words_an_unknown_version_as_all_errors(app_client):
-    """The app says it in the shape of the REST specification, and names the versions there are."""
+async def test_app_reports_an_unknown_version_as_other_errors(
+    app_client: httpx.AsyncClient,
+) -> None:
+    """The app's error has the shape of the REST specification, and names the supported versions."""
     reply = await app_client.get("/enrollments/x", params={"api-version": "1999-01-01"})
 
     assert (reply.status_code, reply.json()["errorCode"]) == (400, 400004)
     assert "2021-10-01" in reply.json()["info"]["api-version"]
 
 
-async def test_dps_needs_a_version(client):
+async def test_dps_requires_a_version(client: httpx.AsyncClient) -> None:
     """Without an api-version DPS answers 400."""
     reply = await client.get("/enrollments/x", params={"api-version": ""})
 
     assert reply.status_code == 400
 
 
-async def test_app_knows_a_version_for_those_who_name_none(app, new_id):
-    """Without an api-version the app takes 2021-10-01."""
-    async with app.client() as client:
+async def test_app_has_a_default_version(app: Target, new_id: Callable[..., str]) -> None:
+    """Without an api-version the app uses 2021-10-01."""
+    async with app.create_http_client() as client:
         client.params = {}
         reply = await client.get(f"/enrollments/{new_id()}")
 
     assert (reply.status_code, reply.json()["errorCode"]) == (404, 404201)
 
 
-async def test_dps_refuses_more_than_ten_at_once(client, kind, eleven):
-    """A bulk operation on eleven records is 400 as a whole."""
+async def test_dps_refuses_more_than_ten_records(
+    client: httpx.AsyncClient, kind: Kind, eleven: dict[str, Any]
+) -> None:
+    """A bulk operation on eleven records is 400 as a whole; the app's answer: test_app_bulk.py."""
     reply = await client.post(f"/{kind.path}", json=eleven)
 
     assert reply.status_code == 400
 
 
-async def test_app_takes_more_than_ten_at_once(app_client, kind, eleven):
-    """The same operation is done by the app."""
-    reply = await app_client.post(f"/{kind.path}", json=eleven)
-
-    assert (reply.status_code, reply.json()) == (200, {"errors": [], "isSuccessful": True})
-
-
-async def test_dps_answers_with_few_headers(client, kind, new_id):
-    """No recorded answer has an ETag or a request id."""
+async def test_dps_sends_no_etag_header(
+    client: httpx.AsyncClient, kind: Kind, new_id: Callable[..., str]
+) -> None:
+    """No recorded response has an ETag or a request id header."""
     document = kind.document(new_id())
 
     reply = await client.put(f"/{kind.path}/{document[kind.id_member]}", json=document)
@@ -81,8 +86,10 @@ async def test_dps_answers_with_few_headers(client, kind, new_id):
     assert not {"etag", "x-ms-request-id"} & reply.headers.keys()
 
 
-async def test_app_adds_an_etag_header(app_client, kind, new_id):
-    """The app gives the etag of a record as a header too, quoted as RFC 9110 has it."""
+async def test_app_adds_an_etag_header(
+    app_client: httpx.AsyncClient, kind: Kind, new_id: Callable[..., str]
+) -> None:
+    """The app returns the etag of a record also as a header, quoted as in RFC 9110."""
     document = kind.document(new_id())
     path = f"/{kind.path}/{document[kind.id_member]}"
 
@@ -93,17 +100,24 @@ async def test_app_adds_an_etag_header(app_client, kind, new_id):
     ]
 
 
-async def test_dps_fails_the_item_that_is_bad(client, half_bad):
-    """DPS makes the good record and names the bad one (azure-iot-sdk-node, run_bulk_operation.js)."""
-    reply = await client.post("/enrollments", json=half_bad)
+async def test_dps_reports_an_invalid_item(
+    client: httpx.AsyncClient, half_invalid: dict[str, Any]
+) -> None:
+    """
+    DPS creates the valid record and reports the other (azure-iot-sdk-node,
+    run_bulk_operation.js).
+    """
+    reply = await client.post("/enrollments", json=half_invalid)
 
     failed = [error["registrationId"] for error in reply.json()["errors"]]
-    assert (reply.status_code, failed) == (200, [half_bad["enrollments"][1]["registrationId"]])
+    assert (reply.status_code, failed) == (200, [half_invalid["enrollments"][1]["registrationId"]])
 
 
-async def test_app_finds_the_item_that_is_bad_before_anything_is_done(app_client, stack, half_bad):
-    """The app refuses the whole, points at the fault, and asks nothing of DPS."""
-    reply = await app_client.post("/enrollments", json=half_bad)
+async def test_app_refuses_an_operation_with_an_invalid_item(
+    app_client: httpx.AsyncClient, stack: Stack, half_invalid: dict[str, Any]
+) -> None:
+    """The app refuses the whole operation with a pointer to the fault; DPS is not called."""
+    reply = await app_client.post("/enrollments", json=half_invalid)
 
     assert reply.status_code == 400
     assert list(reply.json()["info"]) == ["/enrollments/1/attestation/tpm"]

@@ -1,23 +1,26 @@
-"""What a document carries unread: it comes back as it went in."""
+"""Content of documents that is stored and returned unchanged."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from tests.contract.places import on_this_machine
+from tests.contract.clients import Client
+from tests.contract.targets import local_only
+from tests.local.dps.calls import Kind
 
 READ_ONLY = {"etag", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "registrationState"}
 
-# Members that clients which model a twin mistook for their own
+# Member names that typed clients have confused with their own attributes
 # (github.com/Azure/azure-cli/issues/30610 and /31673).
-MISTAKEN = {
+CONFUSING: dict[str, Any] = {
     "version": "2.1-beta",
     "count": {"of": "wheels"},
     "metadata": [1, "two", None],
     "additionalProperties": {"version": 1, "additionalProperties": {}},
 }
 FREE_FORM: dict[str, dict[str, Any]] = {
-    "mistaken names": MISTAKEN,
+    "confusing names": CONFUSING,
     "snake and dollar": {"$metadata": {"$version": 3}, "desired_properties": 1, "": "unnamed"},
     "nulls": {"gone": None, "nested": {"gone": None, "list": [None]}, "empty": {}, "none": []},
     "numbers": {"big": 9007199254740993, "small": 5e-324, "whole": 1.0, "below": -0.5, "zero": 0},
@@ -27,53 +30,62 @@ FREE_FORM: dict[str, dict[str, Any]] = {
 
 free_form = pytest.mark.parametrize("given", FREE_FORM.values(), ids=FREE_FORM.keys())
 
+PutAndGet = Callable[..., Awaitable[dict[str, Any]]]
+
 
 @pytest.fixture
-def returned(dps, kind, new_id):
-    """Puts a record with members and gives what a GET then shows."""
+def put_and_get(dps: Client, kind: Kind, new_id: Callable[..., str]) -> PutAndGet:
+    """Puts a record with these members and returns what a GET shows."""
 
-    async def put_and_get(**members):
+    async def run(**members: Any) -> dict[str, Any]:
         id_ = new_id()
         put = await dps.create_or_update(kind.path, id_, kind.document(id_, **members))
         assert put.status == 200, put
-        return (await dps.get(kind.path, id_)).document
+        record: dict[str, Any] = (await dps.get(kind.path, id_)).document
+        return record
 
-    return put_and_get
+    return run
 
 
-def own(document):
-    """The document without what the service writes, and without what it strips."""
+def without_service_members(document: dict[str, Any]) -> dict[str, Any]:
+    """Returns the document without what the service adds or omits."""
     return {name: document[name] for name in document.keys() - READ_ONLY - {"attestation"}}
 
 
-@on_this_machine
+@local_only
 @free_form
-async def test_twin_survives(returned, given):
-    """Tags and desired properties of an initial twin come back unchanged, whatever is in them."""
+async def test_twin_is_unchanged(put_and_get: PutAndGet, given: dict[str, Any]) -> None:
+    """Tags and desired properties come back unchanged, whatever their content."""
     twin = {"tags": given, "properties": {"desired": given}}
 
-    shown = await returned(initialTwin=twin)
+    shown = await put_and_get(initialTwin=twin)
 
-    assert repr(shown["initialTwin"]) == repr(twin)  # tells 1 from 1.0, and the order of members
+    # repr distinguishes 1 from 1.0, and the order of members.
+    assert repr(shown["initialTwin"]) == repr(twin)
 
 
-@on_this_machine
-async def test_unknown_members_of_a_twin_survive(returned):
+@local_only
+async def test_unknown_twin_members_are_kept(put_and_get: PutAndGet) -> None:
     """Members beside tags and desired properties come back, at each level."""
-    twin = {"properties": {"desired": {}, "reported": {"x": 1}, **MISTAKEN}, **MISTAKEN}
+    twin = {"properties": {"desired": {}, "reported": {"x": 1}, **CONFUSING}, **CONFUSING}
 
-    shown = await returned(initialTwin=twin)
+    shown = await put_and_get(initialTwin=twin)
 
     assert shown["initialTwin"] == twin
 
 
-@on_this_machine
+@local_only
 @free_form
-async def test_optional_device_information_survives(dps, new_id, given):
-    """The free-form information about a device comes back unchanged."""
+async def test_optional_device_information_is_unchanged(
+    dps: Client, new_id: Callable[..., str], given: dict[str, Any]
+) -> None:
+    """The free-form device information comes back unchanged."""
     id_ = new_id()
-    document = {"registrationId": id_, "attestation": {"type": "symmetricKey"}}
-    document["optionalDeviceInformation"] = given
+    document = {
+        "registrationId": id_,
+        "attestation": {"type": "symmetricKey"},
+        "optionalDeviceInformation": given,
+    }
     await dps.create_or_update("enrollments", id_, document)
 
     reply = await dps.get("enrollments", id_)
@@ -81,26 +93,28 @@ async def test_optional_device_information_survives(dps, new_id, given):
     assert repr(reply.document["optionalDeviceInformation"]) == repr(given)
 
 
-@on_this_machine
+@local_only
 @pytest.mark.parametrize(
     "members",
     [
-        MISTAKEN,
+        CONFUSING,
         {"clientCertificateIssuingPolicy": {"certificateAuthorityName": "ca-1"}},
         {"trustBundleId": "bundle-1"},
         {"snake_case": {"kept": True}, "CamelCase": [], "ünknown": 0.1},
     ],
-    ids=["mistaken names", "issuing policy", "trust bundle", "other spellings"],
+    ids=["confusing names", "issuing policy", "trust bundle", "other spellings"],
 )
-async def test_unknown_top_level_members_survive(returned, members):
-    """Members of previews, of later versions and of nobody come back unchanged."""
-    shown = await returned(**members)
+async def test_unknown_top_level_members_are_kept(
+    put_and_get: PutAndGet, members: dict[str, Any]
+) -> None:
+    """Members of preview versions, of later versions and unknown ones come back unchanged."""
+    shown = await put_and_get(**members)
 
     assert {name: shown.get(name) for name in members} == members
 
 
-@on_this_machine
-async def test_unknown_members_of_known_objects_survive(returned):
+@local_only
+async def test_unknown_members_of_known_objects_are_kept(put_and_get: PutAndGet) -> None:
     """Capabilities, policies and definitions keep members that no model has."""
     members = {
         "capabilities": {"iotEdge": True, "preview": {"level": 2}},
@@ -116,56 +130,66 @@ async def test_unknown_members_of_known_objects_survive(returned):
         },
     }
 
-    shown = await returned(**members)
+    shown = await put_and_get(**members)
 
     assert {name: shown[name] for name in members} == members
 
 
-@on_this_machine
-async def test_hubs_are_echoed_verbatim(returned):
+@local_only
+async def test_hubs_are_unchanged(put_and_get: PutAndGet) -> None:
     """The list of hubs keeps its order and spelling."""
     hubs = ["hub-3.azure-devices.net", "hub-1.azure-devices.net"]
 
-    shown = await returned(allocationPolicy="hashed", iotHubs=hubs)
+    shown = await put_and_get(allocationPolicy="hashed", iotHubs=hubs)
 
     assert shown["iotHubs"] == hubs
 
 
-@on_this_machine
-async def test_webhook_url_keeps_its_query(returned):
-    """The function key in a webhook's URL is not lost on the way."""
+@local_only
+async def test_webhook_url_keeps_its_query(put_and_get: PutAndGet) -> None:
+    """The function key in a webhook URL is kept."""
     url = "https://allocate.example.com/api/f?code=a%2Bb==&x=%20"
     definition = {"webhookUrl": url, "apiVersion": "2021-10-01"}
 
-    shown = await returned(allocationPolicy="custom", customAllocationDefinition=definition)
+    shown = await put_and_get(allocationPolicy="custom", customAllocationDefinition=definition)
 
     assert shown["customAllocationDefinition"]["webhookUrl"] == url
 
 
-async def test_query_shows_what_get_shows(dps, kind, returned):
-    """A twin is the same in a query as in a GET."""
-    shown = await returned(initialTwin={"tags": MISTAKEN})
+async def test_query_returns_what_get_returns(
+    dps: Client, kind: Kind, put_and_get: PutAndGet
+) -> None:
+    """A record is the same in a query as in a GET."""
+    shown = await put_and_get(initialTwin={"tags": CONFUSING})
 
     pages = await dps.query(kind.path)
 
-    found = {r[kind.id_member]: r for page in pages for r in page.document}
-    assert own(found[shown[kind.id_member]]) == own(shown)
+    by_id = {r[kind.id_member]: r for page in pages for r in page.document}
+    queried = by_id[shown[kind.id_member]]
+    assert without_service_members(queried) == without_service_members(shown)
 
 
-async def test_record_from_get_can_be_put_back(dps, kind, returned):
-    """GET, then PUT of the same with its etag: read-only members are tolerated, nothing changes."""
-    shown = await returned(initialTwin={"tags": MISTAKEN}, provisioningStatus="disabled")
+async def test_record_from_get_can_be_put_back(
+    dps: Client, kind: Kind, put_and_get: PutAndGet
+) -> None:
+    """A PUT of the response to a GET, with its etag, is accepted and changes nothing."""
+    shown = await put_and_get(initialTwin={"tags": CONFUSING}, provisioningStatus="disabled")
 
     reply = await dps.create_or_update(
         kind.path, shown[kind.id_member], shown, if_match=shown["etag"]
     )
 
-    assert (reply.status, own(reply.document)) == (200, own(shown))
+    assert (reply.status, without_service_members(reply.document)) == (
+        200,
+        without_service_members(shown),
+    )
 
 
-@on_this_machine
-async def test_record_put_back_without_keys_keeps_them(dps, kind, record):
-    """A PUT of what GET showed leaves the symmetric keys as they are."""
+@local_only
+async def test_record_put_back_without_keys_keeps_them(
+    dps: Client, kind: Kind, record: dict[str, Any]
+) -> None:
+    """A PUT of the response to a GET keeps the symmetric keys."""
     id_ = record[kind.id_member]
     shown = (await dps.get(kind.path, id_)).document
 
@@ -175,10 +199,12 @@ async def test_record_put_back_without_keys_keeps_them(dps, kind, record):
     assert mechanism.document == record["attestation"]
 
 
-async def test_bulk_carries_documents_unread(dps, kind, new_id):
+async def test_bulk_keeps_twin_unchanged(
+    dps: Client, kind: Kind, new_id: Callable[..., str]
+) -> None:
     """A twin that was created in bulk comes back unchanged."""
     id_ = new_id()
-    twin = {"tags": MISTAKEN, "properties": {"desired": MISTAKEN}}
+    twin = {"tags": CONFUSING, "properties": {"desired": CONFUSING}}
     operation = {kind.path: [kind.document(id_, initialTwin=twin)], "mode": "create"}
     await dps.run_bulk_operation(kind.path, operation)
 

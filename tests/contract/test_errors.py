@@ -1,40 +1,50 @@
-"""Refusals: the code of each, wherever it comes from."""
+"""Error responses and their codes."""
+
+from collections.abc import Callable
 
 import pytest
 
-from tests.contract.places import on_this_machine, over_http
+from tests.contract.clients import Client
+from tests.contract.targets import http_only, local_only
+from tests.local.dps.calls import Kind
 from tests.secret_factory import endorsement_key
 
-LONGEST = 128
+MAX_ID_LENGTH = 128
 
 
 @pytest.mark.parametrize("verb", ["get", "delete", "get_attestation_mechanism"])
-async def test_unknown_id_is_not_found(dps, kind, new_id, verb):
-    """Each verb on an unknown id is 404201 for enrollments, 404204 for groups."""
+async def test_unknown_id_is_not_found(
+    dps: Client, kind: Kind, new_id: Callable[..., str], verb: str
+) -> None:
+    """Each operation on an unknown id is 404201 for enrollments and 404204 for groups."""
     reply = await getattr(dps, verb)(kind.path, new_id())
 
     assert reply.error == (404, kind.missing)
 
 
 @pytest.mark.parametrize("verb", ["get", "delete"])
-@on_this_machine
-async def test_unknown_registration_is_not_found(dps, new_id, verb):
-    """Each verb on a registration that is not there is 404202."""
+@local_only
+async def test_unknown_registration_is_not_found(
+    dps: Client, new_id: Callable[..., str], verb: str
+) -> None:
+    """Each operation on an unknown registration is 404202."""
     reply = await getattr(dps, verb)("registrations", new_id())
 
     assert reply.error == (404, 404202)
 
 
-@pytest.mark.parametrize("bad", ["with space", "with@sign", "ends-in.", "x" * (LONGEST + 1)])
-async def test_illegal_id_is_refused(dps, kind, bad):
-    """An id with other characters, another end or too long is 400004."""
-    reply = await dps.create_or_update(kind.path, bad, kind.document(bad))
+@pytest.mark.parametrize("id_", ["with space", "with@sign", "ends-in.", "x" * (MAX_ID_LENGTH + 1)])
+async def test_illegal_id_is_refused(dps: Client, kind: Kind, id_: str) -> None:
+    """An id with an illegal character, an illegal end or too many characters is 400004."""
+    reply = await dps.create_or_update(kind.path, id_, kind.document(id_))
 
     assert reply.error == (400, 400004)
 
 
-async def test_custom_allocation_needs_a_definition(dps, kind, new_id):
-    """The policy `custom` without customAllocationDefinition is 400004."""
+async def test_custom_allocation_needs_a_definition(
+    dps: Client, kind: Kind, new_id: Callable[..., str]
+) -> None:
+    """The allocation policy `custom` without customAllocationDefinition is 400004."""
     id_ = new_id()
 
     reply = await dps.create_or_update(
@@ -45,8 +55,10 @@ async def test_custom_allocation_needs_a_definition(dps, kind, new_id):
 
 
 @pytest.mark.parametrize("key", ["no base64!", "c2hvcnQ="], ids=["not base64", "too short"])
-async def test_bad_key_is_refused(dps, kind, new_id, key):
-    """A symmetric key that is no base64 of 16 to 64 bytes is 400004."""
+async def test_invalid_key_is_refused(
+    dps: Client, kind: Kind, new_id: Callable[..., str], key: str
+) -> None:
+    """A symmetric key that is not base64 of 16 to 64 bytes is 400004."""
     id_ = new_id()
     keys = {"primaryKey": key, "secondaryKey": key}
     attestation = {"type": "symmetricKey", "symmetricKey": keys}
@@ -56,18 +68,21 @@ async def test_bad_key_is_refused(dps, kind, new_id, key):
     assert reply.error == (400, 400004)
 
 
-async def test_group_cannot_have_a_tpm(dps, new_id):
-    """TPM attestation is for individual enrollments only."""
+async def test_group_with_tpm_is_refused(dps: Client, new_id: Callable[..., str]) -> None:
+    """A group with TPM attestation, which is for individual enrollments only, is 400004."""
     attestation = {"type": "tpm", "tpm": {"endorsementKey": endorsement_key()}}
-    document = {"enrollmentGroupId": new_id(), "attestation": attestation}
+    id_ = new_id()
+    document = {"enrollmentGroupId": id_, "attestation": attestation}
 
-    reply = await dps.create_or_update("enrollmentGroups", document["enrollmentGroupId"], document)
+    reply = await dps.create_or_update("enrollmentGroups", id_, document)
 
     assert reply.error == (400, 400004)
 
 
-async def test_refused_put_creates_nothing(dps, kind, new_id):
-    """A document that was refused is not there afterwards."""
+async def test_refused_put_creates_nothing(
+    dps: Client, kind: Kind, new_id: Callable[..., str]
+) -> None:
+    """After a refused PUT a GET is 404."""
     id_ = new_id()
     await dps.create_or_update(kind.path, id_, kind.document(id_, allocationPolicy="custom"))
 
@@ -76,8 +91,10 @@ async def test_refused_put_creates_nothing(dps, kind, new_id):
     assert reply.status == 404
 
 
-async def test_static_allocation_needs_no_hub(dps, kind, new_id):
-    """The policy `static` is taken without iotHubs, as recorded."""
+async def test_static_allocation_needs_no_hub(
+    dps: Client, kind: Kind, new_id: Callable[..., str]
+) -> None:
+    """The allocation policy `static` without iotHubs is accepted, as recorded."""
     id_ = new_id()
 
     reply = await dps.create_or_update(
@@ -87,8 +104,10 @@ async def test_static_allocation_needs_no_hub(dps, kind, new_id):
     assert (reply.status, reply.document["allocationPolicy"]) == (200, "static")
 
 
-async def test_definition_is_taken_with_any_policy(dps, kind, new_id):
-    """A customAllocationDefinition beside another policy than `custom` is kept."""
+async def test_definition_is_accepted_with_any_policy(
+    dps: Client, kind: Kind, new_id: Callable[..., str]
+) -> None:
+    """A customAllocationDefinition with another policy than `custom` is stored."""
     id_ = new_id()
     definition = {"webhookUrl": "https://allocate.example.com/", "apiVersion": "2021-10-01"}
     document = kind.document(
@@ -100,9 +119,11 @@ async def test_definition_is_taken_with_any_policy(dps, kind, new_id):
     assert (reply.status, reply.document["customAllocationDefinition"]) == (200, definition)
 
 
-@over_http
-async def test_error_has_the_documented_members(dps, kind, new_id):
-    """A refusal names code, tracking id, message and time, as the REST specification has it."""
+@http_only
+async def test_error_has_documented_members(
+    dps: Client, kind: Kind, new_id: Callable[..., str]
+) -> None:
+    """An error has code, tracking id, message and time, as the REST specification documents."""
     reply = await dps.get(kind.path, new_id())
 
     assert {"errorCode", "trackingId", "message", "timestampUtc"} <= reply.document.keys()

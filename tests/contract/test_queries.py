@@ -1,39 +1,49 @@
-"""Queries, page by page."""
+"""Queries and their pages."""
 
 import base64
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
-from tests.contract.places import on_this_machine
+from tests.contract.clients import Client, Reply
+from tests.contract.targets import local_only
+from tests.local.dps.calls import Kind
 
-# The token of the recordings, cut short: DPS's own, but of no query of ours.
-OTHERS = base64.b64encode(b'[{"token":"+RID:~x#RT:1","range":{"min":"05","max":"06"}}]').decode()
+# A shortened token of the recordings: DPS's format, but of another query.
+OF_ANOTHER_QUERY = base64.b64encode(
+    b'[{"token":"+RID:~x#RT:1","range":{"min":"05","max":"06"}}]'
+).decode()
+
+CreateRecords = Callable[[int], Awaitable[list[str]]]
 
 
 @pytest.fixture
-def fill(dps, kind, new_id):
-    """Creates so many records, ten at a time; gives their ids."""
+def create_records(dps: Client, kind: Kind, new_id: Callable[..., str]) -> CreateRecords:
+    """Creates this number of records, ten per call; returns their ids."""
 
-    async def create(number):
-        made = [new_id() for _ in range(number)]
+    async def run(number: int) -> list[str]:
+        ids = [new_id() for _ in range(number)]
         for start in range(0, number, 10):
-            documents = [kind.document(id_) for id_ in made[start : start + 10]]
+            documents = [kind.document(id_) for id_ in ids[start : start + 10]]
             operation = {kind.path: documents, "mode": "create"}
             reply = await dps.run_bulk_operation(kind.path, operation)
             assert reply.document == {"errors": [], "isSuccessful": True}
-        return made
+        return ids
 
-    return create
+    return run
 
 
-def found_in(kind, pages):
-    """The ids on all pages, in their order."""
+def ids_on(kind: Kind, pages: Sequence[Reply]) -> list[str]:
+    """Returns the ids on all pages, in order."""
     return [record[kind.id_member] for page in pages for record in page.document]
 
 
-async def test_page_holds_100_by_default(dps, kind, fill):
-    """Of more than a hundred records the first page holds one hundred and says there are more."""
-    await fill(105)
+async def test_page_has_100_records_by_default(
+    dps: Client, kind: Kind, create_records: CreateRecords
+) -> None:
+    """With more than 100 records the first page has 100 and a continuation token."""
+    await create_records(105)
 
     pages = await dps.query(kind.path)
 
@@ -41,31 +51,37 @@ async def test_page_holds_100_by_default(dps, kind, fill):
     assert pages[0].continuation
 
 
-async def test_every_record_is_found_once(dps, kind, fill):
-    """The pages of ten together hold each of 35 records exactly once."""
-    made = await fill(35)
+async def test_every_record_is_returned_once(
+    dps: Client, kind: Kind, create_records: CreateRecords
+) -> None:
+    """Pages of ten contain each of 35 records exactly once."""
+    created = await create_records(35)
 
-    found = found_in(kind, await dps.query(kind.path, top=10))
+    returned = ids_on(kind, await dps.query(kind.path, top=10))
 
-    assert sorted(id_ for id_ in found if id_ in made) == sorted(made)
+    assert sorted(id_ for id_ in returned if id_ in created) == sorted(created)
 
 
-async def test_top_is_the_size_of_a_page(dps, kind, fill):
-    """No page holds more than the ten records that were asked for."""
-    await fill(15)
+async def test_top_is_the_maximum_page_size(
+    dps: Client, kind: Kind, create_records: CreateRecords
+) -> None:
+    """No page has more than the ten records requested."""
+    await create_records(15)
 
     pages = await dps.query(kind.path, top=10)
 
     assert max(len(page.document) for page in pages) == 10
 
 
-@on_this_machine
+@local_only
 @pytest.mark.parametrize(
     ("number", "sizes"), [(0, [0]), (9, [9]), (20, [10, 10]), (35, [10, 10, 10, 5])]
 )
-async def test_pages_end_with_the_records(dps, kind, fill, number, sizes):
-    """Records come in pages of ten; only the last page names no continuation."""
-    await fill(number)
+async def test_last_page_has_no_continuation(
+    dps: Client, kind: Kind, create_records: CreateRecords, number: int, sizes: list[int]
+) -> None:
+    """Records come in pages of ten; only the last page has no continuation token."""
+    await create_records(number)
 
     pages = await dps.query(kind.path, top=10)
 
@@ -73,40 +89,48 @@ async def test_pages_end_with_the_records(dps, kind, fill, number, sizes):
     assert [bool(page.continuation) for page in pages] == [True] * (len(sizes) - 1) + [False]
 
 
-async def test_continuation_goes_on_where_the_page_ended(dps, kind, fill):
-    """A query that starts from the token of a first page finds the rest."""
-    await fill(25)
+async def test_continuation_returns_the_rest(
+    dps: Client, kind: Kind, create_records: CreateRecords
+) -> None:
+    """A query from the token of the first page returns the remaining records."""
+    await create_records(25)
     first, *rest = await dps.query(kind.path, top=10)
 
     pages = await dps.query(kind.path, top=10, continuation=first.continuation)
 
-    assert found_in(kind, pages) == found_in(kind, rest)
+    assert ids_on(kind, pages) == ids_on(kind, rest)
 
 
-@on_this_machine
-async def test_continuation_serves_another_page_size(dps, kind, fill):
-    """A token is a place in the results: the page after it may be of any size."""
-    await fill(25)
+@local_only
+async def test_continuation_allows_another_page_size(
+    dps: Client, kind: Kind, create_records: CreateRecords
+) -> None:
+    """A token is a position in the results: the page after it may have any size."""
+    await create_records(25)
     first, *rest = await dps.query(kind.path, top=10)
 
     pages = await dps.query(kind.path, top=100, continuation=first.continuation)
 
-    assert [found_in(kind, [page]) for page in pages] == [found_in(kind, rest)]
+    assert [ids_on(kind, [page]) for page in pages] == [ids_on(kind, rest)]
 
 
-@pytest.mark.parametrize("token", ["Zm9yZWlnbg==", OTHERS], ids=["garbage", "of another query"])
-async def test_foreign_continuation_is_refused(dps, kind, token):
-    """A token that the query did not give is 400000."""
+@pytest.mark.parametrize(
+    "token", ["Zm9yZWlnbg==", OF_ANOTHER_QUERY], ids=["garbage", "of another query"]
+)
+async def test_invalid_continuation_is_refused(dps: Client, kind: Kind, token: str) -> None:
+    """A token that this query did not return is 400000."""
     (reply,) = await dps.query(kind.path, continuation=token)
 
     assert reply.error == (400, 400000)
 
 
-@on_this_machine
-async def test_continuation_of_the_other_collection_is_refused(dps, kind, fill):
-    """A token of enrollments is foreign to groups, and the other way round."""
+@local_only
+async def test_continuation_of_the_other_collection_is_refused(
+    dps: Client, kind: Kind, create_records: CreateRecords
+) -> None:
+    """A token of enrollments is invalid for groups, and vice versa."""
     other = {"enrollments": "enrollmentGroups", "enrollmentGroups": "enrollments"}[kind.path]
-    await fill(11)
+    await create_records(11)
     first, *_ = await dps.query(kind.path, top=10)
 
     (reply,) = await dps.query(other, continuation=first.continuation)
@@ -114,25 +138,19 @@ async def test_continuation_of_the_other_collection_is_refused(dps, kind, fill):
     assert reply.error == (400, 400000)
 
 
-async def test_query_strips_keys(dps, kind, record):
-    """A query shows of a symmetric-key attestation its type alone."""
+async def test_query_omits_keys(dps: Client, kind: Kind, record: dict[str, Any]) -> None:
+    """A query shows only the type of a symmetric key attestation."""
     pages = await dps.query(kind.path)
 
     shown = {r[kind.id_member]: r["attestation"] for page in pages for r in page.document}
     assert shown[record[kind.id_member]] == {"type": "symmetricKey"}
 
 
-async def test_query_omits_registration_states(dps, kind, record):
-    """Unlike a GET a query shows no registration state."""
-    pages = await dps.query(kind.path)
-
-    shown = {r[kind.id_member]: r for page in pages for r in page.document}
-    assert "registrationState" not in shown[record[kind.id_member]]
-
-
 @pytest.mark.parametrize("text", ["SELECT *", "select *", "SELECT * FROM {}"])
-async def test_spellings_of_all_find_all(dps, kind, record, text):
-    """The spellings that Microsoft's clients send all find the record."""
+async def test_every_spelling_of_select_all_works(
+    dps: Client, kind: Kind, record: dict[str, Any], text: str
+) -> None:
+    """The texts that Microsoft's clients send all return the record."""
     pages = await dps.query(kind.path, text=text.format(kind.path))
 
-    assert record[kind.id_member] in found_in(kind, pages)
+    assert record[kind.id_member] in ids_on(kind, pages)

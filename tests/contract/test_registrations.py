@@ -1,10 +1,15 @@
-"""Registration states. The stand-in is told of the devices: none of these clients can register one."""
+"""Registration states, created at the stand-in's control endpoint: no client here is a device."""
 
+from collections.abc import Callable
+from typing import Any
+
+import httpx
 import pytest
 
-from tests.contract.places import on_this_machine
+from tests.contract.clients import Client
+from tests.contract.targets import local_only
 
-pytestmark = on_this_machine
+pytestmark = local_only
 
 RECORDED_ORDER = [
     "registrationId",
@@ -17,46 +22,49 @@ RECORDED_ORDER = [
     "etag",
 ]
 
+Register = Callable[..., dict[str, Any]]
+
 
 @pytest.fixture
-def register(control, new_id):
-    """Makes a device known; gives its registration state."""
+def register(control: httpx.Client, new_id: Callable[..., str]) -> Register:
+    """Adds a device to the stand-in and returns its registration state."""
 
-    def order(**members):
+    def add(**members: Any) -> dict[str, Any]:
         given = {"registrationId": new_id(), "assignedHub": "hub-1.azure-devices.net"} | members
         reply = control.post("/_registrations", json=given)
-        return reply.raise_for_status().json()
+        state: dict[str, Any] = reply.raise_for_status().json()
+        return state
 
-    return order
+    return add
 
 
 @pytest.fixture
-def state(register):
-    """The state of an assigned device."""
+def state(register: Register) -> dict[str, Any]:
+    """The registration state of an assigned device."""
     return register()
 
 
-async def test_get_gives_the_state(dps, state):
-    """A registration is found by its id, with the members and order of the recording."""
+async def test_get_returns_the_state(dps: Client, state: dict[str, Any]) -> None:
+    """A GET by id returns the state, with the members and their order as recorded."""
     reply = await dps.get("registrations", state["registrationId"])
 
     assert (reply.status, reply.document) == (200, state)
     assert list(reply.document) == RECORDED_ORDER
 
 
-async def test_failed_state_says_why(dps, register):
-    """A failed registration carries code and message, and no hub is made up for it."""
-    why = {"errorCode": 400207, "errorMessage": "Custom allocation failed with status code: 400"}
-    state = register(status="failed", **why)
+async def test_failed_state_has_code_and_message(dps: Client, register: Register) -> None:
+    """A failed registration has error code and message, and no device id."""
+    error = {"errorCode": 400207, "errorMessage": "Custom allocation failed with status code: 400"}
+    state = register(status="failed", **error)
 
     reply = await dps.get("registrations", state["registrationId"])
 
-    assert {name: reply.document.get(name) for name in why} == why
+    assert {name: reply.document.get(name) for name in error} == error
     assert "deviceId" not in reply.document
 
 
-async def test_payload_is_passed_on_unchanged(dps, register):
-    """Whatever the webhook gave the device is shown as it is, nulls included."""
+async def test_payload_is_unchanged(dps: Client, register: Register) -> None:
+    """The payload that a webhook returned is shown unchanged, nulls included."""
     payload = {"version": None, "count": [1, 2.5], "additionalProperties": {"ä": ""}}
     state = register(payload=payload)
 
@@ -65,8 +73,8 @@ async def test_payload_is_passed_on_unchanged(dps, register):
     assert reply.document["payload"] == payload
 
 
-async def test_get_of_an_enrollment_shows_the_state(dps, state):
-    """The GET of an individual enrollment embeds its device's registration state."""
+async def test_enrollment_contains_the_state(dps: Client, state: dict[str, Any]) -> None:
+    """The GET of an individual enrollment contains the registration state of its device."""
     id_ = state["registrationId"]
     document = {"registrationId": id_, "attestation": {"type": "symmetricKey"}}
     await dps.create_or_update("enrollments", id_, document)
@@ -77,8 +85,10 @@ async def test_get_of_an_enrollment_shows_the_state(dps, state):
 
 
 @pytest.mark.parametrize("form", [None, "{}", '"{}"', "*"], ids=["none", "raw", "quoted", "any"])
-async def test_delete_removes_the_state(dps, state, form):
-    """No If-Match, its etag in either form, or `*` lets a DELETE remove the state."""
+async def test_delete_removes_the_state(
+    dps: Client, state: dict[str, Any], form: str | None
+) -> None:
+    """A DELETE without If-Match, with the etag in either form, or with `*` deletes the state."""
     if_match = form and form.format(state["etag"])
 
     reply = await dps.delete("registrations", state["registrationId"], if_match=if_match)
@@ -87,7 +97,9 @@ async def test_delete_removes_the_state(dps, state, form):
     assert (await dps.get("registrations", state["registrationId"])).error == (404, 404202)
 
 
-async def test_delete_with_stale_etag_is_refused(dps, state, register):
+async def test_delete_with_stale_etag_is_refused(
+    dps: Client, state: dict[str, Any], register: Register
+) -> None:
     """A DELETE with the etag of an earlier state is 412."""
     register(registrationId=state["registrationId"])
 
@@ -96,8 +108,10 @@ async def test_delete_with_stale_etag_is_refused(dps, state, register):
     assert reply.status == 412
 
 
-async def test_group_query_finds_the_group_s_devices(dps, register, new_id):
-    """A query by group finds its registrations and no others, as a GET shows them."""
+async def test_group_query_returns_the_states_of_the_group(
+    dps: Client, register: Register, new_id: Callable[..., str]
+) -> None:
+    """A query by group returns its registrations and no others, as a GET shows them."""
     group = new_id()
     states = [register(enrollmentGroupId=group) for _ in range(3)]
     register(enrollmentGroupId=new_id())
@@ -108,26 +122,32 @@ async def test_group_query_finds_the_group_s_devices(dps, register, new_id):
     assert sorted(page.document, key=str) == sorted(states, key=str)
 
 
-async def test_group_query_of_nothing_is_an_empty_page(dps, new_id):
-    """A group without registrations has one page with nothing on it."""
+async def test_group_query_without_registrations_is_an_empty_page(
+    dps: Client, new_id: Callable[..., str]
+) -> None:
+    """A group without registrations has one empty page."""
     (page,) = await dps.query_group(new_id())
 
     assert (page.status, page.document, page.continuation) == (200, [], None)
 
 
-async def test_group_query_comes_in_pages(dps, register, new_id):
-    """Registrations of a group are paged like records, each found once."""
+async def test_group_query_has_pages(
+    dps: Client, register: Register, new_id: Callable[..., str]
+) -> None:
+    """Registrations of a group come in pages, each exactly once."""
     group = new_id()
     states = [register(enrollmentGroupId=group) for _ in range(5)]
 
     pages = await dps.query_group(group, top=2)
 
-    found = [state["registrationId"] for page in pages for state in page.document]
+    ids = [state["registrationId"] for page in pages for state in page.document]
     assert [len(page.document) for page in pages] == [2, 2, 1]
-    assert sorted(found) == sorted(state["registrationId"] for state in states)
+    assert sorted(ids) == sorted(state["registrationId"] for state in states)
 
 
-async def test_group_query_goes_on_from_a_token(dps, register, new_id):
+async def test_group_query_continues_from_a_token(
+    dps: Client, register: Register, new_id: Callable[..., str]
+) -> None:
     """The token of a page leads to the rest of the group."""
     group = new_id()
     for _ in range(5):
@@ -139,15 +159,19 @@ async def test_group_query_goes_on_from_a_token(dps, register, new_id):
     assert [page.document for page in pages] == [page.document for page in rest]
 
 
-async def test_group_query_refuses_a_foreign_token(dps, new_id):
-    """A token that the query did not give is 400000."""
+async def test_group_query_refuses_an_invalid_token(
+    dps: Client, new_id: Callable[..., str]
+) -> None:
+    """A token that this query did not return is 400000."""
     (reply,) = await dps.query_group(new_id(), continuation="Zm9yZWlnbg==")
 
     assert reply.error == (400, 400000)
 
 
-async def test_deleting_a_group_leaves_its_registrations(dps, register, new_id):
-    """What registered through a group stays when the group goes."""
+async def test_deleting_a_group_keeps_its_registrations(
+    dps: Client, register: Register, new_id: Callable[..., str]
+) -> None:
+    """Registrations of a group remain when the group is deleted."""
     group = new_id()
     document = {"enrollmentGroupId": group, "attestation": {"type": "symmetricKey"}}
     await dps.create_or_update("enrollmentGroups", group, document)

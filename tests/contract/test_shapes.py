@@ -1,12 +1,15 @@
-"""Answers have the shape of the recorded ones: the same members, in the same order."""
+"""Shape of responses: the members of the recorded ones, in the same order."""
 
 import re
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
-from tests.contract.exchanges import CUSTOM, EXCHANGES
+from tests.contract.clients import Client
+from tests.contract.exchanges import CUSTOM, EXCHANGES, Exchange
 
 INFO = [
     "subjectName",
@@ -18,66 +21,70 @@ INFO = [
     "serialNumber",
     "version",
 ]
-# Ticks of .NET: seven digits, without the zeros at their end.
+# .NET ticks: seven digits without trailing zeros.
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,6}[1-9])?Z")
 
 
-@pytest.fixture(params=EXCHANGES.values(), ids=EXCHANGES.keys())
-def exchange(request):
-    """Each exchange in turn."""
-    return request.param
+@pytest.fixture(params=list(EXCHANGES.values()), ids=list(EXCHANGES))
+def exchange(request: pytest.FixtureRequest) -> Exchange:
+    """Each recorded exchange in turn."""
+    return cast(Exchange, request.param)
 
 
-def of(*names):
-    """Confines a claim to some exchanges."""
+def only(*names: str) -> pytest.MarkDecorator:
+    """Confines a test to some exchanges."""
     chosen = [pytest.param(EXCHANGES[name], id=name) for name in names]
     return pytest.mark.parametrize("exchange", chosen, indirect=True)
 
 
-certificates = of("enrollment, X.509", "group, X.509")
+certificates = only("enrollment, X.509", "group, X.509")
 
 
 @pytest.fixture
-def sent(exchange, new_id):
-    """The document that is put."""
+def sent(exchange: Exchange, new_id: Callable[..., str]) -> dict[str, Any]:
+    """The document of the PUT."""
     return exchange.document(new_id())
 
 
 @pytest.fixture
-async def put(dps, exchange, sent):
-    """The answer to its PUT."""
+async def put(dps: Client, exchange: Exchange, sent: dict[str, Any]) -> Any:
+    """The response to the PUT."""
     reply = await dps.create_or_update(exchange.kind.path, sent[exchange.kind.id_member], sent)
     assert reply.status == 200, reply
     return reply.document
 
 
 @pytest.fixture
-async def got(dps, exchange, put):
-    """The answer to the GET that follows."""
+async def got(dps: Client, exchange: Exchange, put: dict[str, Any]) -> Any:
+    """The response to the GET that follows."""
     return (await dps.get(exchange.kind.path, put[exchange.kind.id_member])).document
 
 
-def test_put_has_the_recorded_members(exchange, put):
-    """The answer to a PUT leaves out nulls, but not that of provisioningStatus."""
+def test_put_has_the_recorded_members(exchange: Exchange, put: dict[str, Any]) -> None:
+    """The response to a PUT omits nulls, except that of provisioningStatus."""
     assert list(put) == exchange.members_of_put
 
 
-def test_get_has_the_recorded_members(exchange, got):
+def test_get_has_the_recorded_members(exchange: Exchange, got: dict[str, Any]) -> None:
     """A GET adds the registration state of an individual enrollment, and nothing else."""
     assert list(got) == exchange.members_of_get
 
 
-async def test_query_has_the_recorded_members(dps, exchange, put):
-    """A query shows the members that a PUT answers with."""
+async def test_query_has_the_recorded_members(
+    dps: Client, exchange: Exchange, put: dict[str, Any]
+) -> None:
+    """A query returns the members that a PUT returns, without a registration state."""
     kind = exchange.kind
 
     pages = await dps.query(kind.path)
 
-    found = {r[kind.id_member]: list(r) for page in pages for r in page.document}
-    assert found[put[kind.id_member]] == exchange.members_of_put
+    members_by_id = {r[kind.id_member]: list(r) for page in pages for r in page.document}
+    assert members_by_id[put[kind.id_member]] == exchange.members_of_put
 
 
-async def test_update_has_the_recorded_members(dps, exchange, sent, put):
+async def test_update_has_the_recorded_members(
+    dps: Client, exchange: Exchange, sent: dict[str, Any], put: dict[str, Any]
+) -> None:
     """An update to custom allocation adds its definition at the end."""
     kind = exchange.kind
     document = sent | {"allocationPolicy": "custom", "customAllocationDefinition": CUSTOM}
@@ -90,44 +97,48 @@ async def test_update_has_the_recorded_members(dps, exchange, sent, put):
     assert list(reply.document) == [*names, "customAllocationDefinition"]
 
 
-@of("enrollment, symmetric keys", "enrollment, TPM and information", "group, symmetric keys")
-def test_status_is_echoed(sent, put):
+@only("enrollment, symmetric keys", "enrollment, TPM and information", "group, symmetric keys")
+def test_status_is_returned_as_sent(sent: dict[str, Any], put: dict[str, Any]) -> None:
     """A provisioningStatus comes back as it was sent, null included."""
     assert put["provisioningStatus"] == sent["provisioningStatus"]
 
 
-@of("enrollment, symmetric keys", "enrollment, TPM")
-def test_unassigned_state_has_two_members(exchange, got):
-    """The state of a device that never registered is its id and `unassigned`."""
+@only("enrollment, symmetric keys", "enrollment, TPM")
+def test_unassigned_state_has_two_members(exchange: Exchange, got: dict[str, Any]) -> None:
+    """The state of a device that never registered has its id and the status `unassigned`."""
     state = {"registrationId": got[exchange.kind.id_member], "status": "unassigned"}
 
     assert list(got["registrationState"].items()) == list(state.items())
 
 
-@of("enrollment, symmetric keys", "group, symmetric keys")
-def test_reprovision_policy_comes_in_the_service_s_order(put):
-    """The policy is written anew: updateHubAssignment first."""
+@only("enrollment, symmetric keys", "group, symmetric keys")
+def test_reprovision_policy_has_the_order_of_the_service(put: dict[str, Any]) -> None:
+    """The policy is serialized anew: updateHubAssignment first."""
     assert list(put["reprovisionPolicy"]) == ["updateHubAssignment", "migrateDeviceData"]
 
 
-@of("enrollment, TPM", "group, X.509")
-def test_timestamps_are_ticks_in_utc(put):
-    """Both times have the form of the recorded ones."""
+@only("enrollment, TPM", "group, X.509")
+def test_timestamps_are_ticks_in_utc(put: dict[str, Any]) -> None:
+    """Both times have the recorded format."""
     assert TIMESTAMP.fullmatch(put["createdDateTimeUtc"])
     assert TIMESTAMP.fullmatch(put["lastUpdatedDateTimeUtc"])
 
 
-@of("enrollment, TPM", "enrollment, TPM and information")
-async def test_endorsement_key_is_shown(dps, sent, got):
-    """The endorsement key of a TPM is public: GET and attestation mechanism show it."""
+@only("enrollment, TPM", "enrollment, TPM and information")
+async def test_endorsement_key_is_shown(
+    dps: Client, sent: dict[str, Any], got: dict[str, Any]
+) -> None:
+    """GET and attestation mechanism show the endorsement key of a TPM, which is public."""
     mechanism = await dps.get_attestation_mechanism("enrollments", got["registrationId"])
 
     assert got["attestation"] == mechanism.document == sent["attestation"]
 
 
-@of("enrollment, keys made by the service", "group, keys made by the service")
-async def test_made_keys_are_those_of_the_mechanism(dps, exchange, put):
-    """The keys that a PUT answered with are those the attestation mechanism gives later."""
+@only("enrollment, keys generated by the service", "group, keys generated by the service")
+async def test_generated_keys_are_those_of_the_mechanism(
+    dps: Client, exchange: Exchange, put: dict[str, Any]
+) -> None:
+    """The attestation mechanism returns the generated keys that the PUT returned."""
     kind = exchange.kind
 
     mechanism = await dps.get_attestation_mechanism(kind.path, put[kind.id_member])
@@ -137,8 +148,10 @@ async def test_made_keys_are_those_of_the_mechanism(dps, exchange, put):
 
 
 @certificates
-def test_certificates_are_shown_as_info_alone(exchange, put, got):
-    """No answer repeats a certificate; of each there is what the service read from it."""
+def test_certificates_are_shown_as_info_only(
+    exchange: Exchange, put: dict[str, Any], got: dict[str, Any]
+) -> None:
+    """No response repeats a certificate; each is described by what the service read from it."""
     assert put["attestation"] == got["attestation"]
     pair = got["attestation"]["x509"][exchange.kind.certificates]
     assert [list(shown) for shown in pair.values()] == [["info"], ["info"]]
@@ -146,7 +159,9 @@ def test_certificates_are_shown_as_info_alone(exchange, put, got):
 
 
 @certificates
-def test_info_describes_the_certificate(exchange, sent, got):
+def test_info_describes_the_certificate(
+    exchange: Exchange, sent: dict[str, Any], got: dict[str, Any]
+) -> None:
     """Names, thumbprints, validity, serial number and version are those of the certificate."""
     pem, shown = (
         document["attestation"]["x509"][exchange.kind.certificates]["primary"]

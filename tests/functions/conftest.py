@@ -1,69 +1,71 @@
-"""The app over HTTP and over queues, and its DPS at the test's orders."""
+"""Fixtures: the app over HTTP and over queues, and the DPS stand-in behind it."""
 
 import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from functions import _services
+from functions import runtime
 from local.host import Host
-from local.stack import DPS_SETTINGS, ROOT, SERVICE_BUS_SETTINGS, UNPACED, Stack
+from local.stack import ROOT, UNPACED, Stack
 from local.threads import in_thread
-from shared.settings import MessagingSettings, Settings
+from shared.dps.batching.items import Applied, Change
+from shared.dps.batching.writer import BatchWriter
+from shared.settings import ServiceBusSettings, Settings
 from tests import secret_factory
-from tests.functions.allocation_cases import POLICIES, Start
-from tests.functions.queue_requests import Dps
-from tests.functions.queue_stack import Queues, QueueStack
-from tests.throttling import has_throttled
+from tests.app_stack import environment_without_services, has_throttled
+from tests.functions.queue_stack import Dps, Queues, QueueStack
+from tests.functions.samples import POLICIES, StartApp
 
 
 @pytest.fixture
 def app(stack: Stack) -> Iterator[httpx.Client]:
     """A client of the app."""
     with httpx.Client(
-        base_url=stack.host.url, timeout=30, event_hooks={"response": [hear_errors]}
+        base_url=stack.host.url, timeout=30, event_hooks={"response": [record_errors]}
     ) as client:
         yield client
 
 
-def hear_errors(response: httpx.Response) -> None:
-    """Keeps what an error says, to be searched for secrets."""
+def record_errors(response: httpx.Response) -> None:
+    """Keeps the text of an error response, which is searched for secrets after the test."""
     if response.is_error:
         response.read()
-        secret_factory.said.append(f"{response.headers} {response.text}")
+        secret_factory.outputs.append(f"{response.headers} {response.text}")
 
 
 @pytest.fixture
-def order_faults(stack: Stack) -> Callable[..., None]:
-    """Orders faults of DPS: each `{"match": …, "times": …, "do": …}`."""
+def set_faults(stack: Stack) -> Callable[..., None]:
+    """Sets the stand-in's faults: each `{"match": …, "times": …, "do": …}`."""
 
-    def order(*faults: dict[str, Any]) -> None:
+    def put(*faults: dict[str, Any]) -> None:
         httpx.put(f"{stack.dps.url}/_faults", json=faults).raise_for_status()
 
-    return order
+    return put
 
 
 class ConfiguredApp(Host):
-    """The app alone, with the environment of the moment it is started in."""
+    """The app without queues, with the environment at its start."""
 
     async def stop(self) -> None:
-        """Closes what the app opened as well."""
-        await _services.aclose()
+        """Closes the app's connections too."""
+        await runtime.aclose()
         await super().stop()
 
 
 @pytest.fixture
-def app_with(monkeypatch) -> Iterator[Callable[..., httpx.Client]]:
-    """Starts the app with these settings and no other, and without queues; gives a client of it."""
+def app_with(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., httpx.Client]]:
+    """Starts the app with only these settings and without queues; returns a client of it."""
     with ExitStack() as running:
 
         def start(**settings: str) -> httpx.Client:
-            for name in (*Settings.fields(), *MessagingSettings.fields()):
+            for name in (*Settings.fields(), *ServiceBusSettings.fields()):
                 monkeypatch.delenv(name, raising=False)
             for name in ("enrollment_requests", "bulk_operations"):
                 monkeypatch.setenv(f"AzureWebJobs.{name}.Disabled", "true")
@@ -73,8 +75,8 @@ def app_with(monkeypatch) -> Iterator[Callable[..., httpx.Client]]:
             client = httpx.Client(
                 base_url=host.url,
                 timeout=30,
-                verify=False,  # noqa: S501  plain http, whatever certificates a test names
-                event_hooks={"response": [hear_errors]},
+                verify=False,  # noqa: S501  plain HTTP, although a test may set certificates
+                event_hooks={"response": [record_errors]},
             )
             return running.enter_context(client)
 
@@ -82,8 +84,8 @@ def app_with(monkeypatch) -> Iterator[Callable[..., httpx.Client]]:
 
 
 @pytest.fixture
-def with_policies(app_with: Callable[..., httpx.Client], tmp_path: Path) -> Start:
-    """Starts the app with these allocation policies, or this text as their file."""
+def app_with_policies(app_with: Callable[..., httpx.Client], tmp_path: Path) -> StartApp:
+    """Starts the app with these allocation policies, or with this text as the policy file."""
 
     def start(policies: Any = POLICIES, **settings: str) -> httpx.Client:
         text = policies if isinstance(policies, str) else json.dumps({"policies": policies})
@@ -95,65 +97,70 @@ def with_policies(app_with: Callable[..., httpx.Client], tmp_path: Path) -> Star
 
 
 @pytest.fixture
-def untouched(stack: Stack):
-    """Fails the test if DPS was asked at all."""
+def no_dps_calls(stack: Stack) -> Iterator[None]:
+    """Fails the test if DPS received a request."""
     yield
     assert stack.dps.requests == []
 
 
 @pytest.fixture(scope="session")
-def one_queue_stack() -> Iterator[QueueStack]:
-    """One stack with queues for the whole session; take `queues`."""
-    with pytest.MonkeyPatch.context() as environment:
-        for name in (*DPS_SETTINGS, *SERVICE_BUS_SETTINGS):
-            environment.delenv(name, raising=False)
-        with in_thread(QueueStack()) as stack:
-            yield stack
+def session_queue_stack() -> Iterator[QueueStack]:
+    """The stack with queues, one for the session; tests use `queues`."""
+    with environment_without_services(), in_thread(QueueStack()) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")
-def all_queues(one_queue_stack: QueueStack) -> Iterator[Queues]:
-    """Its queues for the whole session; take `queues`."""
-    opened = Queues(one_queue_stack)
-    yield opened
-    opened.close()
+def session_queues(session_queue_stack: QueueStack) -> Iterator[Queues]:
+    """A client of its queues, one for the session; tests use `queues`."""
+    client = Queues(session_queue_stack)
+    yield client
+    client.close()
 
 
 @pytest.fixture
-def queues(all_queues: Queues, request: pytest.FixtureRequest, monkeypatch, caplog) -> Queues:
-    """Empty queues, an empty DPS, and the app with the settings of `QueueStack`, logging."""
-    caplog.set_level(logging.INFO, "functions")
-    stack = all_queues.stack
-    # Here and not in `hasty`: tests that want the same share one start of the app.
-    settings = {**stack.settings, **(HASTY if "hasty" in request.fixturenames else {})}
+def queues(
+    session_queues: Queues,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> Queues:
+    """Empty queues, an empty DPS, and the app with the settings of `QueueStack`."""
+    caplog.set_level(logging.INFO, "shared.messaging")
+    stack = session_queues.stack
+    # Not set by `short_budget` itself, so that tests with the same settings share a start.
+    settings = {
+        **stack.settings,
+        **(SHORT_BUDGET if "short_budget" in request.fixturenames else {}),
+    }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     was_throttled = has_throttled(stack.dps)
     httpx.post(f"{stack.dps.url}/_reset").raise_for_status()
     stack.broker.reset()
-    stack.run_app(settings, anew=was_throttled)
-    return all_queues
+    stack.run_app(settings, force_restart=was_throttled)
+    return session_queues
 
 
 @pytest.fixture
-def dps_of_queues(queues: Queues) -> Iterator[Dps]:
-    """The DPS that the requests are for."""
-    opened = Dps(queues)
-    yield opened
-    opened.close()
+def queue_dps(queues: Queues) -> Iterator[Dps]:
+    """The DPS stand-in behind the queues."""
+    client = Dps(queues)
+    yield client
+    client.close()
 
 
 @pytest.fixture
-def app_of_queues(queues: Queues) -> Iterator[httpx.Client]:
-    """A client of the app that is fed from the queues."""
-    hooks = {"response": [hear_errors]}
+def queue_app(queues: Queues) -> Iterator[httpx.Client]:
+    """A client of the app that receives from the queues."""
+    hooks = {"response": [record_errors]}
     with httpx.Client(base_url=queues.stack.host.url, timeout=60, event_hooks=hooks) as client:
         yield client
 
 
 @pytest.fixture
-def configure(queues: Queues, monkeypatch) -> Callable[..., None]:
-    """Restarts the app with other settings, for one test; one that is "" is not set."""
+def configure(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Restarts the app with these settings changed, for one test; "" unsets a setting."""
 
     def restart(**settings: str) -> None:
         for name, value in settings.items():
@@ -163,10 +170,32 @@ def configure(queues: Queues, monkeypatch) -> Callable[..., None]:
     return restart
 
 
-HASTY = {"MESSAGE_BUDGET_SECONDS": "1"}
+SHORT_BUDGET = {"MESSAGE_BUDGET_SECONDS": "1"}
+
+
+class ServicesWithShortCalls(runtime.Services):
+    """Services whose batch writer allows calls of one second, so that a short budget is enough."""
+
+    @cached_property
+    def writer(self) -> BatchWriter:
+        """The batch writer."""
+        return BatchWriter(self.dps.enrollments, self.dps.enrollment_groups, min_call_seconds=1)
 
 
 @pytest.fixture
-def hasty(queues: Queues, monkeypatch) -> None:  # noqa: ARG001  which starts the app so
-    """The app gives up on DPS after a second, to put a message off."""
-    monkeypatch.setattr("shared.dps.bulk_writer._LEAST_SECONDS", 1)
+def short_budget(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  starts the app
+    """The app has one second for a message, after which it is postponed."""
+    monkeypatch.setattr(runtime.services, "create", ServicesWithShortCalls)
+
+
+@pytest.fixture
+def internal_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changes of records whose id starts with `bug` raise an unexpected error."""
+    apply = BatchWriter.apply
+
+    async def fail_or_apply(self: BatchWriter, change: Change) -> Applied:
+        if change.id.startswith("bug"):
+            raise KeyError("bug")
+        return await apply(self, change)
+
+    monkeypatch.setattr(BatchWriter, "apply", fail_or_apply)

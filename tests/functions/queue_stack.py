@@ -1,35 +1,36 @@
-"""The stack with queues as they are in earnest, and what those at their ends do and see."""
+"""The local stack with queues, and clients of its queues and of its DPS."""
 
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusReceivedMessage
 
-from functions import _services
+from functions import runtime
 from local.dps import Options
 from local.servicebus import Broker, BrokerOptions, QueueCounts, QueueOptions, Step
 from local.servicebus.amqp.errors import Condition
 from local.stack import Stack
 from tests import secret_factory
-from tests.functions.queue_messages import Document, message, read
+from tests.functions.samples import Document
 
 REQUESTS, BULK = INPUTS = ("enrollment-requests", "bulk-operations")
 RESULTS, REJECTED = "enrollment-results", "enrollment-rejected"
-REPLIES, NO_QUEUE = "erp-replies", "no-such-queue"
-MOST_DELIVERIES = 3
-WITHIN = 30
-"""Seconds within which whatever is expected comes, on a machine with much else to do."""
+REPLIES, MISSING_QUEUE = "erp-replies", "no-such-queue"
+MAX_DELIVERY_COUNT = 3
+TIMEOUT = 30
+"""Seconds to wait for anything that must happen, on a busy machine."""
 
 _LOCK_SECONDS = 60
-_OPTIONS = {name: QueueOptions() for name in (RESULTS, REPLIES)} | {
-    # What is sent twice under one id comes once: no copy may be such a duplicate.
+_QUEUES = {name: QueueOptions() for name in (RESULTS, REPLIES)} | {
+    # With duplicate detection: no copy may have the id of another message.
     name: QueueOptions(
         duplicate_detection=3600,
-        max_delivery_count=MOST_DELIVERIES,
+        max_delivery_count=MAX_DELIVERY_COUNT,
         lock_duration=_LOCK_SECONDS,
     )
     for name in (*INPUTS, REJECTED)
@@ -37,56 +38,56 @@ _OPTIONS = {name: QueueOptions() for name in (RESULTS, REPLIES)} | {
 
 
 class QueueStack(Stack):
-    """A stack whose broker has just the queues that were made."""
+    """A stack whose broker has only the queues above."""
 
     def __init__(self) -> None:
         super().__init__(Options(port=0, tls_port=None), functions_port=0)
-        self.broker = Broker(BrokerOptions(port=0, auto_create=False, queues=_OPTIONS))
-        self._running_with: Mapping[str, str] | None = None
+        self.broker = Broker(BrokerOptions(port=0, auto_create=False, queues=_QUEUES))
+        self._app_settings: Mapping[str, str] | None = None
 
     async def start(self) -> None:
-        """As any stack does."""
+        """Starts the stack."""
         self._loop = asyncio.get_running_loop()
-        self._closings: list[asyncio.Task[None]] = []
+        self._closing: list[asyncio.Task[None]] = []
         await super().start()
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """What the app needs to find DPS and Service Bus, and does not do without."""
+        """The settings of the app."""
         return {
             "DPS_CONNECTION_STRING": self.dps.connection_string,
             "ServiceBus": self.broker.connection_string,
             "ENROLLMENT_RESULTS_QUEUE": RESULTS,
-            "ENROLLMENT_REPLY_QUEUES": f"{REPLIES}, {REQUESTS}, {NO_QUEUE}",
+            "ENROLLMENT_REPLY_QUEUES": f"{REPLIES}, {REQUESTS}, {MISSING_QUEUE}",
             "MESSAGE_BUDGET_SECONDS": "10",
             "MESSAGE_MAX_ATTEMPTS": "3",
         }
 
-    def run_app(self, settings: Mapping[str, str], *, anew: bool = False) -> None:
-        """The app runs with these settings, which are in the environment already."""
-        if anew or settings != self._running_with:
+    def run_app(self, settings: Mapping[str, str], *, force_restart: bool = False) -> None:
+        """Restarts the app if it has other settings than these, which are in the environment."""
+        if force_restart or settings != self._app_settings:
             self.restart_app()
-            self._running_with = settings
+            self._app_settings = settings
 
     def restart_app(self) -> None:
-        """The app reads its settings anew, as a new process of it would, and so will the next test."""
-        asyncio.run_coroutine_threadsafe(self._forget(), self._loop).result(WITHIN)
-        self._running_with = None
+        """Makes the app read its settings again, like a new process; the next test restarts it."""
+        asyncio.run_coroutine_threadsafe(self._close_app(), self._loop).result(TIMEOUT)
+        self._app_settings = None
 
-    async def _forget(self) -> None:
-        # The SDK takes a second to close; what comes meanwhile has new connections.
-        for shared in (_services.services, _services.queues):
-            self._closings.append(asyncio.create_task(shared.aclose()))
+    async def _close_app(self) -> None:
+        # In the background: the SDK takes a second to close a connection.
+        for instances in (runtime.services, runtime.messaging):
+            self._closing.append(asyncio.create_task(instances.aclose()))
         await asyncio.sleep(0)
 
     async def stop(self) -> None:
-        """When all that was opened is closed."""
-        await asyncio.gather(*self._closings)
+        """Stops the stack once every connection is closed."""
+        await asyncio.gather(*self._closing)
         await super().stop()
 
 
 class Queues:
-    """The queues as those use them who send requests and read what became of them."""
+    """A client of the queues that sends requests and reads results and rejected messages."""
 
     def __init__(self, stack: QueueStack) -> None:
         self.stack = stack
@@ -98,122 +99,222 @@ class Queues:
         self._receivers: dict[tuple[str, str | None], Any] = {}
 
     def close(self) -> None:
-        """Closes all that was opened, each in a thread of its own: the SDK takes a second for one."""
-        opened = [*self._senders.values(), *self._receivers.values()]
-        if opened:
-            with ThreadPoolExecutor(len(opened)) as pool:
-                list(pool.map(lambda handler: handler.close(), opened))
+        """Closes all handlers, each in its own thread: the SDK takes a second for one."""
+        handlers = [*self._senders.values(), *self._receivers.values()]
+        if handlers:
+            with ThreadPoolExecutor(len(handlers)) as pool:
+                list(pool.map(lambda handler: handler.close(), handlers))
         self._client.close()
 
-    def let_pass(self, seconds: float) -> None:
-        """Lets everything happen that the queues had for later: copies come, locks are lost."""
+    def advance(self, seconds: float) -> None:
+        """Runs what the queues have scheduled within `seconds`: copies arrive, locks expire."""
         self.broker.advance(seconds)
-        # The app's clock has stood still: what it puts off now would be overdue.
+        # The app's clock has not moved: what it schedules next would be overdue.
         self.broker.advance(-seconds)
 
-    def work_off(self, number: int) -> set[int]:
-        """Lets time pass until there are so many results; the attempts that copies were put off as."""
+    def drain(self, number: int) -> set[int]:
+        """Advances until there are `number` results; returns the attempts of the copies seen."""
         attempts = set()
         for _ in range(100):
-            self.wait_until_handled()
+            self.wait_until_idle()
             if self.broker.queue(RESULTS).active >= number:
                 break
-            copies = [read(found) for queue in INPUTS for found in self.peek(queue)]
+            copies = [to_document(copy) for queue in INPUTS for copy in self.peek(queue)]
             attempts |= {copy["properties"]["attempt"] for copy in copies}
-            self.let_pass(200)
+            self.advance(200)
         return attempts
 
     def deliver_twice(
         self, body: Any, *, queue: str = REQUESTS, between: Callable[[], object] | None = None
     ) -> None:
-        """Sends a message whose lock is lost after it was handled, before it can be completed."""
+        """Sends a message whose lock is lost after it was processed, before it is completed."""
         self.broker.refuse(Step.REQUEST, Condition.MESSAGE_LOCK_LOST, queue=queue)
         self.send(queue, message(body))
         until(lambda: self.broker.statistics.faults == 1)
         if between:
             between()
-        self.let_pass(_LOCK_SECONDS + 1)
-        self.wait_until_handled()
-
-    # In
+        self.advance(_LOCK_SECONDS + 1)
+        self.wait_until_idle()
 
     def request(self, body: Any, **properties: Any) -> None:
         """Sends a request for one record."""
         self.send(REQUESTS, message(body, **properties))
 
     def bulk(self, body: Any, **properties: Any) -> None:
-        """Sends a request for many."""
+        """Sends a bulk request."""
         self.send(BULK, message(body, **properties))
 
     def send(self, queue: str, *messages: ServiceBusMessage) -> None:
-        """Sends any messages, in batches of a hundred."""
+        """Sends messages, in batches of a hundred."""
         if queue not in self._senders:
             self._senders[queue] = self._client.get_queue_sender(queue)
         for first in range(0, len(messages), 100):
             self._senders[queue].send_messages(list(messages[first : first + 100]))
 
-    # Out
-
     def results(self, number: int = 1, *, queue: str = RESULTS) -> list[Document]:
-        """The results, once there are so many; a key among them fails the test."""
-        found = [read(result) for result in self.lying_in(queue, number)]
-        secret_factory.said += [json.dumps(result, default=str) for result in found]
-        return found
+        """Returns the results once there are `number`; the test fails if one has a secret."""
+        results = [to_document(result) for result in self.messages_in(queue, number)]
+        secret_factory.outputs += [json.dumps(result, default=str) for result in results]
+        return results
 
-    def parked(self, number: int = 1) -> list[Document]:
-        """The rejected messages; their bodies are as they came, and may hold keys."""
-        found = [read(copy) for copy in self.lying_in(REJECTED, number)]
-        secret_factory.said += [f"{copy['properties']}" for copy in found]
-        return found
+    def outcomes(self, number: int = 1, *, queue: str = RESULTS) -> list[Document]:
+        """Returns the `data` of the results, once there are `number`."""
+        return [result["event"]["data"] for result in self.results(number, queue=queue)]
 
-    def put_off(self, number: int = 1, *, queue: str = REQUESTS) -> list[Document]:
-        """The copies that wait in a queue of requests for their time."""
+    def rejected(self, number: int = 1) -> list[Document]:
+        """Returns the rejected messages; their bodies are as sent, and may have keys."""
+        copies = [to_document(copy) for copy in self.messages_in(REJECTED, number)]
+        secret_factory.outputs += [f"{copy['properties']}" for copy in copies]
+        return copies
+
+    def postponed(self, number: int = 1, *, queue: str = REQUESTS) -> list[Document]:
+        """Returns the scheduled copies, once they are `number` and the queue's only messages."""
         until(lambda: self.broker.queue(queue) == QueueCounts(scheduled=number))
-        return [read(copy) for copy in self.peek(queue)]
+        return [to_document(copy) for copy in self.peek(queue)]
 
     def dead_letters(self, number: int = 1, *, queue: str = REQUESTS) -> list[Document]:
-        """What the queue itself has given up."""
+        """Returns the dead-lettered messages, once there are `number`."""
         until(lambda: self.broker.queue(queue).dead_lettered >= number)
-        return [read(found) for found in self.peek(queue, "deadletter")]
+        return [to_document(received) for received in self.peek(queue, "deadletter")]
 
-    def lying_in(self, queue: str, number: int) -> list[ServiceBusReceivedMessage]:
-        """The messages of a queue that nobody reads, once there are so many and requests are done."""
+    def messages_in(self, queue: str, number: int) -> list[ServiceBusReceivedMessage]:
+        """Returns the messages of a queue that has no receiver, once the input queues are idle."""
         until(lambda: self.broker.queue(queue).active >= number)
-        self.wait_until_handled()
-        found = self.peek(queue)
-        assert len(found) == number, f"{len(found)} messages in {queue}, not {number}"
-        return found
+        self.wait_until_idle()
+        messages = self.peek(queue)
+        assert len(messages) == number, f"{len(messages)} messages in {queue}, not {number}"
+        return messages
 
     def peek(self, queue: str, sub_queue: str | None = None) -> list[ServiceBusReceivedMessage]:
-        """All messages of a queue, in whatever state."""
+        """Returns all messages of a queue, in any state."""
         receiver = self._receivers.get((queue, sub_queue))
         if receiver is None:
             receiver = self._client.get_queue_receiver(queue, sub_queue=sub_queue)
             self._receivers[queue, sub_queue] = receiver
-        found: list[ServiceBusReceivedMessage] = []
+        messages: list[ServiceBusReceivedMessage] = []
         start = 1
         while batch := receiver.peek_messages(250, sequence_number=start):
-            found += batch
-            start = batch[-1].sequence_number + 1
-        return found
+            messages += batch
+            start = (batch[-1].sequence_number or start) + 1
+        return messages
 
-    def wait_until_done(self, number: int) -> None:
-        """Until so many requests were completed."""
+    def wait_until_completed(self, number: int) -> None:
+        """Waits until `number` messages were completed."""
         until(lambda: self.broker.statistics.completed >= number)
 
-    def wait_until_handled(self) -> None:
-        """Until no request waits or is under way; what was put off is neither."""
-        for queue in INPUTS:
-            until(lambda queue=queue: not (_is_busy(self.broker.queue(queue))))
+    def wait_until_idle(self) -> None:
+        """Waits until no input queue has an active or locked message; scheduled ones may remain."""
+        until(lambda: not any(_is_busy(self.broker.queue(queue)) for queue in INPUTS))
 
 
 def _is_busy(counts: QueueCounts) -> bool:
     return bool(counts.active or counts.locked)
 
 
-def until(holds: Callable[[], bool], *, within: float = WITHIN) -> None:
-    """Waits until something holds that happens in another thread, without an event."""
-    deadline = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < deadline, f"did not come within {within} seconds"
+def until(condition: Callable[[], bool], *, timeout: float = TIMEOUT) -> None:
+    """Waits until the condition holds; fails after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"did not happen within {timeout} seconds"
         time.sleep(0.005)
+
+
+def message(body: Any, **properties: Any) -> ServiceBusMessage:
+    """Returns a message with this body: bytes, or a JSON document."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return ServiceBusMessage(raw, **properties)
+
+
+def to_document(received: ServiceBusReceivedMessage) -> Document:
+    """Returns a message in plain types: `body` is bytes, `event` its JSON or `None`."""
+    body = b"".join(received.body)
+    properties = received.application_properties or {}
+    return {
+        "body": body,
+        "event": _parse(body),
+        "properties": {_decode(name): _decode(value) for name, value in properties.items()},
+        "message_id": received.message_id,
+        "content_type": received.content_type,
+        "correlation_id": received.correlation_id,
+        "subject": received.subject,
+        "reply_to": received.reply_to,
+        "delivery_count": received.delivery_count,
+    }
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _decode(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def outcomes(results: Iterable[Document]) -> list[Document]:
+    """Returns the `data` of each result."""
+    return [result["event"]["data"] for result in results]
+
+
+class Dps:
+    """The stand-in's control endpoints, and its records through the app."""
+
+    def __init__(self, queues: Queues) -> None:
+        self._stand_in = queues.stack.dps
+        self._app = httpx.Client(base_url=queues.stack.host.url, timeout=30)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._app.close()
+
+    def configure(self, control: str, value: Any) -> None:
+        """Sets `faults`, `latency` or `throttle` of the stand-in."""
+        httpx.put(f"{self._stand_in.url}/_{control}", json=value).raise_for_status()
+
+    def faults(self, *faults: Document) -> None:
+        """Replaces all faults by these."""
+        self.configure("faults", faults)
+
+    def clear_faults(self) -> None:
+        """Removes all faults, and ends stalled calls."""
+        httpx.delete(f"{self._stand_in.url}/_faults").raise_for_status()
+
+    def put(self, record: Document, *, if_match: str | None = None) -> Document:
+        """Writes a record."""
+        headers = {"If-Match": if_match} if if_match else {}
+        response = self._app.put(_path(record), json=record, headers=headers)
+        return dict(response.raise_for_status().json())
+
+    def get(self, record: Document) -> Document | None:
+        """Returns the stored record with the same id; `None` if there is none."""
+        response = self._app.get(_path(record))
+        return None if response.status_code == 404 else dict(response.raise_for_status().json())
+
+    def stored(self, record: Document) -> Document:
+        """Returns the stored record with the same id; fails the test if there is none."""
+        stored = self.get(record)
+        assert stored
+        return stored
+
+    def keys(self, record: Document) -> Document:
+        """Returns the keys of an enrollment or group."""
+        response = self._app.post(f"{_path(record)}/attestationmechanism").raise_for_status()
+        return dict(response.json()["symmetricKey"])
+
+    @property
+    def stats(self) -> Document:
+        """The stand-in's counters."""
+        return dict(httpx.get(f"{self._stand_in.url}/_stats").json())
+
+    @property
+    def calls(self) -> list[str]:
+        """The operations that the stand-in received, in order."""
+        return [request.operation or "" for request in self._stand_in.requests]
+
+
+def _path(record: Document) -> str:
+    if "registrationId" in record:
+        return f"/enrollments/{record['registrationId']}"
+    return f"/enrollmentGroups/{record['enrollmentGroupId']}"

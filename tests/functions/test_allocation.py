@@ -1,21 +1,35 @@
-"""The allocation webhook over HTTP: what DPS gets, and what stands in the log."""
+"""The allocation webhook over HTTP: its answers, explanations, log, and imports."""
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.functions.allocation_cases import API_2019, INITIAL, POLICIES, REPROVISION, Start
-from tests.shared.allocation.asking import GROUP, HUB_2, HUB_3, HUBS, body
+from local.dps import DpsStandIn
+from tests import secret_factory
+from tests.functions.samples import (
+    API_2019,
+    INITIAL,
+    POLICIES,
+    REPROVISION,
+    Document,
+    StartApp,
+)
+from tests.shared.allocation.samples import GROUP, HUB_1, HUB_2, HUB_3, HUBS, body
 
-ALLOCATION_LOG = "functions._decision_log"
+ALLOCATION_LOG = "functions.allocation"
 
 
 @pytest.fixture
-def lines(caplog) -> Callable[[], list[dict[str, Any]]]:
-    """The lines of the decision log, read."""
+def log_entries(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]]]:
+    """Returns the entries of the decision log."""
     caplog.set_level(logging.INFO, logger=ALLOCATION_LOG)
     return lambda: [
         json.loads(record.getMessage()) | {"level": record.levelname}
@@ -40,75 +54,94 @@ def lines(caplog) -> Callable[[], list[dict[str, Any]]]:
     ],
     ids=["first registration", "reprovisioning with payload", "api version 2019-03-31"],
 )
-def test_question_of_dps_is_answered(with_policies: Start, request_body, answer):
-    """With no setting but the policies, a device gets the hub, twin and payload of its rule."""
-    reply = with_policies().post("/allocation", json=request_body)
+def test_device_gets_the_answer_of_its_rule(
+    app_with_policies: StartApp, request_body: Any, answer: dict[str, Any]
+) -> None:
+    """Hub, twin and payload; the app has no settings but the policies."""
+    response = app_with_policies().post("/allocation", json=request_body)
 
-    assert (reply.status_code, reply.json()) == (200, answer)
+    assert (response.status_code, response.json()) == (200, answer)
 
 
-def test_what_dps_adds_one_day_does_no_harm(with_policies: Start):
-    """Unknown members, another api version and content type, and another policy's shape are fine."""
-    asked = body(newer={"a": 1}, group=GROUP | {"newest": [1]}) | {"more": None}
+def test_unknown_members_are_ignored(app_with_policies: StartApp) -> None:
+    """Another API version, content type and policy name in another case are accepted too."""
+    request = body(newer={"a": 1}, group=GROUP | {"newest": [1]}) | {"more": None}
 
-    reply = with_policies().post(
+    response = app_with_policies().post(
         "/allocation/STICKY?api-version=2030-01-01",
-        content=json.dumps(asked),
+        content=json.dumps(request),
         headers={"content-type": "text/plain"},
     )
 
-    assert reply.status_code == 200
-    assert reply.json()["iotHubHostName"] in HUBS
+    assert response.status_code == 200
+    assert response.json()["iotHubHostName"] in HUBS
 
 
-def test_refusal_is_403_and_its_reason_is_in_the_log(with_policies: Start, lines):
-    """DPS fails the registration and tells nobody why: the log does."""
-    reply = with_policies().post("/allocation", json=body(registrationId="stolen-7"))
+def test_refusal_is_403_and_logged(
+    app_with_policies: StartApp, log_entries: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """DPS does not pass the reason on: only the log has it."""
+    response = app_with_policies().post("/allocation", json=body(registrationId="stolen-7"))
 
-    assert (reply.status_code, reply.json()["errorCode"]) == (403, 403001)
-    (line,) = lines()
-    assert (line["rule"], line["reason"], line["level"]) == ("stolen", "reported stolen", "WARNING")
-
-
-def test_no_hub_is_503_and_an_error_in_the_log(with_policies: Start, lines):
-    """An empty 200 would fail the registration for good; after 503 DPS asks again."""
-    reply = with_policies().post("/allocation/only-hub-1", json=body(hubs=(HUB_2,)))
-
-    assert (reply.status_code, reply.json()["errorCode"]) == (503, 503005)
-    (line,) = lines()
-    assert (line["status"], line["level"], line["registrationId"]) == (503, "ERROR", "dev-1")
+    assert (response.status_code, response.json()["errorCode"]) == (403, 403001)
+    (entry,) = log_entries()
+    assert (entry["rule"], entry["reason"], entry["level"]) == (
+        "stolen",
+        "reported stolen",
+        "WARNING",
+    )
 
 
-def test_unreadable_question_is_400_with_its_reason(with_policies: Start, lines):
-    """Every fault is in the answer and in the log; what was sent is in neither."""
-    asked = {"deviceRuntimeContext": {"registrationId": 7, "payload": "private"}, "linkedHubs": ""}
+def test_no_hub_is_503_and_logged_as_error(
+    app_with_policies: StartApp, log_entries: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """After 503 DPS retries; an empty 200 would fail the registration."""
+    response = app_with_policies().post("/allocation/only-hub-1", json=body(hubs=(HUB_2,)))
 
-    reply = with_policies().post("/allocation", json=asked)
+    assert (response.status_code, response.json()["errorCode"]) == (503, 503005)
+    (entry,) = log_entries()
+    assert (entry["status"], entry["level"], entry["registrationId"]) == (503, "ERROR", "dev-1")
 
-    assert (reply.status_code, reply.json()["errorCode"]) == (400, 400004)
+
+def test_invalid_request_is_400_with_all_faults(
+    app_with_policies: StartApp, log_entries: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """In the response and in the log, without the values sent."""
+    request = {
+        "deviceRuntimeContext": {"registrationId": 7, "payload": "private"},
+        "linkedHubs": "",
+    }
+
+    response = app_with_policies().post("/allocation", json=request)
+
+    assert (response.status_code, response.json()["errorCode"]) == (400, 400004)
     faults = {"", "/deviceRuntimeContext/registrationId", "/linkedHubs"}
-    assert set(reply.json()["info"]) == faults
-    (line,) = lines()
-    assert set(line["faults"]) == faults
-    assert "private" not in json.dumps(line)
+    assert set(response.json()["info"]) == faults
+    (entry,) = log_entries()
+    assert set(entry["faults"]) == faults
+    assert "private" not in json.dumps(entry)
 
 
-def test_unknown_policy_is_404(with_policies: Start, lines):
-    """A wrong address is never answered by another policy: the registration fails at once."""
-    reply = with_policies().post("/allocation/nobody", json=INITIAL)
+def test_unknown_policy_is_404(
+    app_with_policies: StartApp, log_entries: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """No other policy decides instead."""
+    response = app_with_policies().post("/allocation/nobody", json=INITIAL)
 
-    assert (reply.status_code, reply.json()["errorCode"]) == (404, 404001)
-    assert (lines()[0]["policy"], lines()[0]["status"]) == ("nobody", 404)
+    assert (response.status_code, response.json()["errorCode"]) == (404, 404001)
+    assert (log_entries()[0]["policy"], log_entries()[0]["status"]) == ("nobody", 404)
 
 
-def test_decision_is_one_line_of_the_log(with_policies: Start, lines):
-    """Policy, version, rule, hub, duration and device; no payload, no twin, no enrollment."""
-    with_policies().post("/allocation", json=INITIAL)
+def test_decision_is_one_log_entry(
+    app_with_policies: StartApp, log_entries: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """Policy, version, rule, hub, duration and device; no payload, twin or enrollment."""
+    app_with_policies().post("/allocation", json=INITIAL)
 
-    (line,) = lines()
-    assert line.pop("milliseconds") >= 0
-    assert len(line.pop("version")) == 12
-    assert line == {
+    (entry,) = log_entries()
+    assert entry.pop("milliseconds") >= 0
+    assert len(entry.pop("version")) == 12
+    assert entry == {
         "event": "allocation",
         "policy": "default",
         "registrationId": "dev-1",
@@ -119,19 +152,21 @@ def test_decision_is_one_line_of_the_log(with_policies: Start, lines):
     }
 
 
-def test_id_cannot_forge_a_line_of_the_log(with_policies: Start, caplog):
-    """A line break in an id stays in its string."""
+def test_registration_id_cannot_forge_a_log_entry(
+    app_with_policies: StartApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line break is escaped, and a long id is cut."""
     caplog.set_level(logging.INFO, logger=ALLOCATION_LOG)
 
-    with_policies().post("/allocation", json=body(registrationId="dev\n" + "x" * 500))
+    app_with_policies().post("/allocation", json=body(registrationId="dev\n" + "x" * 500))
 
     (record,) = (record for record in caplog.records if record.name == ALLOCATION_LOG)
     assert "\n" not in record.getMessage()
     assert len(json.loads(record.getMessage())["registrationId"]) == 128
 
 
-def test_without_a_file_devices_are_spread_over_the_linked_hubs(app_with: Start):
-    """Nothing set, nothing there: the webhook works, by hashing."""
+def test_default_policy_distributes_devices_over_linked_hubs(app_with: StartApp) -> None:
+    """Without settings and without a policy file."""
     app = app_with()
 
     hubs = {
@@ -142,7 +177,7 @@ def test_without_a_file_devices_are_spread_over_the_linked_hubs(app_with: Start)
     assert hubs == set(HUBS)
 
 
-BROKEN = """{
+INVALID_FILE = """{
 "policies": {"default": {"rules": [
 {"name": "a", "hub": "hub-1"},
 {"name": "b", "when": {"payload.x": {"matches": "(a"}}, "hub": {"hash": {}}}],
@@ -152,29 +187,33 @@ BROKEN = """{
 @pytest.mark.parametrize(
     "path", ["/allocation", "/allocation/nobody", "/allocation/default/explain"]
 )
-def test_broken_file_is_503_and_nothing_is_allocated(with_policies: Start, path):
-    """Half-read rules decide nothing, not even what is whole in them; DPS asks again."""
-    reply = with_policies(BROKEN).post(path, json=INITIAL)
+def test_invalid_policy_file_is_503(app_with_policies: StartApp, path: str) -> None:
+    """Even its valid policies decide nothing; DPS retries."""
+    response = app_with_policies(INVALID_FILE).post(path, json=INITIAL)
 
-    assert (reply.status_code, reply.json()["errorCode"]) == (503, 503006)
-    assert len(reply.json()["info"]) == 2
-
-
-def test_broken_file_turns_readiness_red(with_policies: Start, dps):
-    """Every fault of the file is named with its place and line; DPS itself is well."""
-    app = with_policies(BROKEN, DPS_CONNECTION_STRING=dps.connection_string)
-
-    reply = app.get("/health/ready")
-
-    assert reply.status_code == 503
-    faults = {fault["setting"]: fault["fault"] for fault in reply.json()["faults"]}
-    place = "ALLOCATION_POLICIES_FILE#/policies/default/rules"
-    assert set(faults) == {f"{place}/0/hub", f"{place}/1/when/payload.x/matches"}
-    assert faults[f"{place}/0/hub"].startswith("line 3: must be the host name of a hub")
+    assert (response.status_code, response.json()["errorCode"]) == (503, 503006)
+    assert len(response.json()["info"]) == 2
 
 
-def test_file_that_is_missing_is_named_beside_other_faults(app_with: Start, tmp_path):
-    """Readiness names what is wrong with the settings and with the policies at once."""
+def test_app_with_an_invalid_policy_file_is_not_ready(
+    app_with_policies: StartApp, dps: DpsStandIn
+) -> None:
+    """Every fault is reported with its pointer and line."""
+    app = app_with_policies(INVALID_FILE, DPS_CONNECTION_STRING=dps.connection_string)
+
+    response = app.get("/health/ready")
+
+    assert response.status_code == 503
+    faults = {fault["setting"]: fault["fault"] for fault in response.json()["faults"]}
+    pointer = "ALLOCATION_POLICIES_FILE#/policies/default/rules"
+    assert set(faults) == {f"{pointer}/0/hub", f"{pointer}/1/when/payload.x/matches"}
+    assert faults[f"{pointer}/0/hub"].startswith("line 3: must be the host name of a hub")
+
+
+def test_missing_policy_file_is_reported_with_other_faults(
+    app_with: StartApp, tmp_path: Path
+) -> None:
+    """Readiness has the faults of settings and policies together."""
     app = app_with(ALLOCATION_POLICIES_FILE=str(tmp_path / "none.json"))
 
     faults = {fault["setting"] for fault in app.get("/health/ready").json()["faults"]}
@@ -182,9 +221,9 @@ def test_file_that_is_missing_is_named_beside_other_faults(app_with: Start, tmp_
     assert faults == {"DPS_CONNECTION_STRING, DPS_ENDPOINT", "ALLOCATION_POLICIES_FILE"}
 
 
-def test_mended_file_is_read(with_policies: Start, tmp_path):
-    """A fault is not kept: the next question finds the file mended."""
-    app = with_policies(BROKEN)
+def test_corrected_policy_file_is_loaded(app_with_policies: StartApp, tmp_path: Path) -> None:
+    """At the next request."""
+    app = app_with_policies(INVALID_FILE)
     assert app.post("/allocation", json=INITIAL).status_code == 503
 
     (tmp_path / "policies.json").write_text(json.dumps({"policies": POLICIES}))
@@ -192,41 +231,281 @@ def test_mended_file_is_read(with_policies: Start, tmp_path):
     assert app.post("/allocation", json=INITIAL).status_code == 200
 
 
-def test_wrong_file_is_not_read_for_every_question(with_policies: Start, monkeypatch, tmp_path):
-    """DPS asks ten times for a device, and a file may be large."""
+def test_invalid_policy_file_is_not_loaded_for_every_request(
+    app_with_policies: StartApp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """DPS retries ten times per device, and the file may be large."""
     monkeypatch.syspath_prepend(tmp_path)
-    read = tmp_path / "read"
-    source = f"with open({str(read)!r}, 'a') as read:\n    read.write('x')\nraise OSError\n"
+    log = tmp_path / "log"
+    source = f"with open({str(log)!r}, 'a') as log:\n    log.write('x')\nraise OSError\n"
     (tmp_path / "failing_policy.py").write_text(source)
-    app = with_policies({"default": {"python": "failing_policy:decide"}})
+    app = app_with_policies({"default": {"python": "failing_policy:decide"}})
 
-    answers = [app.post("/allocation", json=INITIAL).status_code for _ in range(3)]
+    statuses = [app.post("/allocation", json=INITIAL).status_code for _ in range(3)]
 
-    assert (answers, read.read_text()) == ([503] * 3, "x")
+    assert (statuses, log.read_text()) == ([503] * 3, "x")
 
 
-def test_oddities_are_logged_when_the_file_is_read(with_policies: Start, caplog):
-    """What the linter finds is told once, with its place."""
-    app = with_policies()
+def test_warnings_are_logged_when_the_file_is_loaded(
+    app_with_policies: StartApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, each with its pointer."""
+    app = app_with_policies()
 
     app.post("/allocation", json=INITIAL)
     app.post("/allocation", json=INITIAL)
 
-    told = [record.getMessage() for record in caplog.records if "otherwise" in record.getMessage()]
-    assert len(told) == 1
-    assert "/policies/only-hub-1" in told[0]
+    warnings = [
+        record.getMessage() for record in caplog.records if "otherwise" in record.getMessage()
+    ]
+    assert len(warnings) == 1
+    assert "/policies/only-hub-1" in warnings[0]
 
 
-def test_bug_in_an_own_policy_is_500_without_details(
-    with_policies: Start, lines, monkeypatch, tmp_path
-):
-    """DPS asks again after 500; what went wrong is in the log and not in the answer."""
+def test_exception_in_a_python_policy_is_500_without_details(
+    app_with_policies: StartApp,
+    log_entries: Callable[[], list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """DPS retries; the log has the exception's class."""
     (tmp_path / "buggy_policy.py").write_text("def decide(request):\n    raise ValueError('inner')")
     monkeypatch.syspath_prepend(tmp_path)
-    app = with_policies({"default": {"python": "buggy_policy:decide"}})
+    app = app_with_policies({"default": {"python": "buggy_policy:decide"}})
 
-    reply = app.post("/allocation", json=INITIAL)
+    response = app.post("/allocation", json=INITIAL)
 
-    assert (reply.status_code, reply.json()["errorCode"]) == (500, 500001)
-    assert "inner" not in reply.text
-    assert (lines()[0]["reason"], lines()[0]["level"]) == ("ValueError", "ERROR")
+    assert (response.status_code, response.json()["errorCode"]) == (500, 500001)
+    assert "inner" not in response.text
+    assert (log_entries()[0]["reason"], log_entries()[0]["level"]) == ("ValueError", "ERROR")
+
+
+REQUESTS = {
+    "first registration": INITIAL,
+    "reprovisioning": REPROVISION,
+    "2019-03-31": API_2019,
+    "hash": body(registrationId="DEV-9"),
+    "refused": body(registrationId="stolen-1"),
+    "refused though assigned": body(registrationId="stolen-1", currentIotHubHostName="gone"),
+    "not allowed": body(hubs=(HUB_2,), currentIotHubHostName=HUB_2),
+    "no hub": body(hubs=()),
+    "one hub": body(hubs=(HUB_2,)),
+    "individual": body(individual={"registrationId": "dev-1"}, payload=[1, 2]),
+    "no object": [],
+    "no hubs": {"linkedHubs": 5},
+}
+
+
+@pytest.mark.parametrize("policy", [*POLICIES, "nobody"])
+def test_explanation_predicts_the_webhooks_response(
+    app_with_policies: StartApp, policy: str
+) -> None:
+    """For every request, including errors."""
+    app = app_with_policies()
+
+    for name, request in REQUESTS.items():
+        explained = app.post(f"/allocation/{policy}/explain", json=request)
+        actual = app.post(f"/allocation/{policy}", json=request)
+        assert explained_content(explained) == response_content(actual), name
+
+
+def explained_content(response: httpx.Response) -> Any:
+    """Returns the status and content that an explanation predicts."""
+    if response.status_code != 200:
+        return response_content(response)
+    answer = response.json()["answer"]
+    error = {name: value for name, value in answer.items() if name != "status"}
+    return answer["status"], error.get("body", error)
+
+
+def response_content(response: httpx.Response) -> Any:
+    """Returns status and content, without what differs between calls."""
+    content = response.json()
+    if response.status_code != 200:
+        content = {name: content[name] for name in ("errorCode", "message")}
+    return response.status_code, content
+
+
+def test_explanation_is_complete(app_with_policies: StartApp) -> None:
+    """Policy, version, rule, response, effect in DPS, reason of each rule, warnings."""
+    explanation = app_with_policies().post("/allocation/default/explain", json=INITIAL).json()
+
+    assert len(explanation.pop("version")) == 12
+    assert explanation == {
+        "policy": "default",
+        "rule": "north",
+        "answer": {
+            "status": 200,
+            "body": {
+                "iotHubHostName": HUB_3,
+                "initialTwin": {"tags": {"region": "se"}},
+                "payload": {"tier": "north"},
+            },
+        },
+        "dps": f"The device is assigned to {HUB_3}; its twin is created from the rule's "
+        "initialTwin. The device receives the payload.",
+        "rules": [
+            {
+                "name": "stay",
+                "result": "does not match",
+                "failed": {
+                    "fact": "currentHub",
+                    "operator": "linked",
+                    "operand": True,
+                    "value": None,
+                },
+            },
+            {"name": "north", "result": "decides"},
+            {"name": "stolen", "result": "not reached"},
+            {"name": "otherwise", "result": "not reached"},
+        ],
+        "warnings": [],
+    }
+
+
+def test_explanation_of_a_refusal_has_the_effect_in_dps(app_with_policies: StartApp) -> None:
+    """The error that the device's registration shows."""
+    explanation = (
+        app_with_policies()
+        .post("/allocation/default/explain", json=body(registrationId="stolen-1"))
+        .json()
+    )
+
+    assert explanation["answer"] == {
+        "status": 403,
+        "errorCode": 403001,
+        "message": "reported stolen",
+    }
+    assert "400207: Custom allocation failed with status code: 403" in explanation["dps"]
+
+
+def test_explanation_has_the_warnings_of_its_policy(app_with_policies: StartApp) -> None:
+    """And of no other."""
+    app = app_with_policies()
+
+    warnings = app.post("/allocation/only-hub-1/explain", json=INITIAL).json()["warnings"]
+
+    assert [warning["place"] for warning in warnings] == ["/policies/only-hub-1"]
+
+
+@pytest.mark.parametrize("path", ["/allocation", "/allocation/default/explain"])
+def test_keys_in_a_request_are_not_disclosed(
+    app_with_policies: StartApp, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    """DPS sends none; if it did, they would be in no response and no log."""
+    keys = {
+        "primaryKey": secret_factory.symmetric_key(),
+        "secondaryKey": secret_factory.symmetric_key(),
+    }
+    tpm = {"endorsementKey": secret_factory.endorsement_key()}
+    attestation = {"type": "symmetricKey", "symmetricKey": keys}
+    request = body(group=GROUP | {"attestation": attestation}, symmetricKey=keys, tpm=tpm)
+
+    response = app_with_policies().post(path, json=request)
+
+    assert response.status_code == 200
+    for secret in (*keys.values(), *tpm.values()):
+        assert secret not in response.text
+        assert secret not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "symmetricKey",
+        "deviceRuntimeContext.symmetricKey.primaryKey",
+        "attestation.symmetricKey.primaryKey",
+        "enrollment.attestation",
+        "tpm.endorsementKey",
+    ],
+)
+def test_keys_are_not_facts(app_with_policies: StartApp, name: str) -> None:
+    """Neither a condition nor a template can use them."""
+    rules = [
+        {"name": "a", "when": {name: {"exists": True}}, "hub": HUB_1, "payload": f"${{{name}}}"}
+    ]
+
+    response = app_with_policies({"default": {"rules": rules}}).post("/allocation", json=INITIAL)
+
+    assert response.status_code == 503
+    assert len(response.json()["info"]) == 2
+
+
+APP_FOLDER = Path(__file__).parents[2]
+COSTLY = {"httpx", "aiohttp", "azure.identity", "azure.servicebus", "cryptography"}
+CALL = """
+import asyncio, json, socket, sys
+import azure.functions as func
+import function_app
+
+def refuse(*_):
+    raise AssertionError("a decision went to the network")
+
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+trigger = next(
+    function.get_user_function()
+    for function in function_app.app.get_functions()
+    if function.get_function_name() == "allocation_decide"
+)
+request = func.HttpRequest(method="POST", url="/allocation", body=sys.stdin.buffer.read())
+response = asyncio.run(trigger(request))
+print(json.dumps([response.status_code, json.loads(response.get_body()), sorted(sys.modules)]))
+"""
+
+
+@pytest.fixture
+def decide_in_new_process(tmp_path: Path) -> Any:
+    """Calls the webhook in a new Python process; returns status, answer and loaded modules."""
+
+    def decide(rule: Document, request: Document) -> tuple[int, Document, set[str]]:
+        path = tmp_path / "policies.json"
+        rules = [{"name": "a"} | rule]
+        path.write_text(json.dumps({"policies": {"default": {"rules": rules}}}))
+        variables = {name: value for name, value in os.environ.items() if "DPS_" not in name}  # noqa: TID251  for the new process
+        process = subprocess.run(  # noqa: S603  this Python
+            [sys.executable, "-W", "error", "-c", CALL],
+            cwd=APP_FOLDER,
+            env=variables | {"ALLOCATION_POLICIES_FILE": str(path)},
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        status, answer, modules = json.loads(process.stdout.splitlines()[-1])
+        return status, answer, set(modules)
+
+    return decide
+
+
+def test_decision_loads_no_costly_module_and_uses_no_network(decide_in_new_process: Any) -> None:
+    """No HTTP client, identity, Service Bus or cryptography: a device is waiting."""
+    status, answer, modules = decide_in_new_process({"hub": {"hash": {}}}, body(payload={"a": 1}))
+
+    assert status == 200
+    assert answer["iotHubHostName"] in HUBS
+    assert COSTLY & modules == set()
+
+
+def test_cryptography_is_loaded_for_the_device_certificate(decide_in_new_process: Any) -> None:
+    """Only if a rule uses it, and without network."""
+    when = {"deviceCertificate.commonName": {"exists": False}}
+    status, _, modules = decide_in_new_process(
+        {"when": when, "hub": {"hash": {}}}, body(x509={"clientCertificate": "AAAA"})
+    )
+
+    assert status == 200
+    assert COSTLY & modules == {"cryptography"}
+
+
+def test_parsed_certificates_need_no_cryptography(decide_in_new_process: Any) -> None:
+    """DPS sends their content in `info`."""
+    when = {"signingCertificates.primary.commonName": {"equals": "a"}}
+    certificates = {"signingCertificates": {"primary": {"info": {"subjectName": "CN=a"}}}}
+    group = {"enrollmentGroupId": "g", "attestation": {"type": "x509", "x509": certificates}}
+    status, _, modules = decide_in_new_process(
+        {"when": when, "hub": {"hash": {}}}, body(group=group)
+    )
+
+    assert status == 200
+    assert COSTLY & modules == set()

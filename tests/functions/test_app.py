@@ -1,56 +1,59 @@
-"""The app as a whole: what it answers to, what it loads, how deep a request goes."""
+"""The app as a whole: its functions and routes, their imports, and the depth of its calls."""
 
 import ast
 import json
 import os
 import subprocess
 import sys
+import traceback
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import azure.functions as func
+import httpx
 import pytest
+from httpx_aiohttp import AiohttpTransport
 
-from local.host.loading import load_functions
-from local.stack import Stack
+from functions import runtime
+from local.host.app import load_functions
+from local.stack import ROOT, Stack
 from tests import secret_factory
-
-ROOT = Path(__file__).parents[2]
+from tests.secret_factory import connection_string
 
 INVENTORY = json.loads((Path(__file__).parent / "inventory.json").read_text())
 """Every function of the app: name, trigger, methods, route and auth level."""
 
-COSTLY = {"httpx", "aiohttp", "azure.identity", "azure.servicebus", "cryptography"}
-
 
 def run_python(code: str, **environment: str) -> str:
-    """What `code` prints in a Python of its own, started in the app's directory."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DPS_")}  # noqa: TID251  the child's
-    ran = subprocess.run(  # noqa: S603  our own Python
+    """Returns what `code` prints in a new Python process in the app's folder."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("DPS_")}  # noqa: TID251  for the new process
+    process = subprocess.run(  # noqa: S603  this Python
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env=kept | environment,
+        env=variables | environment,
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    secret_factory.said += [ran.stdout, ran.stderr]
-    return ran.stdout
+    secret_factory.outputs += [process.stdout, process.stderr]
+    return process.stdout
 
 
-def test_app_has_the_functions_of_the_inventory():
-    """No function is lost, added or opened without the inventory saying so."""
-    found = {}
+def test_app_has_the_functions_of_the_inventory() -> None:
+    """No function, route or auth level changes unnoticed."""
+    functions = {}
     for function in load_functions(ROOT):
         trigger = function.trigger
         members = ("type", "methods", "route", "authLevel", "queueName", "connection")
-        found[function.name] = {name: trigger[name] for name in members if name in trigger}
+        functions[function.name] = {name: trigger[name] for name in members if name in trigger}
 
-    assert found == INVENTORY
+    assert functions == INVENTORY
 
 
-def test_every_verb_of_dps_has_its_route(stack: Stack):
-    """The seven verbs of enrollments and of groups, and the three of registration states."""
-    verbs = {
+def test_every_operation_of_dps_has_its_route(stack: Stack) -> None:
+    """Seven of enrollments and of groups, three of registration states."""
+    operations = {
         "create_or_update": ("PUT", "/{id}"),
         "delete": ("DELETE", "/{id}"),
         "get": ("GET", "/{id}"),
@@ -59,36 +62,38 @@ def test_every_verb_of_dps_has_its_route(stack: Stack):
         "query": ("POST", "/query"),
         "run_bulk_operation": ("POST", ""),
     }
-    of_states = {
+    state_operations = {
         "get": ("GET", "/{id}"),
         "delete": ("DELETE", "/{id}"),
         "query": ("POST", "/{id}/query"),
     }
-    served = {
+    routes = {
         function.name: (*function.methods, function.route) for function in stack.host.functions
     }
 
-    for resource, path, has in (
-        ("enrollments", "enrollments", verbs),
-        ("enrollment_groups", "enrollmentGroups", verbs),
-        ("registration_states", "registrations", of_states),
+    for resource, path, expected in (
+        ("enrollments", "enrollments", operations),
+        ("enrollment_groups", "enrollmentGroups", operations),
+        ("registration_states", "registrations", state_operations),
     ):
-        assert {verb: served[f"{resource}_{verb}"] for verb in has} == {
-            verb: (method, f"{path}{rest}") for verb, (method, rest) in has.items()
+        assert {name: routes[f"{resource}_{name}"] for name in expected} == {
+            name: (method, f"{path}{rest}") for name, (method, rest) in expected.items()
         }
 
 
-def test_every_route_needs_a_key_but_health_live():
-    """Only the question whether the worker lives is free of a function key."""
-    levels = {name: it["authLevel"] for name, it in INVENTORY.items() if "route" in it}
-    open_to_all = {name for name, level in levels.items() if level != "FUNCTION"}
+def test_only_health_live_needs_no_function_key() -> None:
+    """Every other route has auth level FUNCTION."""
+    levels = {
+        name: function["authLevel"] for name, function in INVENTORY.items() if "route" in function
+    }
+    public = {name for name, level in levels.items() if level != "FUNCTION"}
 
-    assert open_to_all == {"health_live"}
+    assert public == {"health_live"}
 
 
 @pytest.mark.parametrize("level", ["FUNCTION", "ADMIN", "ANONYMOUS"])
-def test_setting_closes_the_public_routes(level):
-    """PUBLIC_ROUTES_AUTH_LEVEL is what the public routes are declared with."""
+def test_auth_level_of_public_routes_is_a_setting(level: str) -> None:
+    """The setting PUBLIC_ROUTES_AUTH_LEVEL."""
     code = (
         "import json, function_app\n"
         "for function in function_app.app.get_functions():\n"
@@ -99,18 +104,11 @@ def test_setting_closes_the_public_routes(level):
     assert run_python(code, PUBLIC_ROUTES_AUTH_LEVEL=level.lower()).strip() == level
 
 
-def test_import_of_the_app_loads_nothing_costly():
-    """A cold start loads no HTTP client, no identity, no Service Bus, no cryptography."""
-    loaded = run_python("import sys, function_app, json; print(json.dumps(list(sys.modules)))")
-
-    assert COSTLY & set(json.loads(loaded)) == set()
-
-
 @pytest.mark.parametrize(
     ("package", "foreign"), [("shared", "azure.functions"), ("functions", "httpx")]
 )
-def test_packages_keep_to_their_own(package, foreign):
-    """What knows DPS knows no trigger, and what knows triggers knows no HTTP client."""
+def test_package_does_not_import(package: str, foreign: str) -> None:
+    """`shared` imports no trigger library, `functions` no HTTP client."""
     importing = [
         file.name
         for file in ROOT.glob(f"{package}/**/*.py")
@@ -122,9 +120,50 @@ def test_packages_keep_to_their_own(package, foreign):
 
 
 def imported(node: ast.AST) -> list[str]:
-    """The modules that a statement imports."""
+    """Returns the modules that a statement imports."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom) and node.module:
         return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return []
+
+
+BODIES = {
+    "create_or_update": b'{"registrationId": "a", "attestation": {"type": "symmetricKey"}}',
+    "query": b'{"query": "SELECT *"}',
+    "run_bulk_operation": b'{"mode": "delete", "enrollments": [{"registrationId": "a"}]}',
+}
+
+OPERATIONS = ["get", "create_or_update", "delete", "get_attestation_mechanism", *list(BODIES)[1:]]
+FOLDERS = [ROOT / "functions", ROOT / "shared"]
+
+
+@pytest.fixture
+async def frames(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]:
+    """The files of the app that are on the stack when httpx sends."""
+    files_on_stack: list[str] = []
+
+    async def record_frames(*_: object, **__: object) -> None:
+        files = [Path(frame.filename) for frame in traceback.extract_stack()]
+        files_on_stack.extend(file.name for file in files if any(map(file.is_relative_to, FOLDERS)))
+        raise httpx.ConnectError("recorded")
+
+    monkeypatch.setattr(AiohttpTransport, "handle_async_request", record_frames)
+    monkeypatch.setenv("DPS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("DPS_ENDPOINT", "")
+    monkeypatch.setenv("DPS_CONNECTION_STRING", connection_string("127.0.0.1:9"))
+    yield files_on_stack
+    await runtime.aclose()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_request_goes_through_five_frames(frames: list[str], operation: str) -> None:
+    """From the trigger to the DPS call: the path must stay short."""
+    triggers = {function.name: function.call for function in load_functions(ROOT)}
+    request = func.HttpRequest(
+        method="POST", url="/", body=BODIES.get(operation, b""), route_params={"id": "a"}
+    )
+
+    await triggers[f"enrollments_{operation}"](request)
+
+    assert len(frames) == 5, frames

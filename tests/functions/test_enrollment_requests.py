@@ -1,44 +1,61 @@
-"""Messages for one record each: what they ask is done, and their senders are told."""
+"""Queue requests for one record: applied, answered with a result, safe to repeat."""
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from tests.functions.queue_messages import Document, data, message
-from tests.functions.queue_requests import (
+from local.servicebus import QueueCounts, Step
+from local.servicebus.amqp.errors import Condition
+from tests.functions.queue_stack import (
+    MISSING_QUEUE,
+    REJECTED,
+    REPLIES,
+    REQUESTS,
+    RESULTS,
+    Dps,
+    Queues,
+    message,
+    until,
+)
+from tests.functions.samples import (
     CREATE,
     DELETE,
     UPDATE,
     UPSERT,
-    Dps,
-    asked,
+    Document,
+    bulk_fault,
     enrollment,
+    enrollment_with_keys,
     group,
+    request_for,
 )
-from tests.functions.queue_stack import Queues
+from tests.local.servicebus.handlers import leaves_sockets
 
 RECORDS = [
     pytest.param("enrollment", enrollment, id="enrollment"),
     pytest.param("enrollmentGroup", group, id="group"),
 ]
-ATTRIBUTES = {"specversion": "1.0", "id": "e-1", "source": "/erp", "type": "shipped"}
+
+EVENT = {"specversion": "1.0", "id": "e-1", "source": "/erp", "type": "shipped"}
 
 
 def plain(request: Document) -> dict[str, Any]:
-    """A request as it is."""
+    """Returns the message of a plain request."""
     return {"body": request}
 
 
 def structured(request: Document) -> dict[str, Any]:
-    """A request in a CloudEvent."""
-    return {"body": {**ATTRIBUTES, "data": request}, "content_type": "application/cloudevents+json"}
+    """Returns the message of a request in a structured CloudEvent."""
+    return {"body": {**EVENT, "data": request}, "content_type": "application/cloudevents+json"}
 
 
 def binary(request: Document) -> dict[str, Any]:
-    """A request with a CloudEvent in its properties."""
-    properties = {f"cloudEvents:{name}": value for name, value in ATTRIBUTES.items()}
+    """Returns the message of a request with a CloudEvent in its properties."""
+    properties = {f"cloudEvents:{name}": value for name, value in EVENT.items()}
     return {
         "body": request,
         "application_properties": properties,
@@ -48,8 +65,10 @@ def binary(request: Document) -> dict[str, Any]:
 
 @pytest.mark.parametrize("form", [plain, structured, binary])
 @pytest.mark.parametrize(("member", "record"), RECORDS)
-def test_life_of_a_record(queues: Queues, dps_of_queues: Dps, member: str, record, form):
-    """Created, updated, written over and deleted by messages in any form."""
+def test_record_is_created_updated_and_deleted(
+    queues: Queues, queue_dps: Dps, member: str, record: Any, form: Any
+) -> None:
+    """By requests of every form: plain, structured and binary events."""
     steps = [
         ({"operation": CREATE, member: record(provisioningStatus="disabled")}, "disabled"),
         ({"operation": UPDATE, member: record(provisioningStatus="enabled")}, "enabled"),
@@ -59,58 +78,47 @@ def test_life_of_a_record(queues: Queues, dps_of_queues: Dps, member: str, recor
     for number, (request, status) in enumerate(steps, start=1):
         queues.request(**form(request), message_id=f"m-{number}")
 
-        told = data(queues.results(number))[-1]
-        stored = dps_of_queues.get(record())
+        outcome = queues.outcomes(number)[-1]
+        stored = queue_dps.get(record())
 
-        assert (told["operation"], told["status"]) == (request["operation"], "succeeded")
+        assert (outcome["operation"], outcome["status"]) == (request["operation"], "succeeded")
         assert (stored and stored["provisioningStatus"]) == status
 
 
 @pytest.mark.parametrize(("member", "record"), RECORDS)
 @pytest.mark.parametrize("is_quoted", [False, True], ids=["raw", "quoted"])
-def test_etag_that_is_still_the_records_is_honoured(
-    queues: Queues, dps_of_queues: Dps, member: str, record, is_quoted
-):
-    """An update and a delete by the etag that the record has."""
+def test_request_with_the_current_etag_succeeds(
+    queues: Queues, queue_dps: Dps, member: str, record: Any, is_quoted: bool
+) -> None:
+    """An update and a delete with `ifMatch`, with or without quotes."""
 
-    def written(etag: str) -> str:
+    def formatted(etag: str) -> str:
         return f'"{etag}"' if is_quoted else etag
 
-    etag = dps_of_queues.put(record())["etag"]
+    etag = queue_dps.put(record())["etag"]
     changed = record(provisioningStatus="disabled")
-    queues.request({"operation": UPDATE, member: changed, "ifMatch": written(etag)})
-    assert data(queues.results(1))[0]["status"] == "succeeded"
-    stored = dps_of_queues.get(record())
-    assert stored
+    queues.request({"operation": UPDATE, member: changed, "ifMatch": formatted(etag)})
+    assert queues.outcomes(1)[0]["status"] == "succeeded"
+    stored = queue_dps.stored(record())
     assert stored["provisioningStatus"] == "disabled"
 
-    queues.request({"operation": DELETE, member: record(), "ifMatch": written(stored["etag"])})
-    assert data(queues.results(2))[1]["status"] == "succeeded"
-    assert dps_of_queues.get(record()) is None
+    queues.request({"operation": DELETE, member: record(), "ifMatch": formatted(stored["etag"])})
+    assert queues.outcomes(2)[1]["status"] == "succeeded"
+    assert queue_dps.get(record()) is None
 
 
-def test_record_that_is_not_there_is_made_by_an_upsert(queues: Queues, dps_of_queues: Dps):
-    """An upsert does not ask whether there is one."""
-    queues.request(asked(UPSERT))
+def test_upsert_creates_a_record(queues: Queues, queue_dps: Dps) -> None:
+    """If it does not exist."""
+    queues.request(request_for(UPSERT))
 
     queues.results()
 
-    assert dps_of_queues.get(enrollment())
+    assert queue_dps.get(enrollment())
 
 
-def test_id_alone_deletes_a_group(queues: Queues, dps_of_queues: Dps):
-    """A delete needs no record."""
-    dps_of_queues.put(group())
-
-    queues.request({"operation": DELETE, "enrollmentGroupId": "group-1"})
-
-    assert data(queues.results())[0]["enrollmentGroupId"] == "group-1"
-    assert dps_of_queues.get(group()) is None
-
-
-def test_result_names_its_request(queues: Queues):
-    """By the record, by the correlation id, and by an id of its own."""
-    queues.request(asked(CREATE), message_id="erp-4711", correlation_id="order-1")
+def test_result_identifies_its_request(queues: Queues) -> None:
+    """By the record, by the correlation id, and with its own id."""
+    queues.request(request_for(CREATE), message_id="erp-4711", correlation_id="order-1")
 
     [result] = queues.results()
 
@@ -127,29 +135,20 @@ def test_result_names_its_request(queues: Queues):
     }
 
 
-def test_request_without_correlation_id_is_named_by_its_message_id(queues: Queues):
-    """So a sender that gives its messages ids can tell their results apart."""
-    queues.request(asked(CREATE), message_id="erp-4711")
+def test_result_has_the_etag_if_dps_returns_it(queues: Queues, queue_dps: Dps) -> None:
+    """A single write returns the record, a bulk call does not."""
+    queue_dps.put(enrollment())
 
-    assert queues.results()[0]["correlation_id"] == "erp-4711"
+    queues.request(request_for(UPDATE))
 
-
-def test_etag_is_told_where_dps_tells_it(queues: Queues, dps_of_queues: Dps):
-    """A write by itself answers with the record; a bulk call does not."""
-    dps_of_queues.put(enrollment())
-
-    queues.request(asked(UPDATE))
-
-    [told] = data(queues.results())
-    stored = dps_of_queues.get(enrollment())
-    assert stored
-    assert told["etag"] == stored["etag"]
+    [outcome] = queues.outcomes()
+    assert outcome["etag"] == queue_dps.stored(enrollment())["etag"]
 
 
-def test_message_of_our_documentation_is_understood(queues: Queues, dps_of_queues: Dps):
-    """A body in UTF-8, and properties of the sender's that mean nothing here."""
+def test_unknown_properties_are_ignored(queues: Queues, queue_dps: Dps) -> None:
+    """The body is UTF-8; other application properties have no meaning."""
     body = json.dumps(
-        asked(CREATE, initialTwin={"tags": {"größe": 1}}), ensure_ascii=False
+        request_for(CREATE, initialTwin={"tags": {"größe": 1}}), ensure_ascii=False
     ).encode()
     properties = {"plant": "graz", "line": 4}
     queues.send(
@@ -158,16 +157,309 @@ def test_message_of_our_documentation_is_understood(queues: Queues, dps_of_queue
 
     queues.results()
 
-    stored = dps_of_queues.get(enrollment())
-    assert stored
-    assert stored["initialTwin"]["tags"] == {"größe": 1}
+    assert queue_dps.stored(enrollment())["initialTwin"]["tags"] == {"größe": 1}
 
 
-def test_message_leaves_a_line_in_the_log(queues: Queues, caplog):
-    """Of its own invocation, and with what finds the call at DPS."""
-    queues.request(asked(CREATE), message_id="erp-4711")
+def test_message_is_logged(queues: Queues, caplog: pytest.LogCaptureFixture) -> None:
+    """In its own invocation, with the request id of the DPS call."""
+    queues.request(request_for(CREATE), message_id="erp-4711")
     queues.results()
 
     [line] = [line for line in caplog.messages if line.startswith("message 'erp-4711'")]
     assert "Succeeded" in line
     assert "DPS call" in line
+
+
+def test_result_goes_to_the_reply_queue(queues: Queues) -> None:
+    """If the settings allow it, and only there."""
+    queues.request(request_for(CREATE), reply_to=REPLIES)
+
+    assert queues.outcomes(queue=REPLIES)[0]["status"] == "succeeded"
+    assert queues.broker.queue(RESULTS) == QueueCounts()
+
+
+def test_result_of_a_rejection_goes_to_the_reply_queue(queues: Queues) -> None:
+    """The outcome makes no difference."""
+    queues.request(b"nonsense", reply_to=REPLIES)
+
+    assert queues.outcomes(queue=REPLIES)[0]["status"] == "rejected"
+
+
+def test_reply_queue_must_be_allowed(
+    queues: Queues, queue_dps: Dps, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The result goes to the results queue, with a warning."""
+    queues.request(request_for(CREATE), message_id="m-1", reply_to="erp-secrets")
+
+    assert queues.outcomes()[0]["status"] == "succeeded"
+    warning = "reply_to of message 'm-1' is not one of ENROLLMENT_REPLY_QUEUES"
+    assert _warnings(caplog) == [warning]
+    assert queue_dps.calls == ["enrollments.bulk"]
+
+
+def test_missing_reply_queue_is_replaced_by_the_results_queue(
+    queues: Queues, queue_dps: Dps, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The operation is applied once."""
+    queues.request(request_for(CREATE), reply_to=MISSING_QUEUE)
+
+    assert queues.outcomes()[0]["status"] == "succeeded"
+    assert queue_dps.calls == ["enrollments.bulk"]
+    assert [MISSING_QUEUE in line for line in _warnings(caplog)] == [True]
+
+
+def test_results_queue_is_optional(
+    queues: Queues,
+    configure: Callable[..., None],
+    queue_dps: Dps,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Without it there are no results and no warnings."""
+    configure(ENROLLMENT_RESULTS_QUEUE="")
+
+    queues.request(request_for(CREATE), message_id="m-1")
+    queues.request(b"nonsense", message_id="m-2")
+
+    assert queues.rejected()[0]["properties"]["sourceMessageId"] == "m-2"
+    queues.wait_until_idle()
+    assert queue_dps.get(enrollment())
+    assert queues.broker.queue(RESULTS) == QueueCounts()
+    assert _warnings(caplog) == []
+
+
+def test_missing_results_queue_repeats_no_operation(
+    queues: Queues,
+    configure: Callable[..., None],
+    queue_dps: Dps,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The message is completed, with a warning."""
+    configure(ENROLLMENT_RESULTS_QUEUE=MISSING_QUEUE)
+
+    queues.request(request_for(CREATE))
+    queues.wait_until_completed(1)
+
+    assert queue_dps.calls == ["enrollments.bulk"]
+    assert queues.broker.statistics.delivered == 1
+    assert [MISSING_QUEUE in line for line in _warnings(caplog)] == [True]
+
+
+@leaves_sockets
+@pytest.mark.parametrize(
+    "condition", [Condition.RESOURCE_LIMIT_EXCEEDED, "amqp:unauthorized-access"]
+)
+def test_refusing_results_queue_repeats_no_operation(
+    queues: Queues, queue_dps: Dps, caplog: pytest.LogCaptureFixture, condition: str
+) -> None:
+    """If it is full, or if the app must not send to it."""
+    queues.broker.refuse(Step.SEND, condition, times=100, queue=RESULTS)
+
+    queues.request(request_for(CREATE))
+    queues.wait_until_completed(1)
+
+    assert queue_dps.calls == ["enrollments.bulk"]
+    assert queues.broker.statistics.delivered == 1
+    assert [RESULTS in line for line in _warnings(caplog)] == [True]
+
+
+def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelname == "WARNING" and record.name.startswith("shared.messaging.")
+    ]
+
+
+CHANGED = {"provisioningStatus": "disabled"}
+
+
+def create(_: Dps) -> Document:
+    """Of a record that does not exist."""
+    return request_for(CREATE, **CHANGED)
+
+
+def create_with_keys(_: Dps) -> Document:
+    """DPS does not return keys when the record is read."""
+    return {"operation": CREATE, "enrollment": enrollment_with_keys()}
+
+
+def create_group(_: Dps) -> Document:
+    """Of a group that does not exist."""
+    return {"operation": CREATE, "enrollmentGroup": group()}
+
+
+def update(dps: Dps) -> Document:
+    """With the current etag, which changes."""
+    return request_for(UPDATE, **CHANGED) | {"ifMatch": dps.put(enrollment())["etag"]}
+
+
+def update_with_keys(dps: Dps) -> Document:
+    """With keys, it goes as a bulk call."""
+    etag = dps.put(enrollment())["etag"]
+    return {"operation": UPDATE, "enrollment": enrollment_with_keys(**CHANGED), "ifMatch": etag}
+
+
+def upsert(dps: Dps) -> Document:
+    """Of a record that exists."""
+    dps.put(enrollment())
+    return request_for(UPSERT, **CHANGED)
+
+
+def delete(dps: Dps) -> Document:
+    """Without an etag."""
+    dps.put(enrollment())
+    return request_for(DELETE)
+
+
+def delete_by_etag(dps: Dps) -> Document:
+    """With the current etag."""
+    return request_for(DELETE) | {"ifMatch": dps.put(enrollment())["etag"]}
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        create,
+        create_with_keys,
+        create_group,
+        update,
+        update_with_keys,
+        upsert,
+        delete,
+        delete_by_etag,
+    ],
+)
+def test_redelivered_message_succeeds_again(
+    queues: Queues, queue_dps: Dps, prepare: Callable[[Dps], Document]
+) -> None:
+    """Both results have the same id, so that duplicate detection keeps one."""
+    request = prepare(queue_dps)
+
+    queues.deliver_twice(request)
+
+    first, second = queues.results(2)
+    assert {first["event"]["data"]["status"], second["event"]["data"]["status"]} == {"succeeded"}
+    assert first["message_id"] == second["message_id"]
+
+
+@pytest.mark.parametrize("prepare", [create, create_with_keys, update, update_with_keys])
+def test_redelivery_conflicts_with_another_writers_record(
+    queues: Queues, queue_dps: Dps, prepare: Callable[[Dps], Document]
+) -> None:
+    """A record written between the two deliveries is not taken for the message's."""
+    request = prepare(queue_dps)
+    other = enrollment(deviceId="other")
+
+    queues.deliver_twice(request, between=lambda: queue_dps.put(other, if_match="*"))
+
+    assert [outcome["status"] for outcome in queues.outcomes(2)] == ["succeeded", "rejected"]
+    [rejected] = queues.rejected()
+    assert rejected["properties"]["reason"] in {"DpsConflict", "DpsPreconditionFailed"}
+    assert queue_dps.stored(enrollment())["deviceId"] == "other"
+
+
+@pytest.mark.parametrize("operation", [CREATE, UPSERT, UPDATE])
+def test_redelivery_keeps_the_keys_of_a_device(
+    queues: Queues, queue_dps: Dps, operation: str
+) -> None:
+    """The message has none, and the keys that DPS created must not change."""
+    keys = []
+    if operation != CREATE:
+        queue_dps.put(enrollment())
+        keys.append(queue_dps.keys(enrollment()))
+
+    queues.deliver_twice(
+        request_for(operation, **CHANGED), between=lambda: keys.append(queue_dps.keys(enrollment()))
+    )
+
+    queues.results(2)
+    assert all(queue_dps.keys(enrollment()) == before for before in keys)
+
+
+def test_lost_response_is_no_conflict(queues: Queues, queue_dps: Dps) -> None:
+    """The record is compared with the request, in the same invocation."""
+    queue_dps.faults(bulk_fault(times=1) | {"do": {"resetAfterCommit": True}})
+
+    queues.request(request_for(CREATE))
+
+    assert queues.outcomes()[0]["status"] == "succeeded"
+    assert queues.broker.statistics.delivered == 1
+
+
+@pytest.mark.usefixtures("short_budget")
+def test_retry_after_a_lost_response_is_no_conflict(queues: Queues, queue_dps: Dps) -> None:
+    """The first attempt created the record but could not read it afterwards."""
+    lost = {"do": {"resetAfterCommit": True}}
+    queue_dps.faults(bulk_fault(times=1) | lost, {"do": {"status": 503}})
+    queues.request(request_for(CREATE))
+    queues.postponed()
+
+    queue_dps.faults()
+    queues.advance(60)
+
+    assert queues.outcomes()[0]["status"] == "succeeded"
+    assert queue_dps.get(enrollment())
+
+
+def test_duplicate_message_is_applied_once(queues: Queues) -> None:
+    """By the queue's duplicate detection, which does not affect the app's copies."""
+    for _ in range(2):
+        queues.request(request_for(CREATE), message_id="erp-4711")
+    queues.send(REQUESTS, message(request_for(CREATE, "dev-2"), message_id="erp-4712"))
+
+    subjects = {result["subject"] for result in queues.results(2)}
+
+    assert subjects == {"dev-1", "dev-2"}
+    assert queues.broker.statistics.duplicates == 1
+
+
+@pytest.mark.parametrize("number", [200, pytest.param(1000, marks=pytest.mark.long)])
+def test_concurrent_requests_share_bulk_calls(
+    queues: Queues, queue_dps: Dps, configure: Callable[..., None], number: int
+) -> None:
+    """Each message has its own outcome, and an invalid one is rejected alone."""
+    configure(DPS_OPERATIONS_PER_MINUTE="300", DPS_PACING_START="300")
+    queue_dps.configure("latency", {"bulkMs": 400})
+    messages = [message(request_for(CREATE, f"dev-{position}")) for position in range(number)]
+    messages.insert(number // 2, message(b"invalid", message_id="invalid"))
+
+    queues.send(REQUESTS, *messages)
+    # At five calls per second, 1,000 messages take 20 seconds.
+    until(lambda: queues.broker.queue(RESULTS).active > number, timeout=120)
+
+    results = queues.outcomes(number + 1)
+    assert Counter(outcome["status"] for outcome in results) == {"succeeded": number, "rejected": 1}
+    assert queues.rejected()[0]["properties"]["sourceMessageId"] == "invalid"
+    stats = queue_dps.stats
+    assert stats["records"]["enrollments"] == number
+    assert stats["calls"] <= number / 5
+    assert queues.broker.statistics.delivered == number + 1
+
+
+@pytest.mark.parametrize("number", [60, pytest.param(400, marks=pytest.mark.long)])
+def test_backlog_above_the_quota_is_applied(
+    queues: Queues, queue_dps: Dps, configure: Callable[..., None], number: int
+) -> None:
+    """
+    No message is rejected and no attempt is counted.
+
+    A message has half a second here, in which DPS accepts ten.
+    """
+    configure(
+        MESSAGE_BUDGET_SECONDS="0.5", DPS_OPERATIONS_PER_MINUTE="1000", DPS_PACING_START="1000"
+    )
+    queue_dps.configure(
+        "throttle",
+        {"enabled": True, "operationsPerMinute": 1200, "burst": 10, "count": "items"},
+    )
+    queues.send(REQUESTS, *(message(request_for(CREATE, f"dev-{id}")) for id in range(number)))
+
+    attempts = queues.drain(number)
+
+    assert {outcome["status"] for outcome in queues.outcomes(number)} == {"succeeded"}
+    stats = queue_dps.stats
+    assert stats["records"]["enrollments"] == number
+    assert stats["byStatus"]["429"] > 0
+    assert attempts == {1}
+    assert queues.broker.queue(REJECTED).active == 0
+    assert queues.broker.statistics.abandoned == 0

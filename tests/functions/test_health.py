@@ -1,6 +1,7 @@
-"""Health: alive without anything, ready only when DPS answers, and why not."""
+"""Health: live without any settings, ready if settings, policies and DPS are well."""
 
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -8,8 +9,8 @@ import pytest
 from local.dps import DpsStandIn
 
 
-def test_app_without_settings_lives_and_is_not_ready(app_with: Callable[..., httpx.Client]):
-    """With nothing set the app answers, and says what is missing and how to mend it."""
+def test_app_without_settings_is_live_but_not_ready(app_with: Callable[..., httpx.Client]) -> None:
+    """Readiness names the missing settings and the remedy."""
     app = app_with()
 
     live, ready = app.get("/health/live"), app.get("/health/ready")
@@ -20,62 +21,77 @@ def test_app_without_settings_lives_and_is_not_ready(app_with: Callable[..., htt
     assert "connection string" in ready.json()["faults"][0]["fault"]
 
 
-def test_every_route_without_settings_says_what_is_missing(app_with: Callable[..., httpx.Client]):
-    """A route that needs DPS is a clear 503 while nothing is set."""
-    reply = app_with(DPS_MAX_ATTEMPTS="many").get("/enrollments/dev-1")
+def test_route_without_settings_is_503(
+    app_with: Callable[..., httpx.Client],
+) -> None:
+    """With every missing or invalid setting."""
+    response = app_with(DPS_MAX_ATTEMPTS="many").get("/enrollments/dev-1")
 
-    assert (reply.status_code, reply.json()["errorCode"]) == (503, 503001)
-    assert set(reply.json()["info"]) == {"DPS_CONNECTION_STRING, DPS_ENDPOINT", "DPS_MAX_ATTEMPTS"}
+    assert (response.status_code, response.json()["errorCode"]) == (503, 503001)
+    assert set(response.json()["info"]) == {
+        "DPS_CONNECTION_STRING, DPS_ENDPOINT",
+        "DPS_MAX_ATTEMPTS",
+    }
 
 
-def test_ready_app_says_so_and_looks_once(app_with: Callable[..., httpx.Client], dps: DpsStandIn):
-    """A good answer is kept, so that asking often spends no quota."""
+def test_readiness_is_cached(app_with: Callable[..., httpx.Client], dps: DpsStandIn) -> None:
+    """Frequent probes use no quota."""
     app = app_with(DPS_CONNECTION_STRING=dps.connection_string)
 
-    replies = [app.get("/health/ready") for _ in range(5)]
+    responses = [app.get("/health/ready") for _ in range(5)]
 
-    assert {reply.status_code for reply in replies} == {200}
-    assert replies[0].json()["status"] == "ready"
+    assert {response.status_code for response in responses} == {200}
+    assert responses[0].json()["status"] == "ready"
     assert len(dps.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("do", "code", "cure"),
-    [({"status": 401}, 502002, "DPS_CONNECTION_STRING"), ({"status": 500}, 502001, "Try again")],
+    ("do", "code", "remedy"),
+    [({"status": 401}, 502002, "DPS_CONNECTION_STRING"), ({"status": 500}, 502001, "Retry")],
     ids=["key refused", "DPS down"],
 )
-def test_app_that_dps_refuses_is_not_ready(app_with, dps: DpsStandIn, do, code, cure):
-    """What DPS has against the app is named with its cure."""
+def test_app_is_not_ready_if_dps_fails(
+    app_with: Callable[..., httpx.Client],
+    dps: DpsStandIn,
+    do: dict[str, Any],
+    code: int,
+    remedy: str,
+) -> None:
+    """The error has its remedy."""
     httpx.put(f"{dps.url}/_faults", json=[{"do": do}]).raise_for_status()
     app = app_with(DPS_CONNECTION_STRING=dps.connection_string, DPS_MAX_ATTEMPTS="1")
 
-    reply = app.get("/health/ready")
+    response = app.get("/health/ready")
 
-    assert reply.status_code == 503
-    assert reply.json()["faults"][0]["errorCode"] == code
-    assert cure in reply.json()["faults"][0]["cure"]
+    assert response.status_code == 503
+    assert response.json()["faults"][0]["errorCode"] == code
+    assert remedy in response.json()["faults"][0]["cure"]
 
 
-def test_app_that_is_only_throttled_is_ready(app_with, dps: DpsStandIn):
-    """A DPS that is out of quota is there, and takes the credential."""
+def test_throttled_app_is_ready(app_with: Callable[..., httpx.Client], dps: DpsStandIn) -> None:
+    """DPS is reachable and accepts the credential."""
     faults = [{"do": {"status": 429, "headers": {"Retry-After": "60"}}}]
     httpx.put(f"{dps.url}/_faults", json=faults).raise_for_status()
 
     assert app_with(DPS_CONNECTION_STRING=dps.connection_string).get("/health/ready").is_success
 
 
-def test_certificates_that_are_none_are_named(app_with, dps: DpsStandIn, monkeypatch):
-    """A wrong setting of the platform is named like one of the app's own."""
+def test_invalid_certificate_file_is_reported(
+    app_with: Callable[..., httpx.Client], dps: DpsStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Like an invalid setting of the app's own."""
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent.pem")
 
-    reply = app_with(DPS_CONNECTION_STRING=dps.connection_string).get("/health/ready")
+    response = app_with(DPS_CONNECTION_STRING=dps.connection_string).get("/health/ready")
 
-    assert reply.status_code == 503
-    assert reply.json()["faults"][0]["setting"] == "SSL_CERT_FILE"
+    assert response.status_code == 503
+    assert response.json()["faults"][0]["setting"] == "SSL_CERT_FILE"
 
 
-def test_ready_app_says_how_it_stands_to_the_quota(app_with, dps: DpsStandIn):
-    """Rate, waiting calls and refusals of DPS are there to be watched."""
+def test_readiness_has_the_rate_limiter_status(
+    app_with: Callable[..., httpx.Client], dps: DpsStandIn
+) -> None:
+    """Rate, waiting calls and throttled calls."""
     app = app_with(DPS_CONNECTION_STRING=dps.connection_string, DPS_PACING_START="60")
     throttle = {"operationsPerMinute": 1, "burst": 1}
     httpx.put(f"{dps.url}/_throttle", json=throttle).raise_for_status()

@@ -1,125 +1,141 @@
-"""The plan of a run: the same seed makes the same plan."""
+"""The plan of a run: scenarios in the order in which they start; the same seed makes the same plan."""
 
 import random
 from collections.abc import Callable, Iterator
 from itertools import count
 
 from shared.dps.models import ENROLLMENT_GROUP, INDIVIDUAL_ENROLLMENT, RecordKind
-from tests.ledger import bulk, operations
-from tests.ledger.asked import Step, Story
-from tests.ledger.operations import asked_of
-from tests.ledger.poison import poison, too_large
-from tests.ledger.records import Thing
+from tests.ledger.messages import (
+    BULK_ON_EXISTING,
+    BULK_ON_MISSING,
+    ON_EXISTING,
+    ON_MISSING,
+    Message,
+    Record,
+    Scenario,
+    create_bulk,
+    create_poison,
+    create_single,
+    create_too_large,
+    operations_on,
+)
 
-# Of all messages; the rest are single requests that nothing else touches.
-SHARES = {"poison": 0.02, "too large": 0.01, "doubled": 0.05, "bulk": 0.04, "chain": 0.35}
+# Shares of all messages; the rest are single requests for records of their own.
+SHARES = {"poison": 0.02, "too large": 0.01, "duplicate": 0.05, "bulk": 0.04, "chain": 0.35}
 _LONGEST_CHAIN, _LARGEST_BULK = 5, 16
-_DOUBLED = ("create", "upsert", "upsert over", "update", "update ifMatch", "delete")
+_DUPLICATED = ("create", "upsert", "upsert over", "update", "update ifMatch", "delete")
 
 
-def plan(requests: int, *, seed: int, largest_message: int) -> list[Story]:
-    """Stories with so many messages at least, in the order in which they begin."""
+def create_plan(requests: int, *, seed: int, largest_message: int) -> list[Scenario]:
+    """Returns scenarios with at least `requests` messages, copies counted."""
     rng = random.Random(seed)  # noqa: S311  repeatable on purpose
-    maker = _Maker(rng, largest_message)
-    stories, made = [], dict.fromkeys([*SHARES, "single"], 0)
+    planner = _Planner(rng, largest_message)
+    scenarios, created = [], dict.fromkeys([*SHARES, "single"], 0)
     shares = SHARES | {"single": 1 - sum(SHARES.values())}
-    while (so_far := sum(made.values())) < requests:
-        # Whatever lags most behind its share.
-        name = max(shares, key=lambda name: shares[name] * (so_far + 1) - made[name])
-        story = maker.made(name)
-        made[name] += sum(step.times for step in story.steps)
-        stories.append(story)
-    rng.shuffle(stories)
-    return stories
+    while (total := sum(created.values())) < requests:
+        # The kind that is furthest below its share.
+        name = max(shares, key=lambda name: shares[name] * (total + 1) - created[name])
+        scenario = planner.create(name)
+        created[name] += sum(message.copies for message in scenario.messages)
+        scenarios.append(scenario)
+    rng.shuffle(scenarios)
+    return scenarios
 
 
-class _Maker:
+class _Planner:
     def __init__(self, rng: random.Random, largest_message: int) -> None:
         self._rng = rng
         self._largest_message = largest_message
         self._numbers = {name: count() for name in ("message", "record", "poison", "single")}
-        self._makers: dict[str, Callable[[Story], None]] = {
-            "poison": self._poison,
-            "too large": self._too_large,
-            "doubled": self._doubled,
-            "bulk": self._bulk,
-            "chain": self._chain,
-            "single": self._single,
+        self._fillers: dict[str, Callable[[Scenario], None]] = {
+            "poison": self._add_poison,
+            "too large": self._add_too_large,
+            "duplicate": self._add_duplicate,
+            "bulk": self._add_bulk,
+            "chain": self._add_chain,
+            "single": self._add_single,
         }
 
-    def made(self, name: str) -> Story:
-        story = Story()
-        self._makers[name](story)
-        return story
+    def create(self, name: str) -> Scenario:
+        scenario = Scenario()
+        self._fillers[name](scenario)
+        return scenario
 
-    def _id(self) -> str:
+    def _next_id(self) -> str:
         return f"m{next(self._numbers['message']):06d}"
 
-    def _thing(self, story: Story, *, is_there: bool, kind: RecordKind | None = None) -> Thing:
+    def _record(
+        self, scenario: Scenario, *, exists: bool, kind: RecordKind | None = None
+    ) -> Record:
         kinds = [INDIVIDUAL_ENROLLMENT] * 4 + [ENROLLMENT_GROUP]
-        thing = Thing(
-            story=story,
+        record = Record(
+            scenario=scenario,
             rng=self._rng,
             kind=kind or self._rng.choice(kinds),
             id=f"dev-{next(self._numbers['record']):06d}",
         )
-        if is_there:
-            thing.is_there_before()
-        return thing
+        if exists:
+            record.create_initially()
+        return record
 
-    def _things(self, story: Story, *, are_there: bool, kind: RecordKind | None) -> Iterator[Thing]:
+    def _records(
+        self, scenario: Scenario, *, exist: bool, kind: RecordKind | None = None
+    ) -> Iterator[Record]:
         kind = kind or self._rng.choice([INDIVIDUAL_ENROLLMENT, ENROLLMENT_GROUP])
         for _ in range(self._rng.randint(1, _LARGEST_BULK)):
-            yield self._thing(story, is_there=are_there, kind=kind)
+            yield self._record(scenario, exists=exist, kind=kind)
 
-    def _poison(self, story: Story) -> None:
-        story.steps.append(poison(next(self._numbers["poison"]), self._id()))
+    def _add_poison(self, scenario: Scenario) -> None:
+        message = create_poison(next(self._numbers["poison"]), self._next_id())
+        scenario.messages.append(message)
 
-    def _too_large(self, story: Story) -> None:
+    def _add_too_large(self, scenario: Scenario) -> None:
         limit = self._largest_message
-        story.steps.append(too_large(self._id(), limit=limit, rng=self._rng))
+        message = create_too_large(self._next_id(), limit=limit, rng=self._rng)
+        scenario.messages.append(message)
 
-    def _doubled(self, story: Story) -> None:
+    def _add_duplicate(self, scenario: Scenario) -> None:
         if self._rng.random() < 0.1:
-            self._bulk(story, times=2)
+            self._add_bulk(scenario, copies=2)
         else:
-            story.steps.append(self._asked(story, self._rng.choice(_DOUBLED), times=2))
+            name = self._rng.choice(_DUPLICATED)
+            scenario.messages.append(self._create_single(scenario, name, copies=2))
 
-    def _single(self, story: Story) -> None:
-        names = [*operations.ON_EXISTING, *operations.ON_MISSING]
-        story.steps.append(self._asked(story, names[next(self._numbers["single"]) % len(names)]))
+    def _add_single(self, scenario: Scenario) -> None:
+        names = [*ON_EXISTING, *ON_MISSING]
+        name = names[next(self._numbers["single"]) % len(names)]
+        scenario.messages.append(self._create_single(scenario, name))
 
-    def _asked(self, story: Story, name: str, *, times: int = 1) -> Step:
-        thing = self._thing(story, is_there=name in operations.ON_EXISTING)
-        story.after.setdefault(thing.key, None)
-        return asked_of(thing, name, self._id(), times=times)
+    def _create_single(self, scenario: Scenario, name: str, *, copies: int = 1) -> Message:
+        record = self._record(scenario, exists=name in ON_EXISTING)
+        scenario.final_records.setdefault(record.key, None)
+        return create_single(record, name, self._next_id(), copies=copies)
 
-    def _bulk(self, story: Story, *, times: int = 1) -> None:
-        mode = self._rng.choice([*bulk.ON_EXISTING, *bulk.ON_MISSING])
-        are_there = mode not in bulk.ON_MISSING or (
-            mode in bulk.ON_EXISTING and self._rng.random() < 0.5
+    def _add_bulk(self, scenario: Scenario, *, copies: int = 1) -> None:
+        mode = self._rng.choice([*BULK_ON_EXISTING, *BULK_ON_MISSING])
+        exist = mode not in BULK_ON_MISSING or (
+            mode in BULK_ON_EXISTING and self._rng.random() < 0.5
         )
-        things = list(self._things(story, are_there=are_there, kind=None))
-        story.steps.append(bulk.bulk(things, mode, self._id(), times=times))
+        records = list(self._records(scenario, exist=exist))
+        scenario.messages.append(create_bulk(records, mode, self._next_id(), copies=copies))
 
-    def _chain(self, story: Story) -> None:
-        thing = self._thing(story, is_there=self._rng.random() < 0.5)
-        story.after.setdefault(thing.key, None)
-        story.ever.setdefault(thing.key, [None])
+    def _add_chain(self, scenario: Scenario) -> None:
+        record = self._record(scenario, exists=self._rng.random() < 0.5)
+        scenario.final_records.setdefault(record.key, None)
+        scenario.possible_states.setdefault(record.key, [None])
         for _ in range(self._rng.randint(2, _LONGEST_CHAIN)):
-            story.steps.append(self._link(story, thing))
+            scenario.messages.append(self._create_link(scenario, record))
 
-    def _link(self, story: Story, thing: Thing) -> Step:
+    def _create_link(self, scenario: Scenario, record: Record) -> Message:
         if self._rng.random() < 0.1:
-            return self._bulk_link(story, thing)
-        name = self._rng.choice(list(operations.operations_on(thing)))
-        return asked_of(thing, name, self._id())
+            return self._create_bulk_link(scenario, record)
+        name = self._rng.choice(list(operations_on(record)))
+        return create_single(record, name, self._next_id())
 
-    def _bulk_link(self, story: Story, thing: Thing) -> Step:
-        """One record of a chain among others that are all as it is: there, or not there."""
-        are_there = thing.document is not None
-        mode = self._rng.choice(bulk.ON_EXISTING if are_there else bulk.ON_MISSING)
-        # A record that is there now was not when the story began.
-        are_others_there = are_there and mode != "upsert"
-        others = self._things(story, are_there=are_others_there, kind=thing.kind)
-        return bulk.bulk([thing, *others], mode, self._id())
+    def _create_bulk_link(self, scenario: Scenario, record: Record) -> Message:
+        """Returns a bulk message for the record and others that like it exist, or do not."""
+        exists = record.document is not None
+        mode = self._rng.choice(BULK_ON_EXISTING if exists else BULK_ON_MISSING)
+        # An upsert also creates records: the others do not exist yet.
+        others = self._records(scenario, exist=exists and mode != "upsert", kind=record.kind)
+        return create_bulk([record, *others], mode, self._next_id())

@@ -1,4 +1,4 @@
-"""A run: the plan is sent, trouble comes as it proceeds, and all is waited for."""
+"""A run: sends the planned messages, injects faults on the way, and waits for all outcomes."""
 
 import asyncio
 import sys
@@ -11,182 +11,192 @@ from azure.servicebus import ServiceBusMessage
 
 from local.servicebus import QueueCounts
 from shared.errors import DpsError
-from tests.ledger.asked import Document, Key, Step, Story
-from tests.ledger.book import Ledger, Line
-from tests.ledger.courier import messages_of
-from tests.ledger.scene import BUDGET_SECONDS, INPUTS, RESULTS_QUEUE, Scene
-from tests.ledger.state import records_in, resource_of
+from tests.ledger.ledger import Entry, Ledger
+from tests.ledger.messages import Document, Key, Message, Scenario
+from tests.ledger.testbed import BUDGET_SECONDS, INPUTS, RESULTS_QUEUE, Testbed
 
-_LOOK_EVERY = 0.05
-# Without anything new: all that is under way waits for something.
-_SILENCE_SECONDS = 3 * _LOOK_EVERY
-# The same: what is locked still is held by nobody.
+_POLL_SECONDS = 0.05
+# So long without a new result: all messages in flight wait for their scheduled time.
+_QUIET_SECONDS = 3 * _POLL_SECONDS
+# So long without a new result: locks that remain belong to no running host.
 _IDLE_SECONDS = BUDGET_SECONDS + 5.0
-# The same: nothing will come any more.
+# So long without a new result: no more will come.
 _STUCK_SECONDS = 90.0
-_SAY_EVERY = 5.0
+_PRINT_SECONDS = 5.0
 
-Trouble = tuple[float, Callable[[], Awaitable[None]]]
-"""What happens once that share of the messages has its endings."""
+Fault = tuple[float, Callable[[], Awaitable[None]]]
+"""What is injected when this share of the messages is finished."""
 
 
 class Run:
-    """Sends a plan and keeps the ledger."""
+    """Sends a plan and keeps its ledger."""
 
     def __init__(
         self,
-        scene: Scene,
-        plan: Sequence[Story],
+        testbed: Testbed,
+        plan: Sequence[Scenario],
         *,
-        at_once: int,
-        troubles: Sequence[Trouble],
+        concurrency: int,
+        faults: Sequence[Fault],
     ) -> None:
         self.ledger = Ledger()
-        self._scene = scene
+        self._testbed = testbed
         self._plan = plan
-        self._at_once = at_once
-        self._to_begin = deque(plan)
-        self._to_send: list[tuple[Story, Step]] = []
-        self._troubles = deque(sorted(troubles, key=lambda trouble: trouble[0]))
-        steps = [step for story in plan for step in story.steps]
-        self._messages = sum(not step.is_dead for step in steps)
-        self._told = 0
-        self._under_way = 0
+        self._concurrency = concurrency
+        self._to_start = deque(plan)
+        self._to_send: list[tuple[Scenario, Message]] = []
+        self._faults = deque(sorted(faults, key=lambda fault: fault[0]))
+        messages = [message for scenario in plan for message in scenario.messages]
+        self._expected = sum(not message.is_dead_lettered for message in messages)
+        self._finished = 0
+        self._in_flight = 0
         self._etags: dict[Key, str] = {}
-        self._news_at = self._hurried_at = time.monotonic()
-        self._said_at = 0.0
+        self._last_result = self._last_advance = time.monotonic()
+        self._last_print = 0.0
 
-    async def go(self, *, within: float) -> None:
-        """Returns when everything has ended, nothing new comes any more, or the time is over."""
-        await self._prepare()
-        deadline = time.monotonic() + within
-        self._news_at = time.monotonic()
+    async def execute(self, *, timeout: float) -> None:  # noqa: ASYNC109  checked between steps
+        """Returns when all messages are finished, no more results come, or the time is over."""
+        await self._create_initial_records()
+        deadline = time.monotonic() + timeout
+        self._last_result = time.monotonic()
         while not self._is_over() and time.monotonic() < deadline:
-            self._begin()
+            self._start_scenarios()
             await self._send()
-            await self._trouble()
-            self._progress()
-            await asyncio.sleep(_LOOK_EVERY)
-            await self._listen()
-        await self._scene.calm()
+            await self._inject_fault()
+            self._print_progress()
+            await asyncio.sleep(_POLL_SECONDS)
+            await self._read_results()
+        await self._testbed.stop_faults()
 
-    # Before
-
-    async def _prepare(self) -> None:
-        """Makes the records that are to be there."""
-        before: dict[str, list[Document]] = {}
-        for story in self._plan:
-            for (path, _), document in story.before.items():
-                before.setdefault(path, []).append(document)
-        for path, documents in before.items():
-            resource = resource_of(self._scene.client, path)
+    async def _create_initial_records(self) -> None:
+        initial: dict[str, list[Document]] = {}
+        for scenario in self._plan:
+            for (path, _), document in scenario.initial_records.items():
+                initial.setdefault(path, []).append(document)
+        for path, documents in initial.items():
+            resource = self._testbed.resource(path)
             for first in range(0, len(documents), 10):
                 operation = {"mode": "create", path: documents[first : first + 10]}
                 result = await resource.run_bulk_operation(operation)
                 assert result["isSuccessful"], result
-        found = await records_in(self._scene.client)
-        self._etags = {key: record["etag"] for key, record in found.items()}
+        records = await self._testbed.read_records()
+        self._etags = {key: record["etag"] for key, record in records.items()}
 
-    # The plan
+    # Sending
 
-    def _begin(self) -> None:
-        while self._to_begin and self._under_way < self._at_once:
-            story = self._to_begin.popleft()
-            self._under_way += not story.steps[0].is_dead
-            self._to_send.append((story, story.steps[0]))
+    def _start_scenarios(self) -> None:
+        while self._to_start and self._in_flight < self._concurrency:
+            scenario = self._to_start.popleft()
+            self._in_flight += not scenario.messages[0].is_dead_lettered
+            self._to_send.append((scenario, scenario.messages[0]))
 
     async def _send(self) -> None:
-        """Sends what is next of each story, except where an etag cannot be had yet."""
+        """Sends the next message of each scenario, unless DPS fails to give an etag for it."""
         by_queue: dict[str, list[ServiceBusMessage]] = {}
-        left = []
-        for story, step in self._to_send:
+        postponed = []
+        for scenario, message in self._to_send:
             try:
-                body = step.with_etags(await self._etags_for(step))
+                body = message.body_with_etags(await self._read_etags(message))
             except DpsError:
-                left.append((story, step))
+                postponed.append((scenario, message))
                 continue
-            self.ledger.enter(story, step, body)
-            by_queue.setdefault(step.queue, []).extend(messages_of(step, body))
-        self._to_send = left
-        send = self._scene.courier.send
+            self.ledger.add(scenario, message, body)
+            by_queue.setdefault(message.queue, []).extend(_create_copies(message, body))
+        self._to_send = postponed
+        send = self._testbed.queues.send
         await asyncio.gather(*(send(queue, messages) for queue, messages in by_queue.items()))
 
-    async def _etags_for(self, step: Step) -> dict[Key, str]:
-        """As results told them, and else as they are."""
-        for path, id in step.etags:
+    async def _read_etags(self, message: Message) -> dict[Key, str]:
+        """Returns etags as results reported them, else as DPS has them now."""
+        for path, id in message.etag_keys:
             if (path, id) not in self._etags:
-                record = await resource_of(self._scene.client, path).get(id)
+                record = await self._testbed.resource(path).get(id)
                 self._etags[path, id] = str(record.etag)
         return self._etags
 
-    async def _listen(self) -> None:
-        """Reads results, and goes on with the stories of which one step has ended."""
-        results = await self._scene.courier.news(RESULTS_QUEUE)
+    async def _read_results(self) -> None:
+        """Reads new results, and continues the scenarios whose message is finished."""
+        results = await self._testbed.queues.peek_new(RESULTS_QUEUE)
         if results:
-            self._news_at = time.monotonic()
-        for line in self.ledger.read(results):
-            self._told += 1
-            self._go_on(line)
+            self._last_result = time.monotonic()
+        for entry in self.ledger.record_results(results):
+            self._finished += 1
+            self._continue(entry)
 
-    def _go_on(self, line: Line) -> None:
-        for item in line.step.items:
-            told = line.told[item.key][-1]
-            if item.key and told.status is None:
+    def _continue(self, entry: Entry) -> None:
+        for item in entry.message.items:
+            outcome = entry.observed[item.key][-1]
+            if item.key and outcome.status is None:
                 self._etags.pop(item.key, None)
-                self._etags |= {item.key: told.etag} if told.etag else {}
-        steps = line.story.steps
-        following = steps.index(line.step) + 1
-        if following < len(steps):
-            self._to_send.append((line.story, steps[following]))
+                self._etags |= {item.key: outcome.etag} if outcome.etag else {}
+        messages = entry.scenario.messages
+        position = messages.index(entry.message) + 1
+        if position < len(messages):
+            self._to_send.append((entry.scenario, messages[position]))
         else:
-            self._under_way -= 1
+            self._in_flight -= 1
 
-    # What happens meanwhile
+    # Faults, and the end
 
-    async def _trouble(self) -> None:
-        if self._troubles and self._told >= self._troubles[0][0] * self._messages:
-            _, happen = self._troubles.popleft()
-            self._say(happen.__name__)
-            await happen()
-            self._news_at = time.monotonic()
+    async def _inject_fault(self) -> None:
+        if self._faults and self._finished >= self._faults[0][0] * self._expected:
+            _, inject = self._faults.popleft()
+            self._print(inject.__name__)
+            await inject()
+            self._last_result = time.monotonic()
 
     def _is_over(self) -> bool:
-        """Whether nothing is left to come, or nothing comes any more."""
-        silence = time.monotonic() - self._news_at
-        if self._to_begin or self._to_send or silence < _SILENCE_SECONDS:
+        """Returns whether all messages are finished, or no more results will come."""
+        quiet = time.monotonic() - self._last_result
+        if self._to_start or self._to_send or quiet < _QUIET_SECONDS:
             return False
-        counts = [self._scene.broker.queue(name) for name in INPUTS]
-        if not any(map(_left, counts)) and self._told == self._messages and not self._troubles:
+        counts = [self._testbed.broker.queue(name) for name in INPUTS]
+        are_empty = not any(map(_count_messages, counts))
+        if are_empty and self._finished == self._expected and not self._faults:
             return True
-        # In empty queues nothing waits for its time.
-        if silence > (_STUCK_SECONDS if any(map(_left, counts)) else _IDLE_SECONDS):
+        # Empty queues have nothing that is scheduled for later.
+        if quiet > (_IDLE_SECONDS if are_empty else _STUCK_SECONDS):
             return True
-        self._hurry(counts)
+        self._advance_clock(counts)
         return False
 
-    def _hurry(self, counts: Sequence[QueueCounts]) -> None:
-        """Brings near what is scheduled, or locked by nobody, when nothing else is going on."""
+    def _advance_clock(self, counts: Sequence[QueueCounts]) -> None:
+        """Advances the clock if everything left is scheduled, or locked by no running host."""
         now = time.monotonic()
         is_busy = any(count.active or count.locked for count in counts)
-        patience = _IDLE_SECONDS if is_busy else _SILENCE_SECONDS
-        if now - max(self._news_at, self._hurried_at) > patience:
-            self._hurried_at = now
-            self._scene.elapse()
+        patience = _IDLE_SECONDS if is_busy else _QUIET_SECONDS
+        if now - max(self._last_result, self._last_advance) > patience:
+            self._last_advance = now
+            self._testbed.advance_clock()
 
-    def _progress(self) -> None:
+    def _print_progress(self) -> None:
         now = time.monotonic()
-        if now - self._said_at > 5:
-            self._said_at = now
-            self._say("")
+        if now - self._last_print > _PRINT_SECONDS:
+            self._last_print = now
+            self._print("")
 
-    def _say(self, happened: str) -> None:
-        queues = [asdict(self._scene.broker.queue(name)) for name in INPUTS]
-        states = [{state: n for state, n in counts.items() if n} for counts in queues]
+    def _print(self, event: str) -> None:
+        counts = [asdict(self._testbed.broker.queue(name)) for name in INPUTS]
+        states = [{state: n for state, n in count.items() if n} for count in counts]
         sys.stdout.write(
-            f"{time.strftime('%X')} {self._told} of {self._messages} told, {states} {happened}\n"
+            f"{time.strftime('%X')} {self._finished} of {self._expected} finished, "
+            f"{states} {event}\n"
         )
         sys.stdout.flush()
 
 
-def _left(count: QueueCounts) -> int:
-    return count.active + count.locked + count.scheduled + count.deferred
+def _create_copies(message: Message, body: bytes) -> list[ServiceBusMessage]:
+    """Returns the message as often as it is to be sent."""
+    return [
+        ServiceBusMessage(
+            body,
+            message_id=message.id,
+            content_type=message.content_type,
+            application_properties=message.properties or None,
+        )
+        for _ in range(message.copies)
+    ]
+
+
+def _count_messages(counts: QueueCounts) -> int:
+    return counts.active + counts.locked + counts.scheduled + counts.deferred

@@ -1,84 +1,85 @@
 """
-Nothing is lost: each of thousands of requests ends, once and for all, as its sender is told.
+No message is lost: each of thousands of requests ends with the outcome that its result reports.
 
-Two requests for one record are never under way together, for Service Bus gives them no order. After
-a kill it gives none to a message either that was told and not completed: see `Ledger.is_open`.
+Two messages for one record are never in flight together, because Service Bus does not order them. After
+a crash it does not order redeliveries either: see `Ledger.is_out_of_order`.
 """
 
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from local.host.environment import setting
-from tests.ledger.checks import wrong
-from tests.ledger.plan import plan
-from tests.ledger.run import Run, Trouble
-from tests.ledger.scene import LARGEST_MESSAGE, Scene, staged
-from tests.processes import modules_run
+from tests.ledger.checks import find_violations
+from tests.ledger.plan import create_plan
+from tests.ledger.run import Fault, Run
+from tests.ledger.testbed import LARGEST_MESSAGE, Testbed, run_testbed
+from tests.processes import run_modules
 
-# The SDK leaves the socket of a connection that it has lost to the garbage collector.
+# The SDK leaves the socket of a lost connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:unclosed:ResourceWarning",
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
 REQUESTS = int(setting("LEDGER_REQUESTS") or 3000)
 SEED = int(setting("LEDGER_SEED") or 1)
-_REQUESTS_A_ROUND = 3000
-_SHOWN = 40
-_LEAST_SECONDS, _SECONDS_A_REQUEST = 240, 0.1
+_REQUESTS_PER_ROUND = 3000
+_VIOLATIONS_SHOWN = 40
+_MIN_TIMEOUT, _SECONDS_PER_REQUEST = 240, 0.1
 
 
 @pytest.fixture(autouse=True)
-def collected():
-    """What the SDK leaves is collected while the filter above is in force."""
+def collected() -> Iterator[None]:
+    """Collects what the SDK leaves while the filter above is in force."""
     yield
     gc.collect()
 
 
-async def test_nothing_is_lost_by_a_kill():
-    """A few requests while the stand-in refuses and fails, and the host is killed once."""
-    await _nothing_is_lost(
+async def test_no_message_is_lost_in_a_crash() -> None:
+    """A few requests while DPS refuses and fails, and the host crashes once."""
+    await _check_run(
         requests=150,
-        at_once=40,
-        troubles=lambda scene: [(0.0, scene.storm), (0.5, scene.kill)],
+        concurrency=40,
+        create_faults=lambda testbed: [(0.0, testbed.fail_and_refuse), (0.5, testbed.crash_host)],
     )
 
 
 @pytest.mark.long
-async def test_nothing_is_lost_in_the_worst_of_weathers():
-    """Thousands, while all that can fail does, once and again."""
-    await _nothing_is_lost(requests=REQUESTS, at_once=1500, troubles=_all_troubles)
+async def test_no_message_is_lost_under_all_faults() -> None:
+    """Thousands of requests while every fault is injected, some repeatedly."""
+    await _check_run(requests=REQUESTS, concurrency=1500, create_faults=_create_all_faults)
 
 
-def _all_troubles(scene: Scene) -> Sequence[Trouble]:
-    round_ = (
-        (0.0, scene.storm),
-        (0.15, scene.kill),
-        (0.15, scene.rain),
-        (0.3, scene.outage),
-        (0.45, scene.detach),
-        (0.65, scene.storm),
-        (0.7, scene.kill),
-        (0.7, scene.rain),
-        (0.85, scene.detach),
+def _create_all_faults(testbed: Testbed) -> Sequence[Fault]:
+    one_round = (
+        (0.0, testbed.fail_and_refuse),
+        (0.15, testbed.crash_host),
+        (0.15, testbed.fail_and_throttle),
+        (0.3, testbed.interrupt_dps),
+        (0.45, testbed.detach_links),
+        (0.65, testbed.fail_and_refuse),
+        (0.7, testbed.crash_host),
+        (0.7, testbed.fail_and_throttle),
+        (0.85, testbed.detach_links),
     )
-    rounds = max(1, REQUESTS // _REQUESTS_A_ROUND)
-    return [((n + share) / rounds, happen) for n in range(rounds) for share, happen in round_]
+    rounds = max(1, REQUESTS // _REQUESTS_PER_ROUND)
+    return [((n + share) / rounds, inject) for n in range(rounds) for share, inject in one_round]
 
 
-async def _nothing_is_lost(
-    *, requests: int, at_once: int, troubles: Callable[[Scene], Sequence[Trouble]]
+async def _check_run(
+    *, requests: int, concurrency: int, create_faults: Callable[[Testbed], Sequence[Fault]]
 ) -> None:
-    stories = plan(requests, seed=SEED, largest_message=LARGEST_MESSAGE)
-    async with modules_run() as run, staged(run, seed=SEED) as scene:
-        going = Run(scene, stories, at_once=at_once, troubles=troubles(scene))
-        await scene.host.start()
-        await going.go(within=_LEAST_SECONDS + requests * _SECONDS_A_REQUEST)
-        found = await wrong(scene, stories, going.ledger)
-        is_open = sum(map(going.ledger.is_open, stories))
-        sys.stdout.write(f"{is_open} stories open\n{await scene.statistics()}\n")
-    if found:
-        shown = "\n".join(found[:_SHOWN])
-        pytest.fail(f"{len(found)} lines of the ledger are wrong:\n{shown}", pytrace=False)
+    plan = create_plan(requests, seed=SEED, largest_message=LARGEST_MESSAGE)
+    async with run_modules() as start_module, run_testbed(start_module, seed=SEED) as testbed:
+        run = Run(testbed, plan, concurrency=concurrency, faults=create_faults(testbed))
+        await testbed.host.start()
+        await run.execute(timeout=_MIN_TIMEOUT + requests * _SECONDS_PER_REQUEST)
+        violations = await find_violations(testbed, plan, run.ledger)
+        out_of_order = sum(map(run.ledger.is_out_of_order, plan))
+        statistics = await testbed.describe_statistics()
+        sys.stdout.write(f"{out_of_order} scenarios out of order\n{statistics}\n")
+    if violations:
+        shown = "\n".join(violations[:_VIOLATIONS_SHOWN])
+        pytest.fail(f"{len(violations)} violations:\n{shown}", pytrace=False)

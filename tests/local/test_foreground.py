@@ -1,64 +1,69 @@
-"""A service in the foreground, from its start to the signal that ends it."""
+"""A service in the foreground: start, signal, stop."""
 
 import asyncio
 import os
 import signal
+from collections.abc import Callable, Coroutine
 
 import pytest
 
 from local.foreground import serve_until_signalled
 
 
-class Recorded:
-    """A service that notes what is asked of it; `starting` is what its start does."""
+class RecordingService:
+    """A service that records the calls it receives; `starting` is run by its start."""
 
-    def __init__(self, starting):
-        self.asked = []
+    def __init__(self, starting: Callable[[], Coroutine[None, None, None]]) -> None:
+        self.calls: list[str] = []
         self._starting = starting
 
-    async def start(self):
-        self.asked.append("start")
+    async def start(self) -> None:
+        self.calls.append("start")
         await self._starting()
 
-    async def stop(self):
-        self.asked.append("stop")
+    async def stop(self) -> None:
+        self.calls.append("stop")
 
 
-def terminate():
+def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def test_signal_stops_a_service_that_runs():
-    """It is announced once it has started, and stopped once."""
-    service = Recorded(lambda: asyncio.sleep(0))
+async def test_signal_stops_a_running_service() -> None:
+    """The service is started, announced and stopped, each once."""
+    service = RecordingService(lambda: asyncio.sleep(0))
 
-    await serve_until_signalled(service, lambda: (service.asked.append("announced"), terminate()))
+    def announce() -> None:
+        service.calls.append("announced")
+        terminate()
 
-    assert service.asked == ["start", "announced", "stop"]
+    await serve_until_signalled(service, announce)
+
+    assert service.calls == ["start", "announced", "stop"]
 
 
-async def test_signal_stops_a_service_that_still_starts():
-    """A start that takes for ever does not keep a signal waiting, and nothing is announced."""
+async def test_signal_interrupts_the_start() -> None:
+    """A signal during the start stops the service, which is not announced."""
 
-    async def never():
+    async def never() -> None:
         terminate()
         await asyncio.Event().wait()
 
-    service = Recorded(never)
+    service = RecordingService(never)
 
-    await serve_until_signalled(service, lambda: service.asked.append("announced"))
+    await serve_until_signalled(service, lambda: service.calls.append("announced"))
 
-    assert service.asked == ["start", "stop"]
+    assert service.calls == ["start", "stop"]
 
 
-async def test_failed_start_is_raised_and_stopped():
-    """What a start raises comes out, after what had started is stopped."""
+async def test_failed_start_stops_the_service() -> None:
+    """The error of a failed start propagates after the service was stopped."""
 
-    async def fail():
+    async def fail() -> None:
         raise OSError("no such port")
 
-    service = Recorded(fail)
+    service = RecordingService(fail)
 
     with pytest.raises(OSError, match="no such port"):
-        await serve_until_signalled(service, lambda: service.asked.append("announced"))
-    assert service.asked == ["start", "stop"]
+        await serve_until_signalled(service, lambda: service.calls.append("announced"))
+    assert service.calls == ["start", "stop"]

@@ -1,4 +1,4 @@
-"""Servers in threads of their own."""
+"""Services in threads."""
 
 import asyncio
 import threading
@@ -8,72 +8,74 @@ import pytest
 from local.threads import in_thread
 
 
-class Server:
-    """Notes what is done to it."""
+class RecordingService:
+    """A service that records its calls with their thread and event loop."""
 
-    def __init__(self, *, start_error=None, stop_error=None):
+    def __init__(
+        self, *, start_error: Exception | None = None, stop_error: Exception | None = None
+    ) -> None:
         self.start_error = start_error
         self.stop_error = stop_error
-        self.noted = []
+        self.calls: list[tuple[str, str, asyncio.AbstractEventLoop]] = []
 
-    async def start(self):
-        self.noted.append(("start", threading.current_thread().name, asyncio.get_running_loop()))
+    async def start(self) -> None:
+        self.calls.append(("start", threading.current_thread().name, asyncio.get_running_loop()))
         if self.start_error:
             raise self.start_error
 
-    async def stop(self):
-        self.noted.append(("stop", threading.current_thread().name, asyncio.get_running_loop()))
+    async def stop(self) -> None:
+        self.calls.append(("stop", threading.current_thread().name, asyncio.get_running_loop()))
         if self.stop_error:
             raise self.stop_error
 
 
-def test_a_server_runs_in_one_thread_and_loop_of_its_own():
-    """Start and stop happen there, in this order, and the loop is closed after."""
-    with in_thread(Server()) as server:
-        during = [event for event, _, _ in server.noted]
+def test_service_has_its_own_thread_and_loop() -> None:
+    """Start and stop run in one thread and on one event loop, which is closed afterwards."""
+    with in_thread(RecordingService()) as service:
+        during = [event for event, _, _ in service.calls]
 
-    (_, thread, loop), (event, same_thread, same_loop) = server.noted
+    (_, thread, loop), (event, same_thread, same_loop) = service.calls
     assert (during, event) == (["start"], "stop")
     assert thread == same_thread != threading.current_thread().name
     assert loop is same_loop
     assert loop.is_closed()
 
 
-def test_an_error_of_start_is_raised_here():
-    """Nothing is yielded and nothing is stopped."""
-    server = Server(start_error=OSError(98, "port 7090 is taken"))
+def test_error_of_start_propagates() -> None:
+    """A service whose start fails is neither yielded nor stopped."""
+    service = RecordingService(start_error=OSError(98, "port 7090 is taken"))
 
-    with pytest.raises(OSError, match="port 7090"), in_thread(server):
-        pytest.fail("a server that did not start was yielded")
+    with pytest.raises(OSError, match="port 7090"), in_thread(service):
+        pytest.fail("a service that did not start was yielded")
 
-    assert len(server.noted) == 1
+    assert len(service.calls) == 1
 
 
-def test_an_error_of_stop_is_raised_here():
-    """It is not lost with the thread."""
+def test_error_of_stop_propagates() -> None:
+    """An error of stop is raised in the caller's thread."""
     with (
         pytest.raises(RuntimeError, match="would not"),
-        in_thread(Server(stop_error=RuntimeError("would not"))),
+        in_thread(RecordingService(stop_error=RuntimeError("would not"))),
     ):
         pass
 
 
-def test_a_server_that_does_not_stop_is_given_up():
-    """After the time that it was given."""
+def test_endless_stop_is_a_timeout() -> None:
+    """If stop does not return in time, TimeoutError is raised."""
 
-    class Endless(Server):
-        async def stop(self):
+    class Endless(RecordingService):
+        async def stop(self) -> None:
             await asyncio.Event().wait()
 
     with pytest.raises(TimeoutError), in_thread(Endless(), stop_within=0.01):
         pass
 
 
-def test_a_server_is_stopped_when_the_body_fails():
-    """And the body's error is what the caller sees."""
-    server = Server()
+def test_service_is_stopped_after_an_error_in_the_block() -> None:
+    """An error in the with block propagates, and the service is stopped."""
+    service = RecordingService()
 
-    with pytest.raises(KeyError), in_thread(server):
+    with pytest.raises(KeyError), in_thread(service):
         raise KeyError
 
-    assert [event for event, _, _ in server.noted] == ["start", "stop"]
+    assert [event for event, _, _ in service.calls] == ["start", "stop"]

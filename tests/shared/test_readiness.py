@@ -1,4 +1,4 @@
-"""Readiness: looked at when asked, and not oftener than every half minute."""
+"""Readiness: DPS is checked on request, and the result is cached."""
 
 import httpx
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from local.dps import DpsStandIn
 from shared.dps import DpsClient
 from shared.errors import DpsCredentialError, DpsThrottledError
-from shared.readiness import SECONDS_KEPT, Readiness
+from shared.readiness import Readiness
 from shared.settings import Settings
 
 
@@ -27,36 +27,38 @@ def refusing(dps: DpsStandIn) -> DpsStandIn:
     return dps
 
 
-async def test_answer_is_kept_and_looked_at_again(refusing: DpsStandIn, settings: Settings):
-    """A bad answer stands for half a minute; then the mended DPS is seen."""
+async def test_result_is_cached(refusing: DpsStandIn, settings: Settings) -> None:
+    """An error is returned until the cached result expires; then DPS is checked again."""
     clock = Clock()
     async with DpsClient(settings) as client:
         readiness = Readiness(client, clock=clock)
 
-        first = await readiness.fault()
-        clock.now += SECONDS_KEPT - 1
-        kept = await readiness.fault()
+        first = await readiness.error()
+        clock.now += 29
+        cached = await readiness.error()
         clock.now += 1
-        mended = await readiness.fault()
+        repaired = await readiness.error()
 
     assert isinstance(first, DpsCredentialError)
-    assert kept is first
-    assert mended is None
+    assert cached is first
+    assert repaired is None
     assert len(refusing.requests) == 2
 
 
-async def test_answer_stands_while_dps_cannot_be_asked(refusing: DpsStandIn, settings: Settings):
-    """That the quota leaves no turn for a look is no news of DPS."""
+async def test_result_is_kept_if_no_check_can_be_sent(
+    refusing: DpsStandIn, settings: Settings
+) -> None:
+    """If the rate limiter gives no permit for the check, the previous result stands."""
     clock = Clock()
     async with DpsClient(settings) as client, httpx.AsyncClient(base_url=refusing.url) as dps:
         readiness = Readiness(client, clock=clock)
-        first = await readiness.fault()
+        first = await readiness.error()
         await dps.put("/_faults", json=[{"do": {"status": 429, "headers": {"Retry-After": "60"}}}])
         with pytest.raises(DpsThrottledError):
             await client.enrollments.get("dev-1")
 
-        clock.now += SECONDS_KEPT
-        kept = await readiness.fault()
+        clock.now += 30
+        cached = await readiness.error()
 
-    assert kept is first
-    assert readiness.pacing.throttled == 1
+    assert cached is first
+    assert client.rate_limiter_status.throttled == 1

@@ -1,4 +1,4 @@
-"""The log: no secret leaves, whoever writes it."""
+"""Redaction: secrets in texts and in log records."""
 
 import logging
 from collections.abc import Iterator
@@ -6,11 +6,10 @@ from io import StringIO
 
 import pytest
 
-from shared.redaction import RedactingFilter, redact_logs, redacted
+from shared.redaction import RedactingFilter, redact, redact_logs
 from tests.secret_factory import symmetric_key
 
 SECRET = symmetric_key()
-
 LINES = {
     "connection string": "HostName=h;SharedAccessKeyName=n;SharedAccessKey={}",
     "signature": "Authorization: SharedAccessSignature sr=h&sig={}&se=1&skn=n",
@@ -39,19 +38,19 @@ LINES = {
 
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
-def test_secret_is_hidden(line: str):
-    """Whatever form a secret comes in, it is not in the line."""
-    assert SECRET not in redacted(line.format(SECRET))
+def test_secret_is_masked(line: str) -> None:
+    """A secret is masked in every form in which it may appear in a text."""
+    assert SECRET not in redact(line.format(SECRET))
 
 
 @pytest.mark.parametrize("text", ["\\" * 10**5, "primaryKey=" + "x" * 10**6])
-def test_long_text_takes_time_in_proportion(text: str):
-    """A sender may choose what an operator's listing looks through: it ends."""
-    assert len(redacted(text)) <= len(text)
+def test_long_text_is_redacted_in_linear_time(text: str) -> None:
+    """Texts that a sender chooses cannot make redaction slow."""
+    assert len(redact(text)) <= len(text)
 
 
 @pytest.mark.parametrize(
-    ("line", "kept"),
+    ("line", "expected"),
     [
         (
             "HostName=h;SharedAccessKeyName=n;SharedAccessKey=x, GET /a?api-version=1 in 7 ms",
@@ -61,14 +60,14 @@ def test_long_text_takes_time_in_proportion(text: str):
         ("error code=400004, design: done", None),
     ],
 )
-def test_rest_of_the_line_stays(line: str, kept: str | None):
-    """What is no secret can still be read."""
-    assert redacted(line) == (kept or line)
+def test_only_secrets_are_masked(line: str, expected: str | None) -> None:
+    """The rest of the text is unchanged."""
+    assert redact(line) == (expected or line)
 
 
 @pytest.fixture
 def output() -> Iterator[StringIO]:
-    """What a handler of the root logger writes, in a form of its own."""
+    """The output of a handler of the root logger that has its own formatter."""
     written = StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
@@ -79,24 +78,24 @@ def output() -> Iterator[StringIO]:
     logging.getLogger().removeHandler(handler)
 
 
-def filters_of(handler: logging.Handler) -> int:
-    """How often a handler hides secrets."""
-    return sum(isinstance(found, RedactingFilter) for found in handler.filters)
+def filter_count(handler: logging.Handler) -> int:
+    """Returns how many redacting filters the handler has."""
+    return sum(isinstance(item, RedactingFilter) for item in handler.filters)
 
 
 class Exporter(logging.Handler):
-    """Reads the records themselves, as exporters of telemetry do."""
+    """Reads the log records themselves, like telemetry exporters."""
 
     def __init__(self) -> None:
         super().__init__()
         self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keeps the record."""
+        """Stores the record."""
         self.records.append(record)
 
-    def said(self) -> str:
-        """All that can be read of them."""
+    def text(self) -> str:
+        """Returns everything that the records contain."""
         return str([(vars(record), record.exc_info) for record in self.records])
 
 
@@ -111,67 +110,67 @@ def exporter() -> Iterator[Exporter]:
 
 
 def log_failure(text: str, *arguments: object) -> None:
-    """Logs an exception with a text of its own."""
+    """Logs an exception whose message contains the text."""
     try:
         int(text)
     except ValueError:
         logging.getLogger("azure.identity").exception("sig=%s", *arguments)
 
 
-def test_every_handler_of_the_root_logger_hides_secrets(output: StringIO):
-    """In other libraries' lines and in stack traces, once for each handler."""
+def test_every_handler_of_the_root_logger_masks_secrets(output: StringIO) -> None:
+    """Messages of other libraries and stack traces are masked; each handler has one filter."""
     log_failure(f"SharedAccessKey={SECRET}", SECRET)
 
     assert "ValueError" in output.getvalue()
     assert SECRET not in output.getvalue()
-    assert set(map(filters_of, logging.getLogger().handlers)) <= {0, 1}
+    assert set(map(filter_count, logging.getLogger().handlers)) <= {0, 1}
 
 
-def test_form_of_the_handler_is_kept(output: StringIO):
-    """What is hidden is the secret, and nothing around it."""
+def test_formatter_of_the_handler_is_kept(output: StringIO) -> None:
+    """Only the secret is replaced in the handler's output."""
     logging.getLogger().error("sig=%s", SECRET)
 
     assert output.getvalue() == "ERROR sig=****\n"
 
 
-def test_exporter_of_records_gets_no_secret(exporter: Exporter):
-    """Neither in the message nor its arguments, the exception or what came as `extra`."""
+def test_log_record_has_no_secret(exporter: Exporter) -> None:
+    """Message, arguments, exception, stack and extra attributes are masked."""
     log_failure(f"SharedAccessKey={SECRET}", SECRET)
     logging.getLogger().error("x", extra={"headers": {"x-functions-key": SECRET}}, stack_info=True)
 
     assert len(exporter.records) == 2
-    assert SECRET not in exporter.said()
+    assert SECRET not in exporter.text()
 
 
-def test_exporter_gets_an_exception_without_a_secret(exporter: Exporter):
-    """Telemetry shows it with its type and its place."""
+def test_exception_without_a_secret_is_kept(exporter: Exporter) -> None:
+    """An exporter gets the exception object if its text has no secret."""
     log_failure("seven", "")
 
     assert isinstance((exporter.records[0].exc_info or [None, None])[1], ValueError)
 
 
-def test_extra_that_is_a_secret_by_its_name_is_hidden(exporter: Exporter):
-    """An attribute of telemetry may be nothing but the key."""
+def test_extra_attribute_with_the_name_of_a_secret_is_masked(exporter: Exporter) -> None:
+    """An attribute whose whole value is a key has no text around it to recognize."""
     logging.getLogger().error("x", extra={"x-functions-key": SECRET, "primary_key": SECRET})
 
-    assert SECRET not in exporter.said()
+    assert SECRET not in exporter.text()
 
 
-class Unspeakable:
-    """What has no text."""
+class Unprintable:
+    """An object whose `__str__` raises an exception that contains a secret."""
 
     def __str__(self) -> str:
         raise LookupError(SECRET)
 
 
 @pytest.mark.parametrize(
-    "argument", [SECRET, float("inf"), Unspeakable()], ids=["type", "size", "text"]
+    "argument", [SECRET, float("inf"), Unprintable()], ids=["type", "size", "text"]
 )
-def test_line_whose_arguments_do_not_fit_is_told_without_them(
+def test_message_with_mismatched_arguments_is_logged_without_them(
     output: StringIO, capsys: pytest.CaptureFixture[str], *, argument: object
-):
-    """`logging` would print them on stderr; and who logs is not disturbed."""
-    logging.getLogger().error("%d devices", argument, extra={"found": argument})
+) -> None:
+    """`logging` would print the arguments to stderr; the caller gets no exception."""
+    logging.getLogger().error("%d devices", argument, extra={"value": argument})
 
-    assert output.getvalue() == "ERROR %d devices (its arguments do not fit it)\n"
+    assert output.getvalue() == "ERROR %d devices (its arguments do not match the format)\n"
     assert SECRET not in capsys.readouterr().err

@@ -1,39 +1,31 @@
-"""What is shown, in order."""
+"""The chapters of the demo, in order."""
 
 from local.demo.chapters import (
     access,
     allocation,
-    arrivals,
-    bulk,
-    groups,
-    individuals,
+    bulk_operations,
+    deletion,
+    enrollments,
     messages,
-    pages,
-    registrations,
-    rejected,
-    removal,
+    queries,
+    registration_states,
+    rejected_messages,
 )
-from local.demo.scene import Scene
+from local.demo.context import DemoContext
 from local.demo.steps import Chapter
 
 
-def chapters(scene: Scene) -> list[Chapter]:
-    """All of them, with every step they will have."""
+def chapters(demo: DemoContext) -> list[Chapter]:
+    """Returns all chapters with their steps."""
     return [
-        Chapter("Who may call", access.steps(scene)),
-        Chapter(
-            "Individual enrollments, one for each file; DPS makes the keys",
-            individuals.steps(scene),
-        ),
-        Chapter("Enrollment groups", groups.steps(scene)),
-        Chapter("Queries, page by page", pages.steps(scene)),
-        Chapter("Many at once", bulk.steps(scene)),
-        Chapter("Devices register", registrations.steps(scene)),
-        Chapter("Devices whose hub the webhook chooses, by rules", allocation.steps(scene)),
-        Chapter(
-            "Messages in queues: each gets a result; what is rejected is kept, with the reason",
-            [*messages.steps(scene), *arrivals.steps(scene)],
-        ),
-        Chapter("What was rejected: read, mended, sent once more", rejected.steps(scene)),
-        Chapter("Everything is deleted", removal.steps(scene)),
+        Chapter("Health checks and the function key", access.steps(demo)),
+        Chapter("Individual enrollments, one per file", enrollments.individual_steps(demo)),
+        Chapter("Enrollment groups, one per file", enrollments.group_steps(demo)),
+        Chapter("Queries, page by page", queries.steps(demo)),
+        Chapter("Bulk operations", bulk_operations.steps(demo)),
+        Chapter("Registration states", registration_states.steps(demo)),
+        Chapter("Custom allocation: rules choose each device's IoT hub", allocation.steps(demo)),
+        Chapter("Queue messages, each answered with a result", messages.steps(demo)),
+        Chapter("Rejected messages: list, replay and discard", rejected_messages.steps(demo)),
+        Chapter("Deletion of all records", deletion.steps(demo)),
     ]

@@ -1,44 +1,40 @@
-"""The function key, and whether the app is ready."""
+"""Health checks, and calls without a valid function key."""
 
 from functools import partial
 
-from local.demo.checks import answer, expect
-from local.demo.scene import Scene
-from local.demo.steps import Step, Via
+from local.demo.checks import expect, expect_document
+from local.demo.context import DemoContext
+from local.demo.steps import Client, Step
 
 
-def steps(scene: Scene) -> list[Step]:
-    """Before anything is written."""
+def steps(demo: DemoContext) -> list[Step]:
+    """Returns the steps that need no record."""
     return [
-        Step(Via.HTTP, "GET health/live, without a key", partial(_live, scene)),
-        Step(Via.HTTP, "GET health/ready", partial(_ready, scene)),
-        Step(Via.HTTP, "PUT an enrollment, without a key", partial(_no_key, scene)),
-        Step(Via.HTTP, "PUT an enrollment, with a wrong key", partial(_wrong_key, scene)),
+        Step(Client.HTTP, "GET health/live without a key", partial(_get_live, demo)),
+        Step(Client.HTTP, "GET health/ready", partial(_get_ready, demo)),
+        Step(Client.HTTP, "PUT an enrollment without a key", partial(_put, demo, {})),
+        Step(
+            Client.HTTP,
+            "PUT an enrollment with a wrong key",
+            partial(_put, demo, {"x-functions-key": "wrong"}),
+        ),
     ]
 
 
-def _live(scene: Scene) -> str:
-    expect("status", answer(scene.stranger.get("/health/live"))["status"], "live")
+def _get_live(demo: DemoContext) -> str:
+    expect("status", expect_document(demo.anonymous.get("/health/live"))["status"], "live")
     return "live"
 
 
-def _ready(scene: Scene) -> str:
-    expect("status", answer(scene.http.get("/health/ready"))["status"], "ready")
-    return "ready: settings are right, DPS answers"
+def _get_ready(demo: DemoContext) -> str:
+    expect("status", expect_document(demo.http.get("/health/ready"))["status"], "ready")
+    return "ready: settings valid, DPS reachable"
 
 
-def _no_key(scene: Scene) -> str:
-    return _turned_away(scene, {})
-
-
-def _wrong_key(scene: Scene) -> str:
-    return _turned_away(scene, {"x-functions-key": "wrong"})
-
-
-def _turned_away(scene: Scene, headers: dict[str, str]) -> str:
-    example = scene.examples.enrollments[0].document
-    before = scene.calls()
+def _put(demo: DemoContext, headers: dict[str, str]) -> str:
+    example = demo.examples.enrollments[0].document
+    before = demo.dps_calls()
     path = f"/enrollments/{example['registrationId']}"
-    answer(scene.stranger.put(path, json=example, headers=headers), 401)
-    expect("calls of DPS", scene.calls() - before, 0)
-    return "401, DPS is not asked"
+    expect_document(demo.anonymous.put(path, json=example, headers=headers), 401)
+    expect("calls to DPS", demo.dps_calls() - before, 0)
+    return "HTTP 401, no call to DPS"

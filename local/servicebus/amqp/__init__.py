@@ -1,4 +1,5 @@
-"""AMQP 1.0 as far as a broker of queues needs it: values, performatives, frames, messages.
+"""
+The part of AMQP 1.0 that a queue broker needs: types, performatives and frames.
 
 Part and section numbers in this package are those of OASIS AMQP 1.0,
 docs.oasis-open.org/amqp/core/v1.0.

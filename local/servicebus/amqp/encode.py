@@ -1,4 +1,4 @@
-"""Encoding of the values that a broker writes (part 1: Types); every function returns bytes."""
+"""Encodes the values that a broker writes (part 1: Types); every function returns bytes."""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -77,7 +77,7 @@ def map_(*pairs: tuple[bytes, bytes]) -> bytes:
 
 
 def raw_map(pairs: Sequence[bytes]) -> bytes:
-    """The map of `pairs`, each an encoded key and its encoded value."""
+    """Returns the map of `pairs`, each an encoded key followed by its encoded value."""
     return _compound(0xC1, b"".join(pairs), 2 * len(pairs))
 
 

@@ -1,5 +1,6 @@
-"""What is refused, in AMQP's and in Service Bus's own terms."""
+"""Errors that are reported to the client, and the error conditions of AMQP and Service Bus."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -17,7 +18,6 @@ class Condition(StrEnum):
     DETACH_FORCED = "amqp:link:detach-forced"
     MESSAGE_SIZE_EXCEEDED = "amqp:link:message-size-exceeded"
     HANDLE_IN_USE = "amqp:session:handle-in-use"
-    DEAD_LETTER = "com.microsoft:dead-letter"
     MESSAGE_LOCK_LOST = "com.microsoft:message-lock-lost"
     MESSAGE_NOT_FOUND = "com.microsoft:message-not-found"
     SERVER_BUSY = "com.microsoft:server-busy"
@@ -26,9 +26,9 @@ class Condition(StrEnum):
     TIMEOUT = "com.microsoft:timeout"
 
 
-# What a management operation answers, as learn.microsoft.com's "AMQP 1.0 in Azure Service Bus:
-# request-response-based operations" lists them; 400 is that of the others.
-_STATUSES = {
+# Status codes of management responses, from learn.microsoft.com, "AMQP 1.0 in Azure Service Bus:
+# request-response-based operations". Every other condition has 400.
+_STATUSES: Mapping[str, int] = {
     Condition.NOT_FOUND: 404,
     Condition.MESSAGE_NOT_FOUND: 404,
     Condition.MESSAGE_LOCK_LOST: 410,
@@ -40,7 +40,7 @@ _STATUSES = {
 
 
 class AmqpError(Exception):
-    """Something the peer is told about."""
+    """An error that the broker reports to the client."""
 
     def __init__(self, condition: str, description: str) -> None:
         super().__init__(description)
@@ -49,12 +49,12 @@ class AmqpError(Exception):
 
     @property
     def status(self) -> int:
-        """The status of a management operation that ends so."""
-        return next((status for name, status in _STATUSES.items() if name == self.condition), 400)
+        """The status code of a management response with this error."""
+        return _STATUSES.get(self.condition, 400)
 
 
 class DecodeError(AmqpError):
-    """Bytes that are not what they should be."""
+    """Raised for bytes that are not valid AMQP."""
 
     def __init__(self, description: str) -> None:
         super().__init__(Condition.DECODE_ERROR, description)

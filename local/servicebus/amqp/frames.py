@@ -1,4 +1,4 @@
-"""The frames that a broker writes (part 2, 2.3 and 2.7)."""
+"""Encodes the frames and delivery states that a broker writes (part 2, 2.3 and 2.7; part 3, 3.4)."""
 
 import struct
 
@@ -11,8 +11,8 @@ HEADER = b"AMQP\x00\x01\x00\x00"
 SASL_HEADER = b"AMQP\x03\x01\x00\x00"
 EMPTY = b"\x00\x00\x00\x08\x02\x00\x00\x00"
 
-WINDOW = 5000  # transfers a peer may send before it is told to go on
-OVERHEAD = 64  # a transfer frame is shorter than this without its payload
+SESSION_WINDOW = 5000  # transfer frames that a client may send before the next flow
+TRANSFER_OVERHEAD = 64  # bytes; upper bound for a transfer frame without its payload
 
 # Delivery states without fields (part 3, 3.4).
 ACCEPTED = b"\x00\x53\x24\x45"
@@ -21,11 +21,11 @@ MODIFIED = b"\x00\x53\x27\x45"
 REJECTED = b"\x00\x53\x25\x45"
 
 _PREFIX = struct.Struct(">IBBH").pack
-_MESSAGE_FORMAT = b"\x43"  # 0: one message
+_MESSAGE_FORMAT = b"\x43"  # uint 0: an AMQP message
 
 
 def frame(channel: int, performative: bytes, payload: bytes = b"", kind: int = 0) -> bytes:
-    """The frame of a performative."""
+    """Returns the frame with an encoded performative and its payload."""
     size = 8 + len(performative) + len(payload)
     return _PREFIX(size, 2, kind, channel) + performative + payload
 
@@ -54,7 +54,7 @@ def close(error: AmqpError | None) -> bytes:
 
 
 def begin(channel: int, handle_max: int) -> bytes:
-    window = encode.uint(WINDOW)
+    window = encode.uint(SESSION_WINDOW)
     fields = encode.list_(
         encode.ushort(channel), encode.uint(1), window, window, encode.uint(handle_max)
     )
@@ -73,7 +73,7 @@ def attach(
     source: bytes | None = None,
     properties: bytes = NULL,
 ) -> bytes:
-    """The answer to `request`: the same link seen from the other end."""
+    """Returns the attach that accepts `request`: the same link, with the opposite role."""
     settle_modes, termini = request.raw[3:5], request.raw[5:7]
     fields = encode.list_(
         encode.string(request.name),
@@ -93,8 +93,8 @@ def attach(
     return frame(channel, encode.described(0x12, fields))
 
 
-def refusal(channel: int, request: Attach, error: AmqpError) -> bytes:
-    """A link is refused by an attach without a terminus and a detach that says why (2.6.3)."""
+def refused_attach(channel: int, request: Attach, error: AmqpError) -> bytes:
+    """Returns an attach without a terminus and a detach with the error (2.6.3)."""
     count = encode.uint(0) if request.role is RECEIVER else NULL
     fields = encode.list_(
         encode.string(request.name),
@@ -120,16 +120,23 @@ def flow(
     *,
     drain: bool = False,
 ) -> bytes:
-    """`windows`: the next incoming and outgoing transfer; `link`: handle, count and credit."""
+    """
+    Returns a flow frame.
+
+    `windows`: next incoming and next outgoing transfer id.
+    `link`: handle, delivery count and link credit; without it, the flow is of the session only.
+    """
     incoming, outgoing = windows
-    fields = [encode.uint(number) for number in (incoming, WINDOW, outgoing, WINDOW)]
+    fields = [
+        encode.uint(number) for number in (incoming, SESSION_WINDOW, outgoing, SESSION_WINDOW)
+    ]
     if link:
         fields += [*map(encode.uint, link), encode.uint(0), encode.boolean(drain)]
     return frame(channel, encode.described(0x13, encode.list_(*fields)))
 
 
 def transfer(handle: int, delivery: int, tag: bytes, *, settled: bool, more: bool) -> bytes:
-    """The performative of one transfer of a message."""
+    """Returns a transfer performative, without frame and payload."""
     fields = encode.list_(
         encode.uint(handle),
         encode.uint(delivery),
@@ -142,19 +149,19 @@ def transfer(handle: int, delivery: int, tag: bytes, *, settled: bool, more: boo
 
 
 def disposition(channel: int, role: bool, delivery: int, state: bytes) -> bytes:
-    """Settles one delivery."""
+    """Returns a disposition that settles one delivery."""
     fields = encode.list_(encode.boolean(role), encode.uint(delivery), NULL, encode.TRUE, state)
     return frame(channel, encode.described(0x15, fields))
 
 
 def rejected(error: AmqpError) -> bytes:
-    """The delivery state of what could not be taken."""
+    """Returns the delivery state `rejected` with an error."""
     return encode.described(0x25, encode.list_(*_error(error)))
 
 
 def _error(error: AmqpError | None) -> tuple[bytes, ...]:
     if error is None:
         return ()
-    # The info may be left out, but azure-servicebus 7.15.0 waits for ever if it is.
+    # The info field is optional, but azure-servicebus 7.15.0 hangs if it is left out.
     fields = encode.symbol(error.condition), encode.string(error.description), NULL
     return (encode.described(0x1D, encode.list_(*fields)),)

@@ -1,10 +1,10 @@
-"""Reading frames (part 2, 2.3) and the performatives in them (2.7, and part 5, 5.3.3)."""
+"""Decodes a client's frames (part 2, 2.3) and their performatives (2.7; part 5, 5.3.3)."""
 
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from local.servicebus.amqp import decode, spans
+from local.servicebus.amqp import decode
 from local.servicebus.amqp.decode import Described, Symbol
 from local.servicebus.amqp.encode import NULL
 from local.servicebus.amqp.errors import AmqpError, Condition
@@ -12,7 +12,7 @@ from local.servicebus.amqp.errors import AmqpError, Condition
 SENDER, RECEIVER = False, True
 SASL = 1
 _HEADER_SIZE = 8
-_STATE = 4  # of a disposition
+_STATE = 4  # index of the field in a disposition
 _CHANNEL = struct.Struct(">6xH").unpack_from
 
 
@@ -50,7 +50,7 @@ class Attach(NamedTuple):
     offered_capabilities: Any = None
     desired_capabilities: Any = None
     properties: dict[Any, Any] | None = None
-    raw: Sequence[bytes] = ()  # the fields as they came: settle modes and termini are echoed
+    raw: Sequence[bytes] = ()  # encoded fields: settle modes and termini are echoed
 
 
 class Flow(NamedTuple):
@@ -85,7 +85,7 @@ class Disposition(NamedTuple):
     last: int | None = None
     settled: bool | None = None
     state: Described | None = None
-    raw_state: bytes = NULL  # what a receiver writes into a message is passed on
+    raw_state: bytes = NULL  # encoded: properties to modify are copied undecoded
 
 
 class Detach(NamedTuple):
@@ -112,7 +112,7 @@ _TERMINUS = (Described, type(None))
 _ANY = None
 _UINT_END = 2**32
 
-# Descriptor to performative, and the types its first fields must have; every number is a uint.
+# By descriptor: the performative and the allowed types of its first fields; each int is a uint.
 _KINDS: dict[int, tuple[Callable[..., Performative], tuple[tuple[type, ...] | None, ...]]] = {
     0x10: (Open, (_TEXT, _ANY, _NUMBER_OR_NONE, _NUMBER_OR_NONE, _NUMBER_OR_NONE)),
     0x11: (Begin, (_NUMBER_OR_NONE, _NUMBER, _NUMBER, _NUMBER)),
@@ -146,7 +146,7 @@ _KINDS: dict[int, tuple[Callable[..., Performative], tuple[tuple[type, ...] | No
 
 
 class Frame(NamedTuple):
-    """A frame with a performative in it."""
+    """A decoded frame."""
 
     channel: int
     performative: Performative
@@ -154,21 +154,23 @@ class Frame(NamedTuple):
 
 
 def read(frame: bytes) -> Frame | None:
-    """What a whole frame holds, None for an empty one; AmqpError if it cannot be understood."""
+    """Returns the decoded frame, or None for an empty one; raises AmqpError if it is malformed."""
     start = frame[4] * 4
     if start < _HEADER_SIZE:
-        raise AmqpError(Condition.FRAMING_ERROR, f"a frame whose data start at {start}")
+        text = f"The data offset of a frame must be at least {_HEADER_SIZE} bytes."
+        raise AmqpError(Condition.FRAMING_ERROR, text)
     if start >= len(frame):
         return None
-    code, at = spans.descriptor(frame, start)
+    code, at = decode.descriptor(frame, start)
     fields, end = decode.value(frame, at)
     if code not in _KINDS or type(fields) is not list:
-        raise AmqpError(Condition.FRAMING_ERROR, f"no performative of a client: {code:#x}")
+        text = f"A frame must hold a list with a performative's descriptor, not {code:#x}."
+        raise AmqpError(Condition.FRAMING_ERROR, text)
     performative = _performative(code, fields)
     if type(performative) is Attach:
         performative = _with_raw_fields(performative, frame, at)
     elif type(performative) is Disposition and performative.state and performative.state.value:
-        performative = performative._replace(raw_state=spans.raw_items(frame, at)[_STATE])
+        performative = performative._replace(raw_state=decode.raw_items(frame, at)[_STATE])
     return Frame(_CHANNEL(frame)[0], performative, frame[end:])
 
 
@@ -177,16 +179,17 @@ def _performative(code: int, fields: list[Any]) -> Performative:
     for field, allowed in zip(fields, types, strict=False):
         if allowed is None:
             continue
-        own = type(field)
-        if own not in allowed or (own is int and not 0 <= field < _UINT_END):
-            raise AmqpError(Condition.INVALID_FIELD, f"{field!r} in performative {code:#x}")
+        field_type = type(field)
+        if field_type not in allowed or (field_type is int and not 0 <= field < _UINT_END):
+            text = f"A field of performative {code:#x} has the wrong type."
+            raise AmqpError(Condition.INVALID_FIELD, text)
     try:
-        # Fields past those that a broker of queues reads are not kept.
+        # The broker does not read the fields after these.
         return kind(*fields[: len(types)])
     except TypeError as error:
         raise AmqpError(Condition.INVALID_FIELD, str(error)) from error
 
 
 def _with_raw_fields(attach: Attach, frame: bytes, at: int) -> Attach:
-    raw = spans.raw_items(frame, at)
+    raw = decode.raw_items(frame, at)
     return attach._replace(raw=raw + [NULL] * (len(attach) - len(raw)))

@@ -1,4 +1,4 @@
-"""DPS's records as models: typed members, enums, and checks that name every fault."""
+"""Models of DPS's documents: typed members, enums, and validation that finds every fault."""
 
 from shared.dps.models.attestation import (
     AttestationMechanism,
@@ -11,7 +11,7 @@ from shared.dps.models.attestation import (
     X509Certificates,
     X509CertificateWithInfo,
 )
-from shared.dps.models.document import Document, faults_in
+from shared.dps.models.document import Document, find_faults
 from shared.dps.models.enrollments import (
     AllocationPolicy,
     CustomAllocationDefinition,
@@ -26,7 +26,7 @@ from shared.dps.models.enrollments import (
     RegistrationSubstatus,
     ReprovisionPolicy,
     TwinCollection,
-    faults_in_id,
+    find_id_faults,
 )
 from shared.dps.models.operations import (
     ENROLLMENT_GROUP,
@@ -41,7 +41,7 @@ from shared.dps.models.operations import (
     Operation,
     QuerySpecification,
     RecordKind,
-    faults_in_records,
+    find_record_faults,
 )
 
 __all__ = [
@@ -80,7 +80,7 @@ __all__ = [
     "X509CertificateInfo",
     "X509CertificateWithInfo",
     "X509Certificates",
-    "faults_in",
-    "faults_in_id",
-    "faults_in_records",
+    "find_faults",
+    "find_id_faults",
+    "find_record_faults",
 ]

@@ -1,8 +1,8 @@
 """
-How devices prove who they are.
+Attestation: how devices authenticate to DPS.
 
-Source: REST reference "Individual Enrollment - Create Or Update", API version 2021-10-01; a rule
-taken from elsewhere names its page under learn.microsoft.com/azure/iot-dps.
+Source: REST reference "Individual Enrollment - Create Or Update", API version 2021-10-01; other
+rules name their page under learn.microsoft.com/azure/iot-dps.
 """
 
 from base64 import b64decode
@@ -12,11 +12,11 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
-from shared.dps.models.document import Document, fault
+from shared.dps.models.document import Document, validation_error
 
 
 class AttestationType(StrEnum):
-    """The kinds of attestation."""
+    """The types of attestation."""
 
     NONE = "none"
     TPM = "tpm"
@@ -31,10 +31,10 @@ def _key(value: str) -> str:
     try:
         size = len(b64decode(value, validate=True))
     except ValueError as error:  # binascii.Error, or a character outside ASCII
-        raise fault("is not valid base64") from error
-    # An empty key asks DPS to make one (same page).
+        raise validation_error("must be base64") from error
+    # For an empty key DPS generates one (same page).
     if value and size not in _KEY_BYTES:
-        raise fault("must hold 16 to 64 bytes")
+        raise validation_error("must have 16 to 64 bytes, in base64")
     return value
 
 
@@ -42,7 +42,7 @@ SymmetricKey = Annotated[str, AfterValidator(_key)]
 
 
 class SymmetricKeyAttestation(Document):
-    """Base64 keys of 16 to 64 bytes; DPS makes those that are missing, null or empty."""
+    """Base64 keys of 16 to 64 bytes; DPS generates those that are missing, null or empty."""
 
     primary_key: SymmetricKey | None = None
     secondary_key: SymmetricKey | None = None
@@ -69,14 +69,14 @@ class X509CertificateInfo(Document):
 
 
 class X509CertificateWithInfo(Document):
-    """A certificate as PEM or base64 when sent; its `info` alone when DPS answers."""
+    """A certificate: PEM or base64 in requests, only its `info` in responses."""
 
     certificate: str | None = None
     info: X509CertificateInfo | None = None
 
 
 class X509Certificates(Document):
-    """A certificate and its successor."""
+    """A primary and a secondary certificate."""
 
     primary: X509CertificateWithInfo | None = None
     secondary: X509CertificateWithInfo | None = None
@@ -90,18 +90,18 @@ class X509CAReferences(Document):
 
 
 class X509Attestation(Document):
-    """The client certificates of one device, or what signs a group's: exactly one of the three."""
+    """Client certificates of a device, or signing certificates of a group: exactly one member."""
 
     client_certificates: X509Certificates | None = None
     signing_certificates: X509Certificates | None = None
     ca_references: X509CAReferences | None = None
 
 
-_KINDS_OF_X509 = ("client_certificates", "signing_certificates", "ca_references")
+_X509_MEMBERS = ("client_certificates", "signing_certificates", "ca_references")
 
 
 class AttestationMechanism(Document):
-    """How devices of a record prove who they are: `type` and the member of that name."""
+    """How devices of a record authenticate: `type` and the member of that name."""
 
     type: AttestationType
     tpm: TpmAttestation | None = Field(default=None, validate_default=True)
@@ -111,17 +111,23 @@ class AttestationMechanism(Document):
     @field_validator("tpm", "x509", "symmetric_key")
     @classmethod
     def _matches_type(cls, value: Document | None, info: ValidationInfo) -> Document | None:
-        named, own = info.data.get("type"), to_camel(info.field_name or "")
-        if named and value is not None and named != own:
-            raise fault(f"does not belong to attestation type {named}")
-        # DPS makes both keys where none are sent, so symmetricKey needs no member beside `type`.
-        if named == own and value is None and named is not AttestationType.SYMMETRIC_KEY:
-            raise fault(f"is required for attestation type {named}")
+        attestation_type, member = info.data.get("type"), to_camel(info.field_name or "")
+        if attestation_type and value is not None and attestation_type != member:
+            raise validation_error(f"is not allowed with attestation type {attestation_type}")
+        # DPS generates both keys if none are sent, so symmetricKey needs only `type`.
+        if (
+            attestation_type == member
+            and value is None
+            and attestation_type is not AttestationType.SYMMETRIC_KEY
+        ):
+            raise validation_error(f"is required for attestation type {attestation_type}")
         return value
 
     @field_validator("x509")
     @classmethod
-    def _one_kind(cls, value: X509Attestation | None) -> X509Attestation | None:
-        if value and sum(getattr(value, kind) is not None for kind in _KINDS_OF_X509) != 1:
-            raise fault(f"must hold exactly one of {', '.join(map(to_camel, _KINDS_OF_X509))}")
+    def _exactly_one_member(cls, value: X509Attestation | None) -> X509Attestation | None:
+        if value and sum(getattr(value, member) is not None for member in _X509_MEMBERS) != 1:
+            raise validation_error(
+                f"must have exactly one of {', '.join(map(to_camel, _X509_MEMBERS))}"
+            )
         return value

@@ -1,4 +1,4 @@
-"""What all models share, and how a document's faults are found and put in words."""
+"""The superclass of all models, and the validation of documents."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,17 +7,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from shared.documents import pointer
-from shared.dps.records import Record
-from shared.faults import in_words
+from shared.dps.responses import Record
+from shared.json_documents import fault_message, pointer
+
+_MAX_SUGGESTIONS = 20
 
 
 class Document(BaseModel):
     """
-    A JSON object of DPS's: members in camelCase, unknown ones kept, secrets never printed.
+    A JSON object of DPS's: members in camelCase, unknown members kept, secrets never printed.
 
-    A model checks a document; the document itself is what is sent. So twins are taken as they are,
-    and whatever DPS might accept is left for DPS to decide.
+    A model validates a document; the document itself is sent to DPS. Twins are not validated, and
+    DPS decides about everything that it might accept.
     """
 
     model_config = ConfigDict(
@@ -25,12 +26,12 @@ class Document(BaseModel):
         populate_by_name=True,
         extra="allow",
         hide_input_in_errors=True,
-        defer_build=True,  # a cold start that answers the webhook never needs them
+        defer_build=True,  # the allocation webhook needs no models on a cold start
     )
 
     @property
     def document(self) -> Record:
-        """The JSON object with just the members that were set."""
+        """The JSON object with the members that were set."""
         return Record(self.model_dump(mode="json", by_alias=True, exclude_unset=True))
 
     def __str__(self) -> str:
@@ -40,30 +41,44 @@ class Document(BaseModel):
         return f"{type(self).__name__}({self.document!r})"
 
 
-def fault(message: str) -> PydanticCustomError:
-    """What a validator raises; `message` follows the member's name in a sentence."""
+def validation_error(message: str) -> PydanticCustomError:
+    """Returns the error for a validator to raise; `message` is a predicate for the member."""
     return PydanticCustomError("dps", "{message}", {"message": message})
 
 
-def faults_in(document: Any, model: type[Document], *, at: Iterable[object] = ()) -> dict[str, str]:
+def find_faults(
+    document: Any,
+    model: type[Document],
+    *,
+    at: Iterable[object] = (),
+    suggestions: Iterable[str] = (),
+) -> dict[str, str]:
     """
-    Every fault of a document, as JSON Pointer to what is wrong there; no value sent is repeated.
+    Returns every fault of a document by JSON Pointer; messages never contain a value sent.
 
-    `at` is the document's own place in what the caller sent.
+    `at` is the path of the document in what the caller sent. `suggestions` are names to suggest for
+    an unknown member, in addition to those of the model.
     """
     try:
-        # By DPS's names alone: a member in Python's spelling is one nobody knows.
+        # By alias only: a member with Python's spelling is unknown to DPS.
         model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
-        return {pointer(*at, *_steps(found)): in_words(found) for found in errors}
+        members = [*(str(field.alias) for field in model.model_fields.values()), *suggestions]
+        return {
+            # Suggestions cost time, and a request can have very many unknown members.
+            pointer(*at, *_steps(details)): fault_message(
+                details, members=members if index < _MAX_SUGGESTIONS else ()
+            )
+            for index, details in enumerate(errors)
+        }
     return {}
 
 
-def _steps(found: ErrorDetails) -> Iterable[int | str]:
-    return found["loc"] if found["type"] == "extra_forbidden" else map(_member, found["loc"])
+def _steps(error: ErrorDetails) -> Iterable[int | str]:
+    return error["loc"] if error["type"] == "extra_forbidden" else map(_member, error["loc"])
 
 
 def _member(step: int | str) -> int | str:
-    # pydantic names a member that is missing, and may not be, by its Python name.
+    # pydantic reports a missing member with a default by its Python name.
     return to_camel(step) if isinstance(step, str) and "_" in step else step

@@ -2,7 +2,7 @@
 Individual enrollments, enrollment groups and registration states.
 
 Source: REST reference "Individual Enrollment - Create Or Update", API version 2021-10-01, and the
-Python package azure-iot-deviceprovisioning 1.0.0b1; a rule taken from elsewhere names its page
+Python package azure-iot-deviceprovisioning 1.0.0b1; other rules name their page
 under learn.microsoft.com/azure/iot-dps.
 """
 
@@ -13,11 +13,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from shared.dps.models.attestation import AttestationMechanism, AttestationType
-from shared.dps.models.document import Document, fault, faults_in
+from shared.dps.models.document import Document, find_faults, validation_error
 
 
 class AllocationPolicy(StrEnum):
-    """How DPS chooses the hub of a device."""
+    """How DPS selects the hub of a device."""
 
     HASHED = "hashed"
     GEO_LATENCY = "geoLatency"
@@ -26,14 +26,14 @@ class AllocationPolicy(StrEnum):
 
 
 class ProvisioningStatus(StrEnum):
-    """Whether devices may register under a record."""
+    """Whether devices may register with a record."""
 
     ENABLED = "enabled"
     DISABLED = "disabled"
 
 
 class RegistrationStatus(StrEnum):
-    """How far a device's registration has come."""
+    """The status of a device's registration."""
 
     UNASSIGNED = "unassigned"
     ASSIGNING = "assigning"
@@ -43,7 +43,7 @@ class RegistrationStatus(StrEnum):
 
 
 class RegistrationSubstatus(StrEnum):
-    """What became of an assigned device's data."""
+    """What DPS did with the data of an assigned device."""
 
     INITIAL_ASSIGNMENT = "initialAssignment"
     DEVICE_DATA_MIGRATED = "deviceDataMigrated"
@@ -55,9 +55,9 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{0,127}[A-Za-z0-9-]")  # how-to-manage-enrollm
 
 
 def _check_id(value: str) -> str:
-    """The id itself, or a pydantic error saying what an id may be."""
+    """Returns the id; raises a validation error with the allowed form."""
     if not _ID.fullmatch(value):
-        raise fault(
+        raise validation_error(
             "must be 1 to 128 letters, digits, dashes, dots, underscores or colons, "
             "the last one a letter, digit or dash"
         )
@@ -71,7 +71,7 @@ class TwinCollection(Document):
     """
     A free-form part of a twin.
 
-    The REST reference names three members; a tag of the user's may have the same name and any type.
+    The REST reference has three members; a user's tag may have the same name and any type.
     """
 
     count: Any = None
@@ -80,27 +80,27 @@ class TwinCollection(Document):
 
 
 class InitialTwinProperties(Document):
-    """The properties a device's twin starts with."""
+    """Properties of the initial twin."""
 
     desired: TwinCollection | None = None
 
 
 class InitialTwin(Document):
-    """The twin a device starts with."""
+    """The twin that a device is created with."""
 
     tags: TwinCollection | None = None
     properties: InitialTwinProperties | None = None
 
 
 class CustomAllocationDefinition(Document):
-    """The webhook DPS asks for a hub."""
+    """The webhook that DPS calls for a hub."""
 
     webhook_url: str
     api_version: str
 
 
 class DeviceCapabilities(Document):
-    """What a device is."""
+    """Capabilities of a device."""
 
     iot_edge: bool = False
 
@@ -113,7 +113,7 @@ class ReprovisionPolicy(Document):
 
 
 class DeviceRegistrationState(Document):
-    """How a device's registration stands; read only."""
+    """The state of a device's registration; read-only."""
 
     registration_id: str | None = None
     created_date_time_utc: str | None = None
@@ -129,7 +129,7 @@ class DeviceRegistrationState(Document):
 
 
 class Enrollment(Document):
-    """What individual enrollments and groups have in common."""
+    """The members that individual enrollments and enrollment groups share."""
 
     attestation: AttestationMechanism
     capabilities: DeviceCapabilities | None = None
@@ -148,11 +148,11 @@ class Enrollment(Document):
 
     @field_validator("custom_allocation_definition")
     @classmethod
-    def _there_for_custom(
+    def _required_for_custom(
         cls, value: CustomAllocationDefinition | None, info: ValidationInfo
     ) -> CustomAllocationDefinition | None:
         if value is None and info.data.get("allocation_policy") is AllocationPolicy.CUSTOM:
-            raise fault("is required when allocationPolicy is custom")
+            raise validation_error("is required when allocationPolicy is custom")
         return value
 
 
@@ -160,39 +160,41 @@ class _Id(Document):
     id: RecordId
 
 
-def faults_in_id(value: str) -> dict[str, str]:
-    """What is wrong with the id of a path, under the name `id`."""
-    found = faults_in({"id": value}, _Id)
-    return {place.removeprefix("/"): words for place, words in found.items()}
+def find_id_faults(value: str) -> dict[str, str]:
+    """Returns the fault of an id in a URL path, under the name `id`."""
+    faults = find_faults({"id": value}, _Id)
+    return {pointer.removeprefix("/"): message for pointer, message in faults.items()}
 
 
 class EnrollmentKey(Document):
-    """What names an individual enrollment."""
+    """The id of an individual enrollment."""
 
     registration_id: RecordId
 
 
 class IndividualEnrollment(EnrollmentKey, Enrollment):
-    """One device."""
+    """The enrollment of one device."""
 
     device_id: str | None = None
     optional_device_information: TwinCollection | None = None
     registration_state: Any = None
-    """Read only, as are etag and times: what a GET gave may be sent back, and means nothing."""
+    """Read-only, like etag and times: accepted, so that a GET's response may be sent back."""
 
 
 class EnrollmentGroupKey(Document):
-    """What names an enrollment group."""
+    """The id of an enrollment group."""
 
     enrollment_group_id: RecordId
 
 
 class EnrollmentGroup(EnrollmentGroupKey, Enrollment):
-    """Devices that share a signing certificate or a key to derive theirs from."""
+    """The enrollment of devices that share a signing certificate or a symmetric key."""
 
     @field_validator("attestation")
     @classmethod
     def _not_tpm(cls, value: AttestationMechanism) -> AttestationMechanism:
         if value.type is AttestationType.TPM:
-            raise fault("type tpm is for individual enrollments only")  # concepts-tpm-attestation
+            raise validation_error(
+                "must not be of type tpm, which is for individual enrollments only"
+            )  # concepts-tpm-attestation
         return value

@@ -1,5 +1,5 @@
 """
-What is asked of many records at once: queries and bulk operations.
+Queries and bulk operations.
 
 Source: the Python package azure-iot-deviceprovisioning 1.0.0b1, `query` and `run_bulk_operation`.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from shared.dps.models.document import Document, fault, faults_in
+from shared.dps.models.document import Document, find_faults, validation_error
 from shared.dps.models.enrollments import (
     EnrollmentGroup,
     EnrollmentGroupKey,
@@ -21,7 +21,7 @@ from shared.dps.models.enrollments import (
 
 
 class BulkMode(StrEnum):
-    """What becomes of each record; `upsert` is this app's own."""
+    """The operation on each record; `upsert` is this app's own."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -31,7 +31,7 @@ class BulkMode(StrEnum):
 
 
 class Operation(StrEnum):
-    """What a message asks for one record; over HTTP it is the verb and its If-Match."""
+    """An operation on one record; over HTTP it is the method and If-Match."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -39,14 +39,14 @@ class Operation(StrEnum):
     DELETE = "delete"
 
 
-# An etag raw as DPS gives it, or quoted as RFC 9110 has it.
+# An etag as DPS returns it, or with quotes as in RFC 9110.
 IF_MATCH = re.compile(r'\*|"[A-Za-z0-9+/=_-]+"|[A-Za-z0-9+/=_-]+')
-"""The form of an If-Match that DPS may be asked."""
+"""The form of If-Match that is sent to DPS."""
 
 
 def _check_if_match(value: str) -> str:
     if not IF_MATCH.fullmatch(value):
-        raise fault("must be one etag, quoted or not, or *")
+        raise validation_error("must be one etag, with or without quotes, or *")
     return value
 
 
@@ -54,25 +54,25 @@ IfMatch = Annotated[str, AfterValidator(_check_if_match)]
 
 
 class QuerySpecification(Document):
-    """What a query selects; DPS honours `SELECT *` and ignores a filter."""
+    """A query; DPS supports `SELECT *` and ignores a filter."""
 
     query: str
 
 
 class BulkOperation(Document):
-    """What bulk operations on individual enrollments and on groups have in common."""
+    """The member that bulk operations on enrollments and on groups share."""
 
     mode: BulkMode
 
 
 class BulkEnrollmentOperation(BulkOperation):
-    """One operation on many individual enrollments; each is checked by itself."""
+    """One operation on many individual enrollments; each is validated individually."""
 
     enrollments: list[Any]
 
 
 class BulkEnrollmentGroupOperation(BulkOperation):
-    """One operation on many enrollment groups; each is checked by itself."""
+    """One operation on many enrollment groups; each is validated individually."""
 
     enrollment_groups: list[Any]
 
@@ -87,7 +87,7 @@ class BulkItemError(Document):
 
 
 class BulkOperationResult(Document):
-    """What became of a bulk operation: records without an error were changed."""
+    """The result of a bulk operation: records without an error were changed."""
 
     is_successful: bool
     errors: list[BulkItemError] = Field(default_factory=list)
@@ -95,10 +95,10 @@ class BulkOperationResult(Document):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordKind:
-    """What sets individual enrollments and enrollment groups apart."""
+    """What differs between individual enrollments and enrollment groups."""
 
     path: str
-    """The collection's path, and the member that holds the records of a bulk operation."""
+    """The collection's path, and the member with the records of a bulk operation."""
     id_member: str
     record: type[Document]
     key: type[Document]
@@ -124,17 +124,17 @@ ENROLLMENT_GROUP = RecordKind(
 _MAX_FAULTS = 1000
 
 
-def faults_in_records(documents: list[Any], kind: RecordKind, *, mode: str) -> dict[str, str]:
+def find_record_faults(documents: list[Any], kind: RecordKind, *, mode: str) -> dict[str, str]:
     """
-    Every fault of the records of a bulk operation, as JSON Pointer to what is wrong.
+    Returns every fault of the records of a bulk operation by JSON Pointer.
 
-    Past a thousand faults no further record is looked at.
+    Stops after a thousand faults.
     """
-    # A delete names records; what else they hold does not matter to DPS.
+    # A delete needs only the id; DPS ignores the other members.
     model = kind.key if mode == BulkMode.DELETE else kind.record
     faults: dict[str, str] = {}
     for position, item in enumerate(documents):
-        faults |= faults_in(item, model, at=(kind.path, position))
+        faults |= find_faults(item, model, at=(kind.path, position))
         if len(faults) >= _MAX_FAULTS:
-            return faults | {"": "holds more faults than are named"}
+            return faults | {"": "has more faults than are listed"}
     return faults

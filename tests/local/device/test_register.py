@@ -1,78 +1,88 @@
-"""python -m local.device register: what it does, says, and keeps to itself."""
+"""python -m local.device register: results, output and exit codes."""
 
 import asyncio
 import json
 import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
-from tests.local.dps.authorities import self_signed
 from tests.local.dps.calls import tpm_document
-from tests.local.dps.devices import HUBS, custom, status, to_hub
+from tests.local.dps.certificates import Certificate, enroll
+from tests.local.dps.devices import HUBS, Fleet, Webhook, custom, status, to_hub
+
+Register = Callable[..., tuple[int, str, str]]
 
 
-def state_in(output):
-    """The registration state that ends the output."""
+def state_in(output: str) -> Any:
+    """Returns the registration state at the end of the output."""
     return json.loads(output[output.index("{") :])
 
 
-def test_a_device_is_assigned(yard, register):
-    """Each step is told, and the final state; the exit code is 0."""
-    key = yard.individual(iotHubs=[HUBS[1]]).key
+def test_assigned_device_exits_with_0(fleet: Fleet, register: Register) -> None:
+    """It prints each request and the final state."""
+    key = fleet.enroll(iotHubs=[HUBS[1]]).key
 
     code, output, errors = register("--id", "dev-1", "--key", key)
 
     assert (code, errors) == (0, "")
-    assert output.startswith("PUT register: 202\n  assigning, ask in 0 s\n")
+    assert output.startswith("PUT register: 202\n  assigning, polling in 0 s\n")
     assert state_in(output)["assignedHub"] == HUBS[1]
 
 
-def test_a_group_key_is_derived(yard, register):
-    """For the id that is given."""
-    yard.member()
-    mechanism = yard.owner.post("/enrollmentGroups/group-1/attestationmechanism").json()
-    key = mechanism["symmetricKey"]["secondaryKey"]
+def test_group_key_is_derived(fleet: Fleet, register: Register) -> None:
+    """For the registration id."""
+    fleet.enroll_group()
+    _, key = fleet.keys_of("/enrollmentGroups/group-1")
 
     code, _, _ = register("--id", "dev:9", "--group-key", key)
 
-    assert (code, yard.registration("dev:9")["status"]) == (0, "assigned")
+    assert (code, fleet.registration("dev:9")["status"]) == (0, "assigned")
 
 
 @pytest.mark.parametrize("files", ["one", "two"])
-def test_a_certificate_is_presented(yard, register, tmp_path, files):
-    """With its key in the same file or another."""
-    own = self_signed("dev-1")
-    pair = {"primary": {"certificate": own.pem}}
-    attestation = {"type": "x509", "x509": {"clientCertificates": pair}}
-    yard.put("/enrollments/dev-1", {"registrationId": "dev-1", "attestation": attestation})
+def test_certificate_is_presented(
+    fleet: Fleet, register: Register, tmp_path: Path, files: str
+) -> None:
+    """With its private key in the same file or another."""
+    own = Certificate.create("dev-1")
+    enroll(fleet, own)
     certificate, key = tmp_path / "own.pem", tmp_path / "key.pem"
     certificate.write_text(own.pem + own.private_pem * (files == "one"))
     key.write_text(own.private_pem)
     private = ("--private-key", key) if files == "two" else ()
 
     code, _, errors = register(
-        "--id", "dev-1", "--certificate", certificate, *private, dps=yard.dps.tls_url
+        "--id", "dev-1", "--certificate", certificate, *private, dps=fleet.dps.tls_url
     )
 
     assert (code, errors) == (0, "")
 
 
-def test_an_endorsement_key_is_not_challenged_and_that_is_said(yard, register):
-    """So that nobody takes it for a proof."""
+def test_endorsement_key_prints_that_there_is_no_challenge(
+    fleet: Fleet, register: Register
+) -> None:
+    """So that nobody mistakes a registration for a proof."""
     document = tpm_document("tpm-1")
-    yard.put("/enrollments/tpm-1", document)
+    fleet.put("/enrollments/tpm-1", document)
     key = document["attestation"]["tpm"]["endorsementKey"]
 
     code, output, _ = register("--id", "tpm-1", "--endorsement-key", key)
 
     assert code == 0
-    assert "the TPM challenge is not done" in output
+    assert "the TPM challenge is not implemented" in output
 
 
-def test_the_payload_goes_to_the_webhook_and_its_own_comes_back(yard, register, webhook):
-    """Through DPS, both ways."""
-    webhook.will(to_hub(1, payload={"tier": "eu"}))
-    key = yard.individual(**custom(webhook.url)).key
+def test_payloads_are_exchanged_with_the_webhook(
+    fleet: Fleet, register: Register, webhook: Webhook
+) -> None:
+    """The one of the webhook is in the state."""
+    webhook.answer_with(to_hub(1, payload={"tier": "eu"}))
+    key = fleet.enroll(**custom(webhook.url)).key
 
     _, output, _ = register("--id", "dev-1", "--key", key, "--payload", '{"model": "a1"}')
 
@@ -80,28 +90,34 @@ def test_the_payload_goes_to_the_webhook_and_its_own_comes_back(yard, register, 
     assert state_in(output)["payload"] == {"tier": "eu"}
 
 
-def test_a_device_that_is_refused_by_a_webhook_is_told_so(yard, register, webhook):
-    """The state says why, and the exit code is 1."""
-    webhook.will(status(403))
-    key = yard.individual(**custom(webhook.url)).key
+def test_device_rejected_by_a_webhook_exits_with_1(
+    fleet: Fleet, register: Register, webhook: Webhook
+) -> None:
+    """The state has the error."""
+    webhook.answer_with(status(403))
+    key = fleet.enroll(**custom(webhook.url)).key
 
     code, output, _ = register("--id", "dev-1", "--key", key)
 
     assert (code, state_in(output)["errorCode"]) == (1, 400207)
 
 
-def test_a_device_waits_while_it_is_being_assigned(yard, register, webhook):
-    """It asks again until it is told."""
+def test_device_polls_while_it_is_assigning(
+    fleet: Fleet, register: Register, webhook: Webhook
+) -> None:
+    """More than once if necessary."""
 
-    async def answer_once_asked(request):
+    async def answer_after_a_poll(request: dict[str, Any]) -> web.Response:
         for _ in range(1000):
-            if any(seen.operation == "device.operationStatus" for seen in yard.dps.requests):
+            if any(seen.operation == "device.operationStatus" for seen in fleet.dps.requests):
                 break
             await asyncio.sleep(0.005)
-        return to_hub(1)(request)
+        response = to_hub(1)(request)
+        assert isinstance(response, web.Response)
+        return response
 
-    webhook.will(answer_once_asked)
-    key = yard.individual(**custom(webhook.url)).key
+    webhook.answer_with(answer_after_a_poll)
+    key = fleet.enroll(**custom(webhook.url)).key
 
     code, output, _ = register("--id", "dev-1", "--key", key)
 
@@ -109,29 +125,29 @@ def test_a_device_waits_while_it_is_being_assigned(yard, register, webhook):
     assert output.count("GET operations/") > 1
 
 
-def test_a_disabled_device_is_not_assigned(yard, register):
-    """The exit code tells."""
-    key = yard.individual(provisioningStatus="disabled").key
+def test_disabled_device_exits_with_1(fleet: Fleet, register: Register) -> None:
+    """The state says so."""
+    key = fleet.enroll(provisioningStatus="disabled").key
 
     code, output, _ = register("--id", "dev-1", "--key", key)
 
     assert (code, state_in(output)["status"]) == (1, "disabled")
 
 
-def test_a_device_that_is_refused_is_told_code_and_words(yard, register):
-    """On stderr, in one line."""
-    yard.individual()
-    stranger = yard.individual("dev-2").key
+def test_unauthorized_device_exits_with_1(fleet: Fleet, register: Register) -> None:
+    """It prints status, code and message in one line."""
+    fleet.enroll()
+    other_key = fleet.enroll("dev-2").key
 
-    code, _, errors = register("--id", "dev-1", "--key", stranger)
+    code, _, errors = register("--id", "dev-1", "--key", other_key)
 
-    assert (code, errors) == (1, "refused with 401: 401002 Unauthorized\n")
+    assert (code, errors) == (1, "rejected with 401: 401002 Unauthorized\n")
 
 
 @pytest.mark.parametrize("proof", ["--key", "--group-key", "--endorsement-key"])
-def test_no_key_is_ever_printed(yard, register, proof):
-    """Whether the device is let in or not."""
-    key = yard.individual().key
+def test_keys_are_not_printed(fleet: Fleet, register: Register, proof: str) -> None:
+    """Whether the device is authenticated or not."""
+    key = fleet.enroll().key
 
     _, output, errors = register("--id", "dev-1", proof, key)
 
@@ -139,16 +155,18 @@ def test_no_key_is_ever_printed(yard, register, proof):
     assert "SharedAccessSignature" not in output + errors
 
 
-def test_a_garbled_key_is_named_and_not_shown(register):
-    """By the name of its argument, with exit code 2."""
+def test_invalid_key_exits_with_2(
+    register: Register,
+) -> None:
+    """The error names the argument but does not contain the key."""
     code, _, errors = register("--id", "dev-1", "--key", "no-base64!")
 
     assert (code, "no-base64" in errors) == (2, False)
-    assert "--key: a key in base64 is needed" in errors
+    assert "--key: must be a key in base64" in errors
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "name"),
     [
         (("--key", "a2V5"), "--id"),
         (("--id", "dev-1"), "--key"),
@@ -156,24 +174,28 @@ def test_a_garbled_key_is_named_and_not_shown(register):
         (("--id", "dev-1", "--key", "a2V5", "--payload", "{"), "--payload"),
     ],
 )
-def test_a_garbled_command_is_refused(register, arguments, named):
-    """Before anything is sent, naming the argument."""
+def test_invalid_arguments_exit_with_2(
+    register: Register, arguments: tuple[str, ...], name: str
+) -> None:
+    """The error names the argument."""
     code, _, errors = register(*arguments)
 
     assert code == 2
-    assert named in errors
+    assert name in errors
 
 
-def test_a_certificate_that_is_not_there_is_named(register, tmp_path):
-    """In one line, with exit code 1."""
+def test_missing_certificate_file_exits_with_1(register: Register, tmp_path: Path) -> None:
+    """The error says so."""
     code, _, errors = register("--id", "dev-1", "--certificate", tmp_path / "none.pem")
 
     assert code == 1
     assert "No such file" in errors
 
 
-def test_a_service_that_is_not_there_is_named(register):
-    """In one line, with exit code 1."""
+def test_unreachable_service_exits_with_1(
+    register: Register,
+) -> None:
+    """It prints one line with the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -185,41 +207,49 @@ def test_a_service_that_is_not_there_is_named(register):
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"operationId": "1"}'])
-def test_an_answer_that_is_no_registration_is_said_to_be_none(yard, register, body):
-    """Not a traceback."""
+def test_response_that_is_not_a_registration_exits_with_1(
+    fleet: Fleet, register: Register, body: str
+) -> None:
+    """It prints no traceback."""
     fault = {"do": {"status": 202, "body": body}}
-    yard.owner.put("/_faults", json=[fault])
+    fleet.client.put("/_faults", json=[fault])
 
     code, _, errors = register("--id", "dev-1", "--key", "a2V5")
 
-    assert (code, errors) == (1, "The service answers something that is no registration\n")
+    assert (code, errors) == (1, "The response is not a registration operation\n")
 
 
-def test_it_runs_as_a_process_and_finds_the_stand_in_by_its_port(yard, process):
-    """DPS_PORT names it; the id scope is the stand-in's."""
-    key = yard.individual().key
+def test_process_finds_the_stand_in_by_dps_port(
+    fleet: Fleet, process: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """With the id scope of the stand-in."""
+    key = fleet.enroll().key
 
-    ended = process("register", "--id", "dev-1", "--key", key, DPS_PORT=str(yard.dps.port))
+    ended = process("register", "--id", "dev-1", "--key", key, DPS_PORT=str(fleet.dps.port))
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert state_in(ended.stdout)["status"] == "assigned"
 
 
-def test_a_garbled_environment_is_named(process):
-    """The variable and what it holds."""
+def test_invalid_dps_port_exits_with_1(
+    process: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """The error names the variable and its value."""
     ended = process("register", "--id", "dev-1", "--key", "a2V5", DPS_PORT="http")
 
     assert ended.returncode == 1
     assert ended.stderr == "DPS_PORT must be a port between 0 and 65535, not 'http'\n"
 
 
-def test_a_trusted_certificate_is_verified(yard, register, tmp_path):
-    """Once there is something to trust, loopback is no excuse."""
-    stranger = tmp_path / "stranger.pem"
-    stranger.write_text(self_signed("127.0.0.1", ca=True).pem)
+def test_trust_verifies_the_server_certificate(
+    fleet: Fleet, register: Register, tmp_path: Path
+) -> None:
+    """Also on loopback."""
+    other = tmp_path / "other.pem"
+    other.write_text(Certificate.create("127.0.0.1", ca=True).pem)
 
     code, _, errors = register(
-        "--id", "dev-1", "--key", "a2V5", "--trust", stranger, dps=yard.dps.tls_url
+        "--id", "dev-1", "--key", "a2V5", "--trust", other, dps=fleet.dps.tls_url
     )
 
     assert code == 1

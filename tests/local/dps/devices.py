@@ -1,47 +1,40 @@
-"""Devices, the hubs they land in, and the webhooks that send them there."""
+"""Devices, the enrollments they register through, and custom allocation webhooks."""
 
-import base64
-import hashlib
-import hmac
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import httpx
 from aiohttp import web
 
 from local.dps import DpsStandIn, Options
+from local.dps.signatures import derived_key
 from tests.local.dps.calls import NO_TLS, signature
 from tests.secret_factory import symmetric_key
 
 SCOPE = Options().id_scope
 HUBS = Options().linked_hubs
-DEVICE_API_VERSION = "2021-06-01"
-
-
-def derive(group_key: str, registration_id: str) -> str:
-    """A device's key, written down from the documentation, not from the stand-in."""
-    text = registration_id.encode()
-    return base64.b64encode(hmac.digest(base64.b64decode(group_key), text, hashlib.sha256)).decode()
+# Options with which devices poll, and webhooks are retried, almost at once.
+FAST: Final[dict[str, Any]] = {"retry_after_seconds": 0, "retry_scale": 0.0001}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """One device; what it is not given it does not show."""
+    """A device with at most one proof: a symmetric key, a TPM or a certificate in `tls`."""
 
     dps: DpsStandIn
     id: str
-    key: str | None = None
+    key: str = ""
     tpm: Mapping[str, str] | None = None
     tls: ssl.SSLContext | None = None
     scope: str = SCOPE
     headers: Mapping[str, str] = field(default_factory=dict)
-    api_version: str = DEVICE_API_VERSION
+    api_version: str = "2021-06-01"
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """A request to the device's own path."""
+        """Sends a request to `path` below the registration of the device."""
         base = self.dps.tls_url if self.tls else self.dps.url
         headers = {**self._authorization(), **self.headers, **request.pop("headers", {})}
         with httpx.Client(verify=self.tls or NO_TLS, base_url=base, timeout=20) as client:
@@ -54,31 +47,31 @@ class Device:
             )
 
     def put(self, **members: Any) -> httpx.Response:
-        """The answer to a registration."""
+        """Returns the response to a registration request."""
         tpm = {"tpm": self.tpm} if self.tpm else {}
         return self.send("PUT", "/register", json={"registrationId": self.id} | tpm | members)
 
     def poll(self, operation_id: str) -> httpx.Response:
-        """The answer to a question for an operation."""
+        """Returns the response to one poll of an operation."""
         return self.send("GET", f"/operations/{operation_id}")
 
     def finish(self, operation_id: str) -> dict[str, Any]:
-        """The final answer of an operation; it must come within ten seconds."""
-        end = time.monotonic() + 10
-        while time.monotonic() < end:
-            reply = self.poll(operation_id)
-            if reply.status_code != 202:
-                return dict(reply.raise_for_status().json())
+        """Polls until the operation is finished, for ten seconds at most, and returns it."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            response = self.poll(operation_id)
+            if response.status_code != 202:
+                return dict(response.raise_for_status().json())
             time.sleep(0.005)
         raise TimeoutError(operation_id)
 
     def register(self, **members: Any) -> dict[str, Any]:
-        """The final registration state."""
-        reply = self.put(**members).raise_for_status()
-        return dict(self.finish(reply.json()["operationId"])["registrationState"])
+        """Registers the device and returns its final registration state."""
+        response = self.put(**members).raise_for_status()
+        return dict(self.finish(response.json()["operationId"])["registrationState"])
 
     def _authorization(self) -> dict[str, str]:
-        if self.key is None:
+        if not self.key:
             return {}
         resource = f"{self.scope}/registrations/{self.id}"
         expiry = int(time.time()) + 60
@@ -88,53 +81,67 @@ class Device:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Yard:
-    """A stand-in and its owner: where enrollments are made, and devices for them."""
+class Fleet:
+    """A stand-in, a client of its service API, and the devices enrolled through it."""
 
     dps: DpsStandIn
-    owner: httpx.Client
+    client: httpx.Client
 
-    def individual(self, id_: str = "dev-1", **members: Any) -> Device:
-        """A device with an enrollment of its own, and a symmetric key."""
-        key = symmetric_key()
-        document = {"registrationId": id_, "attestation": keys(key)} | members
-        self.put(f"/enrollments/{id_}", document)
-        return Device(dps=self.dps, id=id_, key=key)
+    def device(self, id_: str = "dev-1", **proof: Any) -> Device:
+        """Returns a device; nothing is enrolled."""
+        return Device(dps=self.dps, id=id_, **proof)
 
-    def member(self, id_: str = "dev-1", *, group: str = "group-1", **members: Any) -> Device:
-        """A device of a group with symmetric keys."""
+    def enroll(self, id_: str = "dev-1", **members: Any) -> Device:
+        """Creates an individual enrollment with symmetric keys and returns its device."""
+        attestation = keys(symmetric_key())
+        self.put(
+            f"/enrollments/{id_}", {"registrationId": id_, "attestation": attestation} | members
+        )
+        return self.device(id_, key=attestation["symmetricKey"]["primaryKey"])
+
+    def enroll_group(self, id_: str = "dev-1", **members: Any) -> Device:
+        """Creates group-1 with symmetric keys and returns a device of it."""
         key = symmetric_key()
-        document = {"enrollmentGroupId": group, "attestation": keys(key)} | members
-        self.put(f"/enrollmentGroups/{group}", document)
-        return Device(dps=self.dps, id=id_, key=derive(key, id_))
+        document = {"enrollmentGroupId": "group-1", "attestation": keys(key)} | members
+        self.put("/enrollmentGroups/group-1", document)
+        return self.device(id_, key=derived_key(key, id_))
+
+    def keys_of(self, path: str) -> list[str]:
+        """Returns the symmetric keys of the record at `path`, the primary one first."""
+        attestation = self.client.post(f"{path}/attestationmechanism").raise_for_status().json()
+        return [attestation["symmetricKey"][name] for name in ("primaryKey", "secondaryKey")]
 
     def put(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Writes a document, anew or over the one that is there."""
-        there = self.owner.get(path).status_code == 200
-        headers = {"If-Match": "*"} if there else {}
-        return dict(self.owner.put(path, json=document, headers=headers).raise_for_status().json())
+        """Creates or replaces a record and returns it."""
+        exists = self.client.get(path).status_code == 200
+        headers = {"If-Match": "*"} if exists else {}
+        return dict(self.client.put(path, json=document, headers=headers).raise_for_status().json())
 
     def change(self, path: str, **members: Any) -> None:
-        """Changes members of what is there; its keys stay."""
-        self.put(path, self.owner.get(path).json() | members)
+        """Changes members of a record, which keeps its keys."""
+        self.put(path, self.client.get(path).json() | members)
 
     def registration(self, id_: str = "dev-1") -> dict[str, Any]:
-        """The registration state that the service API answers."""
-        return dict(self.owner.get(f"/registrations/{id_}").raise_for_status().json())
+        """Returns the registration state from the service API."""
+        return dict(self.client.get(f"/registrations/{id_}").raise_for_status().json())
 
-    def landed(self) -> list[dict[str, Any]]:
-        """The devices that the hubs hold."""
-        return list(self.owner.get("/_devices").json())
+    def hub_devices(self) -> list[dict[str, Any]]:
+        """Returns the devices in the hubs."""
+        return list(self.client.get("/_devices").json())
+
+
+# Starts a stand-in with the given options.
+StartFleet = Callable[..., Fleet]
 
 
 def keys(primary: str) -> dict[str, Any]:
-    """A symmetric key attestation; its second key is another."""
+    """Returns a symmetric key attestation with a new secondary key."""
     pair = {"primaryKey": primary, "secondaryKey": symmetric_key()}
     return {"type": "symmetricKey", "symmetricKey": pair}
 
 
 def custom(url: str) -> dict[str, Any]:
-    """The members that leave the choice of the hub to a webhook."""
+    """Returns the members of an enrollment with custom allocation."""
     definition = {"webhookUrl": url, "apiVersion": "2021-10-01"}
     return {"allocationPolicy": "custom", "customAllocationDefinition": definition}
 
@@ -143,7 +150,7 @@ Answer = Callable[[dict[str, Any]], web.Response | Awaitable[web.Response]]
 
 
 class Webhook:
-    """Remembers what it is asked, and answers one after the other, the last one for ever."""
+    """A webhook that records its requests and gives its answers in turn, the last one for ever."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
@@ -153,7 +160,7 @@ class Webhook:
 
     async def start(self) -> None:
         application = web.Application()
-        application.router.add_post("/{path:.*}", self._answer)
+        application.router.add_post("/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -163,32 +170,32 @@ class Webhook:
 
     @property
     def url(self) -> str:
-        """With a function key, as DPS needs it."""
+        """The URL with a function key."""
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}/api/allocate?code=secret"
 
-    def will(self, *answers: Answer) -> None:
-        """Says what it answers from now on."""
+    def answer_with(self, *answers: Answer) -> None:
+        """Replaces the answers."""
         self.answers = list(answers)
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _handle(self, request: web.Request) -> web.Response:
         self.requests.append(await request.json())
         self.urls.append(str(request.url))
         self.content_types.append(request.headers["Content-Type"])
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        answered = answer(self.requests[-1])
-        return await answered if isinstance(answered, Awaitable) else answered
+        response = answer(self.requests[-1])
+        return await response if isinstance(response, Awaitable) else response
 
 
 def status(number: int) -> Answer:
-    """An answer that is a mere status."""
+    """Returns an answer with a status and no body."""
     return lambda _: web.Response(status=number)
 
 
-def says(**body: Any) -> Answer:
-    """A good answer."""
+def json_answer(**body: Any) -> Answer:
+    """Returns an answer with this JSON object."""
     return lambda _: web.json_response(body)
 
 
 def to_hub(number: int, **more: Any) -> Answer:
-    """The choice of one of the stand-in's hubs, counted from 1."""
-    return says(iotHubHostName=HUBS[number - 1], **more)
+    """Returns an answer that chooses one of the linked hubs, counted from 1."""
+    return json_answer(iotHubHostName=HUBS[number - 1], **more)

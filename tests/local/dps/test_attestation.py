@@ -1,22 +1,24 @@
-"""Keys, TPMs and certificates: what is made, kept, shown and refused."""
+"""Attestation: keys, TPMs and certificates."""
 
 import base64
+from typing import Any
 
+import httpx
 import pytest
 
-from tests.local.dps.calls import ENROLLMENT, GROUP, tpm_document
+from tests.local.dps.calls import ENROLLMENT, GROUP, Kind, StartDps, tpm_document
 from tests.secret_factory import certificate, symmetric_key
 
 KEY_NAMES = ("primaryKey", "secondaryKey")
 
 
-def keys_of(reply):
-    """The keys in an answer, primary first."""
-    return [reply.json()["attestation"]["symmetricKey"][name] for name in KEY_NAMES]
+def keys_of(response: httpx.Response) -> list[str]:
+    """Returns the keys in a response, the primary one first."""
+    return [response.json()["attestation"]["symmetricKey"][name] for name in KEY_NAMES]
 
 
-def x509(kind, **slots):
-    """An X.509 attestation of the kind's own certificates."""
+def x509(kind: Kind, **slots: str) -> dict[str, Any]:
+    """Returns an X.509 attestation with certificates in these slots."""
     pair = {slot: {"certificate": text} for slot, text in slots.items()}
     return {"type": "x509", "x509": {kind.certificates: pair}}
 
@@ -26,29 +28,31 @@ def x509(kind, **slots):
     [{}, {"symmetricKey": None}, {"symmetricKey": {}}]
     + [{"symmetricKey": dict.fromkeys(KEY_NAMES, value)} for value in (None, "")],
 )
-def test_keys_not_given_are_made(client, kind, symmetric_keys):
+def test_missing_keys_are_generated(
+    client: httpx.Client, kind: Kind, symmetric_keys: dict[str, Any]
+) -> None:
     """Null, empty or absent: two different keys of 64 bytes."""
     attestation = {"type": "symmetricKey"} | symmetric_keys
 
-    reply = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
+    response = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
 
-    assert [len(base64.b64decode(key)) for key in keys_of(reply)] == [64, 64]
-    assert len(set(keys_of(reply))) == 2
+    assert [len(base64.b64decode(key)) for key in keys_of(response)] == [64, 64]
+    assert len(set(keys_of(response))) == 2
 
 
-def test_one_key_given_gets_another_beside_it(client, kind):
-    """The given one is kept."""
+def test_missing_secondary_key_is_generated(client: httpx.Client, kind: Kind) -> None:
+    """The primary key that was sent is stored."""
     key = symmetric_key()
     attestation = {"type": "symmetricKey", "symmetricKey": {"primaryKey": key}}
 
-    reply = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
+    response = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
 
-    assert keys_of(reply)[0] == key
-    assert keys_of(reply)[1] not in ("", key)
+    assert keys_of(response)[0] == key
+    assert keys_of(response)[1] not in ("", key)
 
 
-def test_keys_are_shown_by_put_and_attestation_mechanism_only(client, kind):
-    """GET and query strip them to the type."""
+def test_only_put_and_attestation_mechanism_return_keys(client: httpx.Client, kind: Kind) -> None:
+    """GET and query return only the type."""
     document = kind.document()
 
     put = client.put(f"/{kind.path}/rec-1", json=document).json()
@@ -61,50 +65,50 @@ def test_keys_are_shown_by_put_and_attestation_mechanism_only(client, kind):
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_an_update_without_keys_keeps_or_renews_them(stand_in, kind, kept):
-    """Which of the two the service does is unknown, so both can be had."""
-    _, client = stand_in(keep_keys_on_update=kept)
+def test_update_without_keys_keeps_or_replaces_them(
+    start_dps: StartDps, kind: Kind, kept: bool
+) -> None:
+    """What DPS does is unknown, so it is an option."""
+    _, client = start_dps(keep_keys_on_update=kept)
     created = client.put(f"/{kind.path}/rec-1", json=kind.document())
-    shown = client.get(f"/{kind.path}/rec-1").json()
+    stored = client.get(f"/{kind.path}/rec-1").json()
 
-    updated = client.put(f"/{kind.path}/rec-1", json=shown, headers={"If-Match": shown["etag"]})
+    updated = client.put(f"/{kind.path}/rec-1", json=stored, headers={"If-Match": stored["etag"]})
 
     assert (keys_of(updated) == keys_of(created)) is kept
 
 
 @pytest.mark.parametrize("nbytes", [16, 64])
-def test_keys_of_16_to_64_bytes_are_taken(client, kind, nbytes):
-    """Both ends of the range are in it."""
+def test_key_of_16_to_64_bytes_is_accepted(client: httpx.Client, kind: Kind, nbytes: int) -> None:
+    """Both ends of the range."""
     attestation = {"type": "symmetricKey", "symmetricKey": {"primaryKey": symmetric_key(nbytes)}}
 
-    reply = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
+    response = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
 
-    assert reply.status_code == 200
+    assert response.status_code == 200
 
 
-def test_an_endorsement_key_is_shown_everywhere(client):
-    """A TPM's key is public: unlike a symmetric one it is not stripped."""
+def test_get_returns_an_endorsement_key(client: httpx.Client) -> None:
+    """Unlike a symmetric key it is public."""
     document = tpm_document()
     client.put("/enrollments/tpm-1", json=document)
 
-    shown = client.get("/enrollments/tpm-1").json()
+    stored = client.get("/enrollments/tpm-1").json()
 
-    assert shown["attestation"] == document["attestation"]
+    assert stored["attestation"] == document["attestation"]
 
 
-def test_a_certificate_is_answered_as_its_details(client, kind):
-    """Never the certificate itself; names, thumbprints and times as recorded."""
+def test_certificate_is_returned_as_its_info(client: httpx.Client, kind: Kind) -> None:
+    """Names, thumbprints and times as recorded."""
     serial_number = 0x2BB8B739DEE17099EAF40668B40E596C2F7E1DDD
     pem = certificate("cert-1", serial_number=serial_number)
 
-    reply = client.put(
+    response = client.put(
         f"/{kind.path}/rec-1", json=kind.document(attestation=x509(kind, primary=pem))
     ).json()
 
-    shown = reply["attestation"]["x509"][kind.certificates]["primary"]
-    details = shown.pop("info")
-    assert shown == {}
-    assert list(details) == [
+    info = response["attestation"]["x509"][kind.certificates]["primary"]["info"]
+    assert list(info) == [
         "subjectName",
         "sha1Thumbprint",
         "sha256Thumbprint",
@@ -114,54 +118,69 @@ def test_a_certificate_is_answered_as_its_details(client, kind):
         "serialNumber",
         "version",
     ]
-    assert (details["subjectName"], details["issuerName"]) == ("CN=cert-1", "CN=cert-1")
-    assert details["serialNumber"] == f"{serial_number:X}"
-    assert details["version"] == 3
-    assert len(details["sha1Thumbprint"]) == 40
-    assert details["sha256Thumbprint"].isupper()
+    assert (info["subjectName"], info["issuerName"]) == ("CN=cert-1", "CN=cert-1")
+    assert info["serialNumber"] == f"{serial_number:X}"
+    assert info["version"] == 3
+    assert len(info["sha1Thumbprint"]) == 40
+    assert info["sha256Thumbprint"].isupper()
 
 
-def test_a_certificate_may_be_bare_base64(client):
-    """DER in base64 without the PEM lines is the same certificate."""
+def test_no_response_contains_a_certificate(client: httpx.Client, kind: Kind) -> None:
+    """Neither of PUT and GET nor of a query and the attestation mechanism."""
+    path = f"/{kind.path}/rec-1"
+    document = kind.document(attestation=x509(kind, primary=certificate("a")))
+
+    put = client.put(path, json=document).json()
+    got = client.get(path).json()
+    [queried] = client.post(f"/{kind.path}/query", json={"query": "SELECT *"}).json()
+    mechanism = client.post(f"{path}/attestationmechanism").json()
+
+    attestations = [put["attestation"], got["attestation"], queried["attestation"], mechanism]
+    slots = [attestation["x509"][kind.certificates]["primary"] for attestation in attestations]
+    assert [list(slot) for slot in slots] == [["info"]] * 4
+
+
+def test_certificate_may_be_base64_of_der(client: httpx.Client) -> None:
+    """Without PEM lines it is the same certificate."""
     pem = certificate("cert-1", organization="Contoso")
     bare = "".join(pem.splitlines()[1:-1])
 
     both = x509(ENROLLMENT, primary=pem, secondary=bare)
-    reply = client.put("/enrollments/rec-1", json=ENROLLMENT.document(attestation=both)).json()
+    response = client.put("/enrollments/rec-1", json=ENROLLMENT.document(attestation=both)).json()
 
-    shown = reply["attestation"]["x509"]["clientCertificates"]
-    assert shown["primary"] == shown["secondary"]
-    assert shown["primary"]["info"]["subjectName"] == "CN=cert-1, O=Contoso"
+    stored = response["attestation"]["x509"]["clientCertificates"]
+    assert stored["primary"] == stored["secondary"]
+    assert stored["primary"]["info"]["subjectName"] == "CN=cert-1, O=Contoso"
 
 
-def test_an_update_may_give_back_the_details_alone(client, kind):
-    """A document from GET has no certificate: the stored details are kept."""
+def test_update_with_the_info_alone_keeps_the_certificate(client: httpx.Client, kind: Kind) -> None:
+    """A document from GET has no certificate."""
     attestation = x509(kind, primary=certificate("a"), secondary=certificate("b"))
     client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
-    shown = client.get(f"/{kind.path}/rec-1").json()
+    stored = client.get(f"/{kind.path}/rec-1").json()
 
-    updated = client.put(f"/{kind.path}/rec-1", json=shown, headers={"If-Match": shown["etag"]})
+    updated = client.put(f"/{kind.path}/rec-1", json=stored, headers={"If-Match": stored["etag"]})
 
-    assert updated.json()["attestation"] == shown["attestation"]
+    assert updated.json()["attestation"] == stored["attestation"]
 
 
-def test_details_of_a_certificate_nobody_gave_are_400(client, kind):
-    """On a create there is nothing that the details could stand for."""
+def test_create_with_the_info_alone_is_400(client: httpx.Client, kind: Kind) -> None:
+    """There is no stored certificate for it."""
     details = {"primary": {"info": {"sha256Thumbprint": "AB"}}}
     attestation = {"type": "x509", "x509": {kind.certificates: details}}
 
-    reply = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
+    response = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
 
-    assert (reply.status_code, reply.json()["errorCode"]) == (400, 400004)
+    assert (response.status_code, response.json()["errorCode"]) == (400, 400004)
 
 
-def test_a_group_may_name_uploaded_authorities(client):
-    """caReferences are echoed."""
+def test_group_may_have_ca_references(client: httpx.Client) -> None:
+    """They are returned as sent."""
     attestation = {"type": "x509", "x509": {"caReferences": {"primary": "root-1"}}}
 
-    reply = client.put("/enrollmentGroups/rec-1", json=GROUP.document(attestation=attestation))
+    response = client.put("/enrollmentGroups/rec-1", json=GROUP.document(attestation=attestation))
 
-    assert reply.json()["attestation"] == attestation
+    assert response.json()["attestation"] == attestation
 
 
 TPM = {"type": "tpm", "tpm": {"endorsementKey": "key"}}
@@ -204,8 +223,8 @@ PAIR = {"primary": {"certificate": certificate("a")}}
         ),
     ],
 )
-def test_an_attestation_that_attests_nothing_is_400(client, kind, attestation):
-    """Unknown, empty, double, unreadable, or not for this kind of record."""
-    reply = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
+def test_invalid_attestation_is_400(client: httpx.Client, kind: Any, attestation: Any) -> None:
+    """Unknown, empty, ambiguous, unreadable, or not for this kind of record."""
+    response = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
 
-    assert (reply.status_code, reply.json()["errorCode"]) == (400, 400004)
+    assert (response.status_code, response.json()["errorCode"]) == (400, 400004)

@@ -1,27 +1,37 @@
-"""Signatures, tokens and rights."""
+"""Authorization of service API callers: signatures, tokens and rights."""
 
 import time
+from typing import Any
 
 import httpx
 import pytest
 from azure.identity import ManagedIdentityCredential
 
-from local.dps import AccessPolicy, Options, Right
-from tests.local.dps.calls import API_VERSION, NO_TLS, OWNER, Clock, signature, signed_client
+from local.dps import AccessPolicy, DpsStandIn, Options, Right
+from tests.local.dps.calls import (
+    API_VERSION,
+    NO_TLS,
+    OWNER,
+    Clock,
+    StartDps,
+    signature,
+    signed_client,
+)
 from tests.secret_factory import symmetric_key
 
 IDENTITY_HEADER = Options().identity_header
 RESOURCE = "https://azure-devices-provisioning.net"
 
 
-def get(dps, header, path="/enrollments/nobody"):
-    """An answer to a GET with this Authorization header."""
+def get(dps: DpsStandIn, header: str | None) -> httpx.Response:
+    """Returns the response to a GET with this Authorization header."""
     headers = {} if header is None else {"Authorization": header}
-    return httpx.get(f"{dps.url}{path}", params=API_VERSION, headers=headers, verify=NO_TLS)
+    url = f"{dps.url}/enrollments/nobody"
+    return httpx.get(url, params=API_VERSION, headers=headers, verify=NO_TLS)
 
 
-def test_the_published_vector_is_reproduced():
-    """The tests sign as Microsoft's Python client does for the same key, host and time."""
+def test_signature_of_the_tests_equals_that_of_the_sdk() -> None:
+    """For the same key, host and expiry as a signature by azure-sdk-for-python."""
     key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
     header = signature(
@@ -45,8 +55,10 @@ def test_the_published_vector_is_reproduced():
     ],
     ids=["primary", "secondary", "no name", "no port", "http", "https", "path", "skew"],
 )
-def test_a_good_signature_is_accepted(dps, resource, key, name, lasts):
-    """Either key; the resource is a prefix, without case; expiry has five minutes' grace."""
+def test_valid_signature_is_accepted(
+    dps: DpsStandIn, resource: str, key: Any, name: Any, lasts: int
+) -> None:
+    """By either key, for a prefix of host and path, up to five minutes after expiry."""
     expiry = int(time.time()) + lasts
     header = signature(resource.format(port=dps.port), key=key, name=name, expiry=expiry)
 
@@ -66,13 +78,15 @@ def test_a_good_signature_is_accepted(dps, resource, key, name, lasts):
     ],
     ids=["key", "name", "expired", "year 10^22", "host", "path", "nothing"],
 )
-def test_a_bad_signature_is_401(dps, resource, key, name, lasts):
-    """Another key, policy, host or path, or a time that is past."""
+def test_invalid_signature_is_401(
+    dps: DpsStandIn, resource: str, key: Any, name: Any, lasts: int
+) -> None:
+    """By another key or policy, for another host or path, or expired."""
     expiry = int(time.time()) + lasts
-    reply = get(dps, signature(resource, key=key, name=name, expiry=expiry))
+    response = get(dps, signature(resource, key=key, name=name, expiry=expiry))
 
-    assert (reply.status_code, reply.json()["errorCode"]) == (401, 401002)
-    assert reply.json()["message"] == "Unauthorized"
+    assert (response.status_code, response.json()["errorCode"]) == (401, 401002)
+    assert response.json()["message"] == "Unauthorized"
 
 
 @pytest.mark.parametrize(
@@ -88,13 +102,13 @@ def test_a_bad_signature_is_401(dps, resource, key, name, lasts):
         "Bearer abc",
     ],
 )
-def test_no_credential_that_we_know_is_401(dps, header):
-    """Missing, cut short, or of another scheme."""
+def test_unknown_credential_is_401(dps: DpsStandIn, header: str | None) -> None:
+    """Missing, incomplete, or of another scheme."""
     assert get(dps, header).status_code == 401
 
 
-def test_a_signature_is_checked_as_it_was_received(dps):
-    """Lower-case escapes are signed in lower case: nothing is decoded and encoded again."""
+def test_signature_is_verified_as_received(dps: DpsStandIn) -> None:
+    """The resource is not decoded and encoded again, so the case of its escapes matters."""
     header = signature(
         f"127.0.0.1:{dps.port}", key=OWNER.primary_key, name=None, expiry=int(time.time()) + 60
     )
@@ -102,9 +116,11 @@ def test_a_signature_is_checked_as_it_was_received(dps):
     assert get(dps, header.replace("%3A", "%3a", 1)).status_code == 401
 
 
-def test_other_host_names_may_be_signed_for(stand_in):
-    """A client that reaches the stand-in by another name signs that name."""
-    dps, _ = stand_in(host_names=("mydps.azure-devices-provisioning.net",))
+def test_configured_host_name_is_accepted_in_a_signature(
+    start_dps: StartDps,
+) -> None:
+    """For clients that reach the stand-in by another name."""
+    dps, _ = start_dps(host_names=("mydps.azure-devices-provisioning.net",))
     header = signature(
         "mydps.azure-devices-provisioning.net",
         key=OWNER.primary_key,
@@ -129,26 +145,28 @@ NEEDED = [
 
 
 @pytest.mark.parametrize(("method", "path", "right"), NEEDED)
-def test_each_operation_needs_its_right(stand_in, method, path, right):
-    """With all rights but that one it is 403, with that one alone it is not."""
+def test_operation_requires_its_right(
+    start_dps: StartDps, method: Any, path: Any, right: Any
+) -> None:
+    """All other rights are a 403; this right alone is enough."""
     policies = [
         AccessPolicy(
             name=name, primary_key=symmetric_key(), secondary_key=symmetric_key(), rights=rights
         )
         for name, rights in (("without", frozenset(Right) - {right}), ("with", frozenset({right})))
     ]
-    dps, _ = stand_in(policies=tuple(policies))
-    replies = []
+    dps, _ = start_dps(policies=tuple(policies))
+    responses = []
     for policy in policies:
         with signed_client(dps, policy=policy) as client:
-            replies.append(client.request(method, path))
+            responses.append(client.request(method, path))
 
-    assert (replies[0].status_code, replies[0].json()["errorCode"]) == (403, 403000)
-    assert replies[1].status_code != 403
+    assert (responses[0].status_code, responses[0].json()["errorCode"]) == (403, 403000)
+    assert responses[1].status_code != 403
 
 
-def test_a_managed_identity_is_accepted(dps, monkeypatch):
-    """The real azure.identity gets a token as on App Service, and the token opens the API."""
+def test_managed_identity_is_accepted(dps: DpsStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """azure.identity gets a token as on App Service, and the API accepts it."""
     monkeypatch.setenv("IDENTITY_ENDPOINT", f"{dps.url}/_identity/token")
     monkeypatch.setenv("IDENTITY_HEADER", IDENTITY_HEADER)
     with ManagedIdentityCredential() as credential:
@@ -157,8 +175,8 @@ def test_a_managed_identity_is_accepted(dps, monkeypatch):
     assert get(dps, f"Bearer {token.token}").status_code == 404
 
 
-def identity(dps, header=IDENTITY_HEADER, **query):
-    """An answer of the token endpoint."""
+def get_token(dps: DpsStandIn, header: str = IDENTITY_HEADER, **query: str) -> httpx.Response:
+    """Returns the response of the token endpoint."""
     query = {"resource": RESOURCE, "api-version": "2019-08-01"} | query
     return httpx.get(
         f"{dps.url}/_identity/token",
@@ -168,11 +186,11 @@ def identity(dps, header=IDENTITY_HEADER, **query):
     )
 
 
-def test_a_token_expires(stand_in):
-    """After its hour it is worth nothing."""
+def test_token_expires(start_dps: StartDps) -> None:
+    """After an hour it is a 401."""
     clock = Clock()
-    dps, _ = stand_in(clock=clock)
-    token = identity(dps).json()["access_token"]
+    dps, _ = start_dps(clock=clock)
+    token = get_token(dps).json()["access_token"]
     before = get(dps, f"Bearer {token}")
 
     clock.advance(3600)
@@ -188,6 +206,8 @@ def test_a_token_expires(stand_in):
         ({"api-version": "2017-09-01"}, 400),
     ],
 )
-def test_a_token_for_something_else_is_not_issued(dps, query, status):
-    """The header, the resource and the version must be right."""
-    assert identity(dps, **query).status_code == status
+def test_invalid_token_request_is_rejected(
+    dps: DpsStandIn, query: dict[str, Any], status: int
+) -> None:
+    """The header, the resource and the api-version must be right."""
+    assert get_token(dps, **query).status_code == status

@@ -1,12 +1,16 @@
-"""Reset, statistics, latency."""
+"""The control endpoints for reset, statistics and latency."""
 
+from typing import Any
+
+import httpx
 import pytest
 
+from local.dps import DpsStandIn
 from tests.local.dps.calls import ENROLLMENT, tpm_document
 
 
-def test_reset_forgets_everything(dps, client):
-    """Records, registrations, faults, quota, latency, statistics."""
+def test_reset_restores_the_initial_state(dps: DpsStandIn, client: httpx.Client) -> None:
+    """Records, registrations, faults, quota, latency and statistics."""
     client.put("/enrollments/tpm-1", json=tpm_document())
     client.post("/_registrations", json={"registrationId": "dev-1"})
     client.put("/_throttle", json={"operationsPerMinute": 1})
@@ -23,8 +27,8 @@ def test_reset_forgets_everything(dps, client):
     assert dps.requests == []
 
 
-def test_statistics_count_what_came_over_the_wire(client):
-    """By method, operation and status; the items of bulk calls; records; connections."""
+def test_statistics_count_requests(client: httpx.Client) -> None:
+    """By method, operation and status, with bulk items, faults, connections and records."""
     items = [ENROLLMENT.document(f"rec-{n}") for n in range(3)]
     client.post("/enrollments", json={"enrollments": items, "mode": "create"})
     client.get("/enrollments/nobody")
@@ -43,27 +47,32 @@ def test_statistics_count_what_came_over_the_wire(client):
     assert stats["records"]["enrollments"] == 3
 
 
-def test_latency_is_set_and_told(client):
-    """What is not named is none."""
-    reply = client.put("/_latency", json={"bulkMs": 1.5})
+def test_put_latency_returns_the_new_latency(client: httpx.Client) -> None:
+    """A member that was not sent is 0."""
+    response = client.put("/_latency", json={"bulkMs": 1.5})
 
-    assert reply.json() == {"singleMs": 0, "bulkMs": 1.5}
+    assert response.json() == {"singleMs": 0, "bulkMs": 1.5}
 
 
 @pytest.mark.parametrize("latency", [{"singleMs": -1}, {"bulkMs": True}, {"ms": 1}])
-def test_a_misshapen_latency_is_named(client, latency):
-    """By pointer."""
-    reply = client.put("/_latency", json=latency)
+def test_invalid_latency_is_400(client: httpx.Client, latency: dict[str, Any]) -> None:
+    """The error has the JSON Pointer of the member."""
+    response = client.put("/_latency", json=latency)
 
-    assert (reply.status_code, list(reply.json()["errors"])) == (400, [f"/{next(iter(latency))}"])
+    assert (response.status_code, list(response.json()["errors"])) == (
+        400,
+        [f"/{next(iter(latency))}"],
+    )
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/_nothing", 404), ("PUT", "/_stats", 405)]
 )
-def test_an_unknown_endpoint_names_those_there_are(client, method, path, status):
-    """For whoever mistyped one."""
-    reply = client.request(method, path)
+def test_unknown_control_endpoint_lists_the_known_ones(
+    client: httpx.Client, method: str, path: str, status: int
+) -> None:
+    """With 404 for a path and 405 for a method."""
+    response = client.request(method, path)
 
-    assert reply.status_code == status
-    assert "GET /_stats" in reply.json()["endpoints"]
+    assert response.status_code == status
+    assert "GET /_stats" in response.json()["endpoints"]

@@ -1,8 +1,11 @@
-"""What the service refuses to store: 400004, with words, and without a value that was sent."""
+"""Validation of enrollment documents."""
 
+from typing import Any
+
+import httpx
 import pytest
 
-from tests.local.dps.calls import ENROLLMENT
+from tests.local.dps.calls import ENROLLMENT, Kind
 from tests.secret_factory import symmetric_key
 
 CUSTOM = "A CustomAllocationDefinition is required when the allocation policy is set to 'Custom'"
@@ -10,7 +13,7 @@ BOOLEANS = {"updateHubAssignment": True, "migrateDeviceData": True}
 
 
 @pytest.mark.parametrize(
-    ("members", "words"),
+    ("members", "message"),
     [
         ({"allocationPolicy": "custom"}, CUSTOM),
         ({"allocationPolicy": "Hashed"}, "Invalid AllocationPolicy"),
@@ -36,12 +39,14 @@ BOOLEANS = {"updateHubAssignment": True, "migrateDeviceData": True}
         ({"attestation": None}, "The attestation is required"),
     ],
 )
-def test_a_document_with_a_fault_is_400(client, kind, members, words):
-    """Every rule of the documentation is kept, on both kinds of records."""
-    reply = client.put(f"/{kind.path}/rec-1", json=kind.document(**members))
+def test_invalid_document_is_400(
+    client: httpx.Client, kind: Kind, members: dict[str, Any], message: str
+) -> None:
+    """For enrollments and groups, by the documented rules."""
+    response = client.put(f"/{kind.path}/rec-1", json=kind.document(**members))
 
-    assert (reply.status_code, reply.json()["errorCode"]) == (400, 400004)
-    assert reply.json()["message"] == words
+    assert (response.status_code, response.json()["errorCode"]) == (400, 400004)
+    assert response.json()["message"] == message
 
 
 @pytest.mark.parametrize(
@@ -61,52 +66,56 @@ def test_a_document_with_a_fault_is_400(client, kind, members, words):
         {"etag": "x", "registrationState": {"status": "assigned"}, "createdDateTimeUtc": "1"},
     ],
 )
-def test_what_the_service_takes_is_taken(client, kind, members):
-    """Static without hubs, a definition nobody needs, and read-only members are no faults."""
-    reply = client.put(f"/{kind.path}/rec-1", json=kind.document(**members))
+def test_valid_document_is_accepted(
+    client: httpx.Client, kind: Kind, members: dict[str, Any]
+) -> None:
+    """Also static without hubs, an unused webhook definition, and read-only members."""
+    response = client.put(f"/{kind.path}/rec-1", json=kind.document(**members))
 
-    assert reply.status_code == 200
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("id_", ["a", "A-", "a.b_c:d-1", "x" * 128])
-def test_a_legal_id_is_taken(client, kind, id_):
-    """Up to 128 alphanumerics and - . _ : with an alphanumeric or a dash at the end."""
-    reply = client.put(f"/{kind.path}/{id_}", json=kind.document(id_))
+def test_valid_id_is_accepted(client: httpx.Client, kind: Kind, id_: str) -> None:
+    """Up to 128 of letters, digits and - . _ : with a letter, digit or dash at the end."""
+    response = client.put(f"/{kind.path}/{id_}", json=kind.document(id_))
 
-    assert reply.status_code == 200
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("id_", ["a.", "a b", "a@b", "ä", "x" * 129])
-def test_an_illegal_id_is_400(client, kind, id_):
-    """The words are the service's."""
-    reply = client.put(f"/{kind.path}/{id_}", json=kind.document(id_))
+def test_invalid_id_is_400(client: httpx.Client, kind: Kind, id_: str) -> None:
+    """With the message of DPS."""
+    response = client.put(f"/{kind.path}/{id_}", json=kind.document(id_))
 
-    assert (reply.status_code, reply.json()["errorCode"]) == (400, 400004)
-    assert reply.json()["message"] == f"Invalid {kind.id_member[0].upper()}{kind.id_member[1:]}"
+    assert (response.status_code, response.json()["errorCode"]) == (400, 400004)
+    assert response.json()["message"] == f"Invalid {kind.id_member[0].upper()}{kind.id_member[1:]}"
 
 
 @pytest.mark.parametrize("body_id", ["other", None, 1])
-def test_the_id_in_the_body_must_be_that_of_the_path(client, kind, body_id):
-    """Another one, or none, is refused."""
-    reply = client.put(f"/{kind.path}/rec-1", json=kind.document(body_id))
+def test_id_in_the_body_other_than_in_the_path_is_400(
+    client: httpx.Client, kind: Kind, body_id: str | int | None
+) -> None:
+    """Or a missing one."""
+    response = client.put(f"/{kind.path}/rec-1", json=kind.document(body_id))
 
-    assert (reply.status_code, reply.json()["errorCode"]) == (400, 400004)
+    assert (response.status_code, response.json()["errorCode"]) == (400, 400004)
 
 
-def test_an_error_tells_code_tracking_id_message_and_time(client, kind):
-    """The body has the documented shape, and repeats no key."""
+def test_error_body_has_the_documented_members(client: httpx.Client, kind: Kind) -> None:
+    """And does not repeat the key that was sent."""
     key = symmetric_key(8)
     attestation = {"type": "symmetricKey", "symmetricKey": {"primaryKey": key}}
 
-    reply = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
+    response = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
 
-    assert list(reply.json()) == ["errorCode", "trackingId", "message", "timestampUtc"]
-    assert reply.headers["x-ms-error-code"] == "400004"
-    assert key not in reply.text
+    assert list(response.json()) == ["errorCode", "trackingId", "message", "timestampUtc"]
+    assert response.headers["x-ms-error-code"] == "400004"
+    assert key not in response.text
 
 
-def test_an_empty_device_id_counts_as_none(client):
-    """It is left out of the answer."""
-    reply = client.put("/enrollments/rec-1", json=ENROLLMENT.document(deviceId=""))
+def test_empty_device_id_counts_as_missing(client: httpx.Client) -> None:
+    """The response does not have it."""
+    response = client.put("/enrollments/rec-1", json=ENROLLMENT.document(deviceId=""))
 
-    assert "deviceId" not in reply.json()
+    assert "deviceId" not in response.json()

@@ -1,4 +1,6 @@
-"""Faults to order."""
+"""Injected faults."""
+
+from typing import Any
 
 import httpx
 import pytest
@@ -6,24 +8,24 @@ import pytest
 from tests.local.dps.calls import tpm_document
 
 
-def order(client, do, **fault):
-    """Orders one fault."""
-    return client.put("/_faults", json=[{"do": do} | fault]).raise_for_status()
+def set_fault(client: httpx.Client, do: dict[str, Any], **fault: Any) -> None:
+    """Replaces all faults by one."""
+    client.put("/_faults", json=[{"do": do} | fault]).raise_for_status()
 
 
-def get(client, path="/enrollments/nobody"):
-    """The status of a GET."""
+def get(client: httpx.Client, path: str = "/enrollments/nobody") -> int:
+    """Returns the status of a GET."""
     return client.get(path).status_code
 
 
-def test_a_status_is_answered_in_the_shape_of_the_service(client):
-    """Code, words and headers fit the status."""
-    order(client, {"status": 503, "headers": {"Retry-After": "7"}})
+def test_fault_with_a_status_is_an_error_of_dps(client: httpx.Client) -> None:
+    """Code and headers fit the status."""
+    set_fault(client, {"status": 503, "headers": {"Retry-After": "7"}})
 
-    reply = client.get("/enrollments/nobody")
+    response = client.get("/enrollments/nobody")
 
-    assert (reply.status_code, reply.json()["errorCode"]) == (503, 503000)
-    assert reply.headers["Retry-After"] == "7"
+    assert (response.status_code, response.json()["errorCode"]) == (503, 503000)
+    assert response.headers["Retry-After"] == "7"
 
 
 @pytest.mark.parametrize(
@@ -43,15 +45,17 @@ def test_a_status_is_answered_in_the_shape_of_the_service(client):
         ({"status": 429}, 429, "application/json", "429001"),
     ],
 )
-def test_an_answer_may_have_any_shape(client, do, status, media_type, text):
-    """HTML, the gateway's, or whatever is ordered."""
-    order(client, do)
+def test_fault_determines_the_response(
+    client: httpx.Client, do: dict[str, Any], status: int, media_type: str, text: str
+) -> None:
+    """HTML, an error of the gateway, or any status and body."""
+    set_fault(client, do)
 
-    reply = client.get("/enrollments/nobody")
+    response = client.get("/enrollments/nobody")
 
-    assert reply.status_code == status
-    assert reply.headers["Content-Type"].startswith(media_type)
-    assert text in reply.text
+    assert response.status_code == status
+    assert response.headers["Content-Type"].startswith(media_type)
+    assert text in response.text
 
 
 @pytest.mark.parametrize(
@@ -62,9 +66,11 @@ def test_an_answer_may_have_any_shape(client, do, status, media_type, text):
         ({"halfAnswer": True}, True),
     ],
 )
-def test_a_lost_answer_may_hide_a_commit(client, do, stored):
-    """A reset before leaves nothing behind; one after it, or half an answer, the record."""
-    order(client, do, times=1)
+def test_lost_response_with_and_without_a_write(
+    client: httpx.Client, do: dict[str, Any], stored: bool
+) -> None:
+    """resetBefore writes no record; resetAfterCommit and halfAnswer do."""
+    set_fault(client, do, times=1)
 
     with pytest.raises(httpx.TransportError):
         client.put("/enrollments/tpm-1", json=tpm_document())
@@ -72,9 +78,9 @@ def test_a_lost_answer_may_hide_a_commit(client, do, stored):
     assert (get(client, "/enrollments/tpm-1") == 200) is stored
 
 
-def test_a_stalled_request_waits_until_it_is_released(client):
-    """It gets no answer; deleting the faults ends it."""
-    order(client, {"stall": True}, times=1)
+def test_stalled_request_waits_until_the_faults_are_deleted(client: httpx.Client) -> None:
+    """It gets no response."""
+    set_fault(client, {"stall": True}, times=1)
 
     with pytest.raises(httpx.ReadTimeout):
         client.get("/enrollments/nobody", timeout=0.05)
@@ -83,16 +89,16 @@ def test_a_stalled_request_waits_until_it_is_released(client):
     assert get(client) == 404
 
 
-def test_an_ordered_204_has_no_body(client):
-    """HTTP allows none."""
-    order(client, {"status": 204})
+def test_fault_with_status_204_has_no_body(client: httpx.Client) -> None:
+    """As HTTP requires."""
+    set_fault(client, {"status": 204})
 
     assert client.delete("/enrollments/nobody").content == b""
 
 
-def test_a_delay_alone_changes_nothing_else(client):
-    """The operation is done as ever."""
-    order(client, {"delayMs": 1})
+def test_delay_alone_runs_the_operation(client: httpx.Client) -> None:
+    """The response is that of the operation."""
+    set_fault(client, {"delayMs": 1})
 
     assert client.put("/enrollments/tpm-1", json=tpm_document()).status_code == 200
 
@@ -107,18 +113,20 @@ def test_a_delay_alone_changes_nothing_else(client):
         ({"rate": 1}, [500] * 6),
     ],
 )
-def test_a_fault_strikes_as_often_as_ordered(client, when, statuses):
-    """Each n-th time, the first n times, or at a rate."""
-    order(client, {"status": 500}, **when)
+def test_fault_is_applied_as_often_as_configured(
+    client: httpx.Client, when: dict[str, Any], statuses: list[int]
+) -> None:
+    """Always, to each n-th or the first n requests, or with a probability."""
+    set_fault(client, {"status": 500}, **when)
 
     assert [get(client) for _ in range(6)] == statuses
 
 
-def test_a_rate_is_repeatable(client):
-    """The same order gives the same faults again."""
+def test_rate_is_repeatable(client: httpx.Client) -> None:
+    """The same fault is applied to the same requests again."""
     runs = []
     for _ in range(2):
-        order(client, {"status": 500}, rate=0.5)
+        set_fault(client, {"status": 500}, rate=0.5)
         runs.append([get(client) for _ in range(20)])
 
     assert runs[0] == runs[1]
@@ -135,16 +143,18 @@ def test_a_rate_is_repeatable(client):
         ({"method": "GET", "path": "body$"}, 500),
     ],
 )
-def test_a_fault_is_done_to_what_it_matches(client, match, status):
-    """Method and path, without case; a missing one matches all."""
-    order(client, {"status": 500}, match=match)
+def test_fault_is_applied_to_matching_requests(
+    client: httpx.Client, match: dict[str, Any], status: int
+) -> None:
+    """By method and path, without case; a missing member matches all."""
+    set_fault(client, {"status": 500}, match=match)
 
     assert get(client) == status
 
 
-def test_control_endpoints_are_never_disturbed(client):
-    """Else nobody could end a fault."""
-    order(client, {"resetBefore": True})
+def test_faults_do_not_apply_to_control_endpoints(client: httpx.Client) -> None:
+    """Otherwise no fault could be deleted."""
+    set_fault(client, {"resetBefore": True})
 
     assert client.get("/_faults").status_code == 200
     assert client.delete("/_faults").status_code == 204
@@ -173,14 +183,16 @@ def test_control_endpoints_are_never_disturbed(client):
         ),
     ],
 )
-def test_every_mistake_in_an_order_is_named(client, faults, pointers):
-    """By JSON Pointer, all at once; nothing of it comes into force."""
-    reply = client.put("/_faults", json=faults)
+def test_invalid_faults_are_400_with_all_problems(
+    client: httpx.Client, faults: Any, pointers: list[str]
+) -> None:
+    """By JSON Pointer; none of the faults comes into force."""
+    response = client.put("/_faults", json=faults)
 
-    assert (reply.status_code, sorted(reply.json()["errors"])) == (400, pointers)
+    assert (response.status_code, sorted(response.json()["errors"])) == (400, pointers)
     assert client.get("/_faults").json() == []
 
 
-def test_a_body_that_is_no_json_is_named(client):
-    """The pointer is that of the whole."""
+def test_faults_that_are_not_json_are_400(client: httpx.Client) -> None:
+    """The JSON Pointer is that of the whole body."""
     assert client.put("/_faults", content="[").json() == {"errors": {"": "must be JSON"}}

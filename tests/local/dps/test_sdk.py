@@ -1,27 +1,37 @@
-"""Microsoft's own client, synchronous and asynchronous, over http and https."""
+"""The DPS client of Microsoft's SDK, sync and async, over http and https."""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
+from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import HttpResponseError
 from azure.iot.deviceprovisioning import DeviceProvisioningClient
 from azure.iot.deviceprovisioning.aio import DeviceProvisioningClient as AsyncClient
 
-from tests.local.dps.calls import ENROLLMENT, GROUP
+from local.dps import DpsStandIn
+from tests.local.dps.calls import ENROLLMENT, GROUP, OWNER
+
+CREDENTIAL = AzureNamedKeyCredential(OWNER.name, OWNER.primary_key)
 
 
 @pytest.fixture(params=["http", "https"])
-def address(request, dps, tmp_path):
-    """Endpoint and TLS argument of each of the two sockets."""
-    authorities = tmp_path / "dps.pem"
-    authorities.write_bytes(dps.tls_certificate)
-    of = {"http": (dps.url, {}), "https": (dps.tls_url, {"connection_verify": str(authorities)})}
-    return of[request.param]
+def address(
+    request: pytest.FixtureRequest, dps: DpsStandIn, tmp_path: Path
+) -> tuple[str, dict[str, Any]]:
+    """Endpoint and TLS options for http and for https."""
+    if request.param == "http":
+        return dps.url, {}
+    trusted = tmp_path / "dps.pem"
+    trusted.write_bytes(dps.tls_certificate)
+    return dps.tls_url, {"connection_verify": str(trusted)}
 
 
-def test_the_synchronous_client_works_unchanged(address, credential):
-    """Create, get, query by pages, keys, bulk, delete."""
+def test_sync_client(address: tuple[str, dict[str, Any]]) -> None:
+    """Creates, reads, queries in pages, gets keys, runs bulk operations and deletes."""
     url, tls = address
     documents = [ENROLLMENT.document(f"dev:{n}") for n in range(3)]
-    with DeviceProvisioningClient(url, credential, **tls) as client:
+    with DeviceProvisioningClient(url, CREDENTIAL, **tls) as client:
         created = client.enrollment.create_or_update("dev:0", documents[0])
         bulk = client.enrollment.run_bulk_operation({"enrollments": documents, "mode": "create"})
         found = list(client.enrollment.query({"query": "SELECT *"}, top=2))
@@ -35,10 +45,10 @@ def test_the_synchronous_client_works_unchanged(address, credential):
     assert got["etag"] == created["etag"]
 
 
-async def test_the_asynchronous_client_works_unchanged(address, credential):
-    """The same for groups, with an update under the etag."""
+async def test_async_client(address: tuple[str, dict[str, Any]]) -> None:
+    """The same for groups, and updates with an etag."""
     url, tls = address
-    async with AsyncClient(url, credential, **tls) as client:
+    async with AsyncClient(url, CREDENTIAL, **tls) as client:
         groups = client.enrollment_group
         created = await groups.create_or_update("group-1", GROUP.document("group-1"))
         headers = {"If-Match": created["etag"]}

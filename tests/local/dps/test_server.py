@@ -1,4 +1,4 @@
-"""Starting, stopping, and the command line."""
+"""Starting and stopping the server, and its command line."""
 
 import asyncio
 import os
@@ -7,26 +7,28 @@ import socket
 import ssl
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 
 from local.dps import DpsStandIn, Options
 from local.threads import in_thread
-from tests.local.dps.calls import NO_TLS, signed_client
+from tests.local.dps.calls import NO_TLS, StartDps, signed_client
 
 
 @pytest.fixture
-def busy_port():
-    """A port that somebody listens on."""
+def busy_port() -> Iterator[int]:
+    """A port that another socket listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
+        yield int(listener.getsockname()[1])
 
 
 @contextmanager
-def command(*arguments, **environment):
-    """`python -m local.dps` as a process; it is killed if it does not end by itself."""
+def command(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Runs `python -m local.dps` as a process and kills it at the end if necessary."""
     with subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-m", "local.dps", *arguments],
         env={**os.environ, **environment},  # noqa: TID251 - a child needs its PATH
@@ -40,10 +42,10 @@ def command(*arguments, **environment):
             process.kill()
 
 
-def banner_of(process):
-    """The lines up to `ready`."""
+def read_banner(process: subprocess.Popen[str]) -> list[str]:
+    """Returns the lines of output up to `ready`."""
     lines = []
-    for line in process.stdout:
+    for line in process.stdout or ():
         lines.append(line.strip())
         if line == "ready\n":
             break
@@ -51,30 +53,31 @@ def banner_of(process):
 
 
 @pytest.mark.parametrize("name", ["port", "tls_port"])
-async def test_a_busy_port_is_named(busy_port, name):
-    """And the other port is not kept."""
-    dps = DpsStandIn(Options(**{"port": 0, "tls_port": 0, name: busy_port}))
+async def test_busy_port_fails_the_start(busy_port: int, name: str) -> None:
+    """The error names the port, http or https."""
+    ports = {"port": 0, "tls_port": 0, name: busy_port}
+    dps = DpsStandIn(Options(port=ports["port"], tls_port=ports["tls_port"]))
 
-    with pytest.raises(OSError, match=f"port {busy_port} on 127.0.0.1"):
+    with pytest.raises(OSError, match=f"port {busy_port} of 127.0.0.1"):
         await dps.start()
 
 
-def test_stopping_ends_a_tls_connection_that_a_client_holds():
-    """TLS asks both sides for a goodbye; a client that says none does not keep the socket."""
+def test_stop_closes_a_tls_connection_that_the_client_keeps_open() -> None:
+    """The socket is closed although the client sends no close_notify."""
     with in_thread(DpsStandIn(Options(port=0, tls_port=0))) as dps:
-        trusting = ssl.create_default_context(cadata=dps.tls_certificate.decode())
+        context = ssl.create_default_context(cadata=dps.tls_certificate.decode())
         stream = socket.create_connection(("127.0.0.1", dps.tls_port), 5)
-        client = trusting.wrap_socket(stream, server_hostname="127.0.0.1")
+        client = context.wrap_socket(stream, server_hostname="127.0.0.1")
         client.sendall(b"GET /_stats HTTP/1.1\r\nHost: dps\r\n\r\n")
         client.recv(1)
 
-    with client, socket.socket(fileno=os.dup(client.fileno())) as beneath:
-        beneath.settimeout(5)
-        assert any(not beneath.recv(65536) for _ in range(10))
+    with client, socket.socket(fileno=os.dup(client.fileno())) as connection:
+        connection.settimeout(5)
+        assert any(not connection.recv(65536) for _ in range(10))
 
 
-async def test_the_connection_string_is_that_of_the_free_port():
-    """HostName carries the port, so any client that takes one reaches the stand-in."""
+async def test_connection_string_contains_the_free_port() -> None:
+    """HostName includes the port, so that clients reach the stand-in."""
     dps = DpsStandIn(Options(port=0, tls_port=None))
 
     await dps.start()
@@ -88,16 +91,18 @@ async def test_the_connection_string_is_that_of_the_free_port():
     )
 
 
-def test_there_is_no_https_if_none_is_wanted(stand_in):
-    """Asking for its address is an error, not a guess."""
-    dps, _ = stand_in()
+def test_tls_url_without_https_is_an_error(
+    start_dps: StartDps,
+) -> None:
+    """The error names the option that enables https."""
+    dps, _ = start_dps()
 
-    with pytest.raises(ValueError, match="without https"):
+    with pytest.raises(ValueError, match=r"Options\.tls_port"):
         _ = dps.tls_url
 
 
-def test_stop_waits_for_nobody():
-    """Not for a request that is stalled, nor for one that takes a minute."""
+def test_stop_does_not_wait_for_open_requests() -> None:
+    """Neither for a stalled request nor for one that takes a minute."""
     server = DpsStandIn(Options(port=0, tls_port=None, single_ms=60_000))
     with in_thread(server, stop_within=5) as dps, signed_client(dps) as client:
         client.put("/_faults", json=[{"do": {"stall": True}, "times": 1}])
@@ -107,35 +112,37 @@ def test_stop_waits_for_nobody():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_says_where_it_is_and_ends_when_told(number, tmp_path):
-    """A banner, `ready`, and exit code 0 after Ctrl-C or SIGTERM."""
+def test_command_prints_its_addresses_and_ends_on_a_signal(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """It prints a banner and `ready`, and exits with 0 after Ctrl-C or SIGTERM."""
     certificate = tmp_path / "dps.pem"
     arguments = ["--certificate", str(certificate), "--throttle", "5", "--latency", "1"]
     arguments += ["--retry-scale", "0.1", "--hub-latency", "hub-1.azure-devices.net=20"]
     with command(*arguments, DPS_PORT="0", DPS_TLS_PORT="0") as process:
-        banner = banner_of(process)
+        banner = read_banner(process)
         [curl] = [line.split()[-1] for line in banner if line.startswith("try")]
-        reply = httpx.get(curl, verify=NO_TLS)
+        response = httpx.get(curl, verify=NO_TLS)
         process.send_signal(number)
         code = process.wait(10)
 
-    assert (reply.status_code, code) == (200, 0)
+    assert (response.status_code, code) == (200, 0)
     assert any("HostName=127.0.0.1:" in line for line in banner)
     assert certificate.read_text().startswith("-----BEGIN CERTIFICATE-----")
 
 
-def test_the_command_names_a_busy_port_and_fails(busy_port):
-    """In one line, with exit code 1."""
+def test_command_with_a_busy_port_exits_with_1(busy_port: int) -> None:
+    """It prints one line, which names the port."""
     with command("--port", str(busy_port), DPS_TLS_PORT="0") as process:
         _, errors = process.communicate(timeout=20)
 
     assert process.returncode == 1
-    assert errors.startswith(f"port {busy_port} on 127.0.0.1 cannot be had")
+    assert errors.startswith(f"cannot listen on port {busy_port} of 127.0.0.1: ")
     assert errors.count("\n") == 1
 
 
-def test_the_command_names_a_garbled_environment():
-    """The variable and what it holds."""
+def test_command_with_an_invalid_environment_variable_exits_with_2() -> None:
+    """The error names the variable and its value."""
     with command(DPS_PORT="http") as process:
         _, errors = process.communicate(timeout=20)
 
@@ -143,8 +150,8 @@ def test_the_command_names_a_garbled_environment():
     assert "DPS_PORT must be a port between 0 and 65535, not 'http'" in errors
 
 
-def test_one_stand_in_after_another_may_have_the_same_port():
-    """Stopping gives the port back."""
+def test_stop_releases_the_port() -> None:
+    """A second stand-in can listen on it at once."""
     with in_thread(DpsStandIn(Options(port=0, tls_port=None))) as first:
         port = first.port
 
@@ -152,20 +159,20 @@ def test_one_stand_in_after_another_may_have_the_same_port():
         assert second.port == port
 
 
-async def test_the_certificate_stands_the_strictest_verification():
-    """As Python 3.13 verifies by default; for the address and for localhost."""
+async def test_server_certificate_passes_strict_verification() -> None:
+    """As Python 3.13 verifies by default, for 127.0.0.1 and localhost."""
     dps = DpsStandIn(Options(port=0, tls_port=0))
     context = ssl.create_default_context(cadata=dps.tls_certificate.decode())
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     await dps.start()
     async with httpx.AsyncClient(verify=context) as client:
-        replies = [
+        responses = [
             await client.get(f"https://{host}:{dps.tls_port}/_stats")
             for host in ("127.0.0.1", "localhost")
         ]
     await dps.stop()
 
-    assert [reply.status_code for reply in replies] == [200, 200]
+    assert [response.status_code for response in responses] == [200, 200]
 
 
 @pytest.mark.parametrize(
@@ -180,8 +187,8 @@ async def test_the_certificate_stands_the_strictest_verification():
         ("--hub-latency", "hub-1=soon"),
     ],
 )
-def test_the_command_refuses_a_garbled_argument(arguments):
-    """Before anything listens, with exit code 2."""
+def test_command_with_an_invalid_argument_exits_with_2(arguments: tuple[str, ...]) -> None:
+    """The error names the argument."""
     with command(*arguments) as process:
         _, errors = process.communicate(timeout=20)
 
@@ -189,11 +196,11 @@ def test_the_command_refuses_a_garbled_argument(arguments):
     assert arguments[0] in errors
 
 
-async def test_a_reset_connection_is_reset_at_once():
-    """Over https as well: the caller sees the end of the connection, not a timeout."""
+async def test_reset_fault_ends_an_https_connection_at_once() -> None:
+    """The client sees a closed connection, not a timeout."""
     dps = DpsStandIn(Options(port=0, tls_port=0))
     await dps.start()
-    async with httpx.AsyncClient(verify=False) as client:  # noqa: S501 - its certificate is new
+    async with httpx.AsyncClient(verify=False) as client:  # noqa: S501 - the certificate is self-signed
         await client.put(f"{dps.tls_url}/_faults", json=[{"do": {"resetBefore": True}}])
         with pytest.raises(httpx.TransportError) as error:
             await asyncio.wait_for(client.get(f"{dps.tls_url}/enrollments/a"), 5)

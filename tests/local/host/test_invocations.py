@@ -1,8 +1,10 @@
-"""How functions are run, and how the host stops."""
+"""Invocations: context, trace, threads, timeout and stop."""
 
 import asyncio
 
 import httpx
+
+from tests.local.host.toy_apps import RunningApp, Serve
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -21,8 +23,8 @@ async def it(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
 """
 
 
-async def test_context_tells_of_the_invocation(serve):
-    """The context names the function, its directory, and no retries."""
+async def test_context_describes_the_invocation(serve: Serve) -> None:
+    """The context has the function's name and directory, and no retries."""
     served = await serve(CONTEXT)
 
     seen = (await served.client.get("/api/it")).json()
@@ -31,8 +33,8 @@ async def test_context_tells_of_the_invocation(serve):
     assert seen["retries"] == [0, 0]
 
 
-async def test_each_invocation_has_an_id_of_its_own(serve):
-    """Two invocations have two ids."""
+async def test_each_invocation_has_its_own_id(serve: Serve) -> None:
+    """Two invocations have different ids."""
     served = await serve(CONTEXT)
 
     ids = {(await served.client.get("/api/it")).json()["id"] for _ in range(2)}
@@ -40,8 +42,8 @@ async def test_each_invocation_has_an_id_of_its_own(serve):
     assert len(ids) == 2
 
 
-async def test_trace_of_the_caller_goes_on(serve):
-    """The trace id and flags are the caller's, the span is the invocation's own."""
+async def test_trace_of_the_caller_is_continued(serve: Serve) -> None:
+    """The invocation has the caller's trace id and flags, and a new span id."""
     served = await serve(CONTEXT)
 
     headers = {"traceparent": TRACE, "tracestate": "a=b"}
@@ -53,8 +55,8 @@ async def test_trace_of_the_caller_goes_on(serve):
     assert (seen["documented"], seen["state"]) == (seen["parent"], "a=b")
 
 
-async def test_unreadable_trace_starts_a_new_one(serve):
-    """A traceparent that is none is not handed on."""
+async def test_invalid_trace_is_replaced(serve: Serve) -> None:
+    """An invalid traceparent is replaced by a new trace."""
     served = await serve(CONTEXT)
 
     seen = (await served.client.get("/api/it", headers={"traceparent": "rubbish"})).json()
@@ -62,8 +64,8 @@ async def test_unreadable_trace_starts_a_new_one(serve):
     assert [len(part) for part in seen["parent"].split("-")] == [2, 32, 16, 2]
 
 
-async def test_blocking_functions_run_beside_each_other(serve):
-    """Two functions that are not coroutines run at once, off the event loop."""
+async def test_blocking_functions_run_concurrently(serve: Serve) -> None:
+    """Functions that are not coroutines run in threads, at the same time."""
     served = await serve(
         """
         both = threading.Barrier(2, timeout=10)
@@ -81,8 +83,8 @@ async def test_blocking_functions_run_beside_each_other(serve):
     assert [reply.text for reply in replies] == ["True", "True"]
 
 
-async def test_context_variables_do_not_leak(serve):
-    """What one invocation sets in a context variable the next on the same connection lacks."""
+async def test_context_variables_do_not_leak(serve: Serve) -> None:
+    """A context variable set in one invocation is not set in the next on that connection."""
     served = await serve(
         """
         seen = contextvars.ContextVar("seen", default="nothing")
@@ -100,15 +102,15 @@ async def test_context_variables_do_not_leak(serve):
     assert [reply.text for reply in replies] == ["nothing", "nothing"]
 
 
-async def test_no_answer_in_time_is_504(serve):
-    """A function that takes longer than Azure's load balancer waits is answered 504."""
+async def test_timeout_is_504(serve: Serve) -> None:
+    """A function that does not return within the response timeout gives 504."""
     served = await serve(
         """
         @app.route(route="it")
         async def it(req: func.HttpRequest) -> func.HttpResponse:
             await asyncio.Event().wait()
         """,
-        answer_within=0.01,
+        response_timeout=0.01,
     )
 
     reply = await served.client.get("/api/it")
@@ -145,8 +147,8 @@ async def what_ended(req: func.HttpRequest) -> func.HttpResponse:
 """
 
 
-async def test_stop_ends_functions_that_never_return(serve):
-    """Neither a coroutine nor a thread that waits for ever keeps the host from stopping."""
+async def test_stop_does_not_wait_for_endless_functions(serve: Serve) -> None:
+    """Neither a coroutine nor a thread that waits forever keeps the host from stopping."""
     served = await serve(WAITING)
     calls = [asyncio.create_task(served.client.get(f"/api/{n}")) for n in ("waiting", "blocking")]
     await served.client.get("/api/begun")
@@ -160,8 +162,8 @@ async def test_stop_ends_functions_that_never_return(serve):
         assert (await client.get("/api/ended")).json() == ["waiting"]
 
 
-async def test_stop_can_be_repeated(echo):
-    """Stopping a host that is stopped does nothing."""
+async def test_stop_can_be_repeated(echo: RunningApp) -> None:
+    """Stopping a stopped host does nothing."""
     await echo.host.stop()
 
     await echo.host.stop()

@@ -3,12 +3,14 @@
 import asyncio
 import signal
 import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 import httpx
 import pytest
 
-from tests.processes import modules_run
+from tests.local.host.toy_apps import WriteApp
+from tests.processes import Process, run_modules
 from tests.secret_factory import function_key
 
 KEY = function_key()
@@ -25,25 +27,29 @@ async def consume(message: func.ServiceBusMessage) -> None:
 """
 
 
+Run = Callable[..., Awaitable[Process]]
+
+
 @pytest.fixture
-async def run():
+async def run() -> AsyncIterator[Run]:
     """Starts `python -m local.host` with arguments and variables."""
-    async with modules_run() as start:
+    async with run_modules() as start:
         yield partial(start, "local.host")
 
 
-async def banner(process):
-    """What the process prints before it is ready."""
-    return (await process.stdout.readuntil(b"ready\n")).decode().splitlines()
+async def banner(process: Process) -> list[str]:
+    """Reads the lines that the process prints, up to `ready`."""
+    output: bytes = await process.stdout.readuntil(b"ready\n")
+    return output.decode().splitlines()
 
 
-def url_in(lines):
+def url_in(lines: list[str]) -> str:
     return lines[0].removeprefix("functions on ")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_runs_until_signalled(run, write_app, number):
-    """It lists its functions, says ready, answers, and ends with 0 at SIGTERM or Ctrl-C."""
+async def test_runs_until_a_signal(run: Run, write_app: WriteApp, number: signal.Signals) -> None:
+    """The process lists its functions, serves, and exits with 0 at SIGTERM or SIGINT."""
     process = await run("--app", write_app(APP), "--port", 0)
     lines = await banner(process)
     async with httpx.AsyncClient() as client:
@@ -56,7 +62,7 @@ async def test_runs_until_signalled(run, write_app, number):
     assert lines[1:] == [
         f"  read_setting  GET,PUT            {url_in(lines)}/api/setting/{{name}}",
         (
-            "  consume       serviceBusTrigger  is not fed: "
+            "  consume       serviceBusTrigger  not started: "
             "neither ServiceBus nor ServiceBus__fullyQualifiedNamespace is set"
         ),
         "ready",
@@ -65,8 +71,8 @@ async def test_runs_until_signalled(run, write_app, number):
     assert b"Traceback" not in err
 
 
-async def test_blocked_thread_does_not_keep_it_from_ending(run, write_app):
-    """A function that never returns from its thread does not hold up the end of the process."""
+async def test_blocked_thread_does_not_delay_the_exit(run: Run, write_app: WriteApp) -> None:
+    """A blocking function that never returns does not keep the process from exiting."""
     app_dir = write_app(
         """
         @app.route(route="it")
@@ -89,8 +95,8 @@ async def test_blocked_thread_does_not_keep_it_from_ending(run, write_app):
     assert code == 0
 
 
-async def test_local_settings_are_the_apps_environment(run, write_app):
-    """Values of local.settings.json are set, except those the environment has already."""
+async def test_local_settings_are_app_settings(run: Run, write_app: WriteApp) -> None:
+    """Values of local.settings.json are app settings; the environment takes precedence."""
     app_dir = write_app(APP)
     (app_dir / "local.settings.json").write_text(
         '{"Values": {"TOY_GIVEN": "file", "TOY_NEW": "file", "TOY_EMPTY": ""}}'
@@ -105,24 +111,24 @@ async def test_local_settings_are_the_apps_environment(run, write_app):
     assert values == ["environment", "file", "none"]
 
 
-async def test_environment_sets_port_and_key(run, write_app):
-    """FUNCTIONS_PORT and LOCAL_FUNCTION_KEY are obeyed, and the key is not printed."""
+async def test_environment_sets_port_and_key(run: Run, write_app: WriteApp) -> None:
+    """FUNCTIONS_PORT and LOCAL_FUNCTION_KEY take effect, and the key is not printed."""
     app_dir = write_app(APP.replace('"PUT"]', '"PUT"], auth_level="FUNCTION"'))
     process = await run("--app", app_dir, FUNCTIONS_PORT="0", LOCAL_FUNCTION_KEY=KEY)
     lines = await banner(process)
 
     async with httpx.AsyncClient(base_url=url_in(lines)) as client:
-        refused = await client.get(f"/api/setting/nothing?code={KEY[:-1]}-")
+        rejected = await client.get(f"/api/setting/nothing?code={KEY[:-1]}-")
         reply = await client.get(f"/api/setting/nothing?code={KEY}")
     process.terminate()
     _, err = await process.communicate()
 
-    assert (refused.status_code, reply.status_code) == (401, 200)
+    assert (rejected.status_code, reply.status_code) == (401, 200)
     assert KEY[:-1] not in "".join(lines) + err.decode()
 
 
-async def test_busy_port_is_named(run, write_app):
-    """A port in use ends it with 1 and one line that names the port and the way out."""
+async def test_port_in_use_is_reported(run: Run, write_app: WriteApp) -> None:
+    """If the port is in use, the process exits with 1 and one line that names the port."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         process = await run("--app", write_app(APP), "--port", port)
@@ -131,12 +137,12 @@ async def test_busy_port_is_named(run, write_app):
 
     assert (process.returncode, out) == (1, b"")
     assert err.decode() == (
-        f"functions: port {port} on 127.0.0.1 is in use; set FUNCTIONS_PORT to another one\n"
+        f"functions: port {port} on 127.0.0.1 is in use; set FUNCTIONS_PORT to another port\n"
     )
 
 
-async def test_broken_app_is_explained(run, write_app):
-    """An app that cannot be imported ends it with 1 and the reason, without a traceback."""
+async def test_broken_app_is_reported(run: Run, write_app: WriteApp) -> None:
+    """If the app cannot be imported, the process exits with 1 and the reason, no traceback."""
     process = await run("--app", write_app("import nowhere_at_all"), "--port", 0)
 
     out, err = await asyncio.wait_for(process.communicate(), 20)
@@ -149,13 +155,15 @@ async def test_broken_app_is_explained(run, write_app):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        pytest.param("{", b"is not JSON", id="not-json"),
-        pytest.param("[]", b"an object named Values", id="no-values"),
+        pytest.param("{", b"is not valid JSON", id="not-json"),
+        pytest.param("[]", b"member Values is an object", id="no-values"),
         pytest.param('{"IsEncrypted": true, "Values": {}}', b"is encrypted", id="encrypted"),
     ],
 )
-async def test_broken_local_settings_are_explained(run, write_app, settings, expected):
-    """A local.settings.json that cannot be read ends it with 1."""
+async def test_invalid_local_settings_are_reported(
+    run: Run, write_app: WriteApp, settings: str, expected: bytes
+) -> None:
+    """If local.settings.json is invalid, the process exits with 1 and the reason."""
     app_dir = write_app(APP)
     (app_dir / "local.settings.json").write_text(settings)
     process = await run("--app", app_dir, "--port", 0)

@@ -1,6 +1,10 @@
-"""Which function a request reaches."""
+"""Routes: which function a request invokes."""
+
+from typing import Any
 
 import pytest
+
+from tests.local.host.toy_apps import Serve
 
 FUNCTION = """
 @app.function_name("{name}")
@@ -10,16 +14,18 @@ async def {name}(req: func.HttpRequest) -> func.HttpResponse:
 """
 
 
-def functions(*routes):
-    """Source of one function per (name, route[, methods])."""
+def functions(*routes: Any) -> str:
+    """Returns an app with one function per (name, route[, methods])."""
     return "".join(
         FUNCTION.format(name=name, route=route, methods=methods[0] if methods else None)
         for name, route, *methods in routes
     )
 
 
-async def reached(serve, path, *routes, method="GET", **options):
-    """The status, and the function and route values if one was reached."""
+async def request(
+    serve: Serve, path: str, *routes: Any, method: str = "GET", **options: Any
+) -> Any:
+    """Returns the invoked function and its route values, or the status of an error."""
     served = await serve(functions(*routes), **options)
     reply = await served.client.request(method, path)
     return reply.json() if reply.status_code == 200 else reply.status_code
@@ -49,9 +55,11 @@ async def reached(serve, path, *routes, method="GET", **options):
         ),
     ],
 )
-async def test_template_matches(serve, route, path, values):
-    """A template reaches its function and gives the parameters their values."""
-    assert await reached(serve, f"/api/{path}", ("it", route)) == ["it", values]
+async def test_template_matches(
+    serve: Serve, route: str, path: str, values: dict[str, str]
+) -> None:
+    """A matching path invokes the function with the values of its route parameters."""
+    assert await request(serve, f"/api/{path}", ("it", route)) == ["it", values]
 
 
 @pytest.mark.parametrize(
@@ -68,13 +76,13 @@ async def test_template_matches(serve, route, path, values):
         pytest.param("n/{id:alpha}", "n/a1", id="not-only-letters"),
     ],
 )
-async def test_template_does_not_match(serve, route, path):
-    """What a template does not say is 404."""
-    assert await reached(serve, f"/api/{path}", ("it", route)) == 404
+async def test_template_does_not_match(serve: Serve, route: str, path: str) -> None:
+    """A path that does not match gives 404."""
+    assert await request(serve, f"/api/{path}", ("it", route)) == 404
 
 
-async def test_unknown_path_is_404_without_body(serve):
-    """The host's 404 has an empty body."""
+async def test_unknown_path_is_404_without_body(serve: Serve) -> None:
+    """An unknown path gives 404 without a body."""
     served = await serve(functions(("it", "it")))
 
     reply = await served.client.get("/api/other")
@@ -82,8 +90,8 @@ async def test_unknown_path_is_404_without_body(serve):
     assert (reply.status_code, reply.content) == (404, b"")
 
 
-async def test_wrong_method_is_404(serve):
-    """A method that no function takes is 404, not 405; HEAD is not a GET."""
+async def test_wrong_method_is_404(serve: Serve) -> None:
+    """A method of no function gives 404, not 405; HEAD does not count as GET."""
     served = await serve(functions(("it", "it", ["GET"])))
 
     statuses = [(await served.client.request(m, "/api/it")).status_code for m in ("PUT", "HEAD")]
@@ -91,57 +99,61 @@ async def test_wrong_method_is_404(serve):
     assert statuses == [404, 404]
 
 
-async def test_wrong_method_tries_the_next_route(serve):
-    """One template may have a function per method."""
+async def test_wrong_method_tries_the_next_route(serve: Serve) -> None:
+    """If the methods do not match, the next function with the template is tried."""
     routes = [("a", "it/{id}", ["GET"]), ("b", "it/{other}", ["PUT"])]
 
-    assert await reached(serve, "/api/it/1", *routes, method="PUT") == ["b", {"other": "1"}]
+    assert await request(serve, "/api/it/1", *routes, method="PUT") == ["b", {"other": "1"}]
 
 
-async def test_function_without_methods_takes_all(serve):
-    """No list of methods means every method."""
-    assert await reached(serve, "/api/it", ("it", "it"), method="PATCH") == ["it", {}]
+async def test_function_without_methods_accepts_all(serve: Serve) -> None:
+    """A function without methods accepts every method."""
+    assert await request(serve, "/api/it", ("it", "it"), method="PATCH") == ["it", {}]
 
 
-async def test_first_function_by_name_wins(serve):
-    """Routes are tried in the order of function names without case; a literal has no precedence."""
+async def test_first_function_by_name_is_invoked(serve: Serve) -> None:
+    """Routes are tried in the order of the names, ignoring case; literals have no precedence."""
     routes = [("Search", "items/search"), ("get", "items/{id}")]
 
-    assert await reached(serve, "/api/items/search", *routes) == ["get", {"id": "search"}]
+    assert await request(serve, "/api/items/search", *routes) == ["get", {"id": "search"}]
 
 
-async def test_route_is_the_function_name_by_default(serve):
-    """Without a route the function's name is its route."""
-    assert await reached(serve, "/api/it", ("it", None)) == ["it", {}]
+async def test_route_is_the_function_name_by_default(serve: Serve) -> None:
+    """The default route is the function's name."""
+    assert await request(serve, "/api/it", ("it", None)) == ["it", {}]
 
 
 @pytest.mark.parametrize(
     ("prefix", "path"), [("", "/it"), ("v1/things", "/v1/things/it"), ("/v2/", "/v2/it")]
 )
-async def test_host_json_sets_the_prefix(serve, prefix, path):
-    """`routePrefix` replaces "api"; empty, it is gone."""
+async def test_host_json_sets_the_prefix(serve: Serve, prefix: str, path: str) -> None:
+    """`routePrefix` replaces the default prefix "api", and may be empty."""
     host_json = f'{{"version": "2.0", "extensions": {{"http": {{"routePrefix": "{prefix}"}}}}}}'
 
-    assert await reached(serve, path, ("it", "it"), host_json=host_json) == ["it", {}]
+    assert await request(serve, path, ("it", "it"), host_json=host_json) == ["it", {}]
 
 
 @pytest.mark.parametrize("name", ["AzureWebJobs.it.Disabled", "AzureWebJobs_It_Disabled"])
-async def test_disabled_function_is_404(serve, monkeypatch, name):
-    """A function that a setting disables answers 404."""
+async def test_disabled_function_is_404(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A function that a setting disables gives 404."""
     monkeypatch.setenv(name, "true")
 
-    assert await reached(serve, "/api/it", ("it", "it")) == 404
+    assert await request(serve, "/api/it", ("it", "it")) == 404
 
 
-async def test_function_set_to_not_disabled_answers(serve, monkeypatch):
-    """Only a true value disables."""
+async def test_false_does_not_disable_a_function(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disabling setting with the value false has no effect."""
     monkeypatch.setenv("AzureWebJobs.it.Disabled", "false")
 
-    assert await reached(serve, "/api/it", ("it", "it")) == ["it", {}]
+    assert await request(serve, "/api/it", ("it", "it")) == ["it", {}]
 
 
-async def test_functions_are_listed(serve):
-    """The host names each function with methods, route, level and URL, in the order of trial."""
+async def test_functions_are_listed(serve: Serve) -> None:
+    """The host lists each function with methods, route, authorization level and URL."""
     served = await serve(functions(("b", "b/{id}", ["GET", "PUT"]), ("a", "a")))
 
     listed = [(f.name, f.methods, f.route, f.auth_level) for f in served.host.functions]
@@ -153,8 +165,8 @@ async def test_functions_are_listed(serve):
     assert served.host.functions[0].url == f"{served.host.url}/api/a"
 
 
-async def test_other_triggers_are_listed_apart(serve):
-    """A queue function does not keep the HTTP functions from being served."""
+async def test_queue_functions_are_listed_separately(serve: Serve) -> None:
+    """A queue function that cannot be started is listed apart from the HTTP functions."""
     served = await serve(
         functions(("it", "it"))
         + """
@@ -165,4 +177,4 @@ async def consume(message: func.ServiceBusMessage) -> None:
     )
 
     assert [function.name for function in served.host.functions] == ["it"]
-    assert [function.name for function in served.host.idle] == ["consume"]
+    assert [function.name for function in served.host.skipped_functions] == ["consume"]

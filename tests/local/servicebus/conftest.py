@@ -1,6 +1,6 @@
 """A broker and a client for each module, and a queue for each test."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from typing import Any
 
@@ -10,31 +10,36 @@ from azure.servicebus.aio import ServiceBusClient as AioClient
 
 from local.servicebus import Broker, BrokerOptions, QueueOptions
 from local.threads import in_thread
-from tests.local.servicebus.handlers import Handlers
+from tests.local.servicebus.handlers import CLIENT, Handlers, NewQueue
 
-# As the SDK is to be used: without try_timeout it can wait for ever (see test_hazards).
-CLIENT = {"try_timeout": 10, "retry_total": 1, "retry_backoff_factor": 0.05}
 KEYS = {"RootManageSharedAccessKey": "SAS_KEY_VALUE"}
 _NUMBERS = count(1)
 
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[Broker]:
-    """One that checks tokens and knows no queues."""
+    """A broker that checks tokens and does not create queues on first use."""
     with in_thread(Broker(BrokerOptions(port=0, keys=KEYS, auto_create=False))) as running:
         yield running
 
 
+@pytest.fixture
+def faults_cleared(broker: Broker) -> Iterator[None]:
+    """Removes the faults that a test injected."""
+    yield
+    broker.clear_faults()
+
+
 @pytest.fixture(scope="module")
 def client(broker: Broker) -> Iterator[ServiceBusClient]:
-    """The SDK, sync."""
+    """A synchronous SDK client."""
     with ServiceBusClient.from_connection_string(broker.connection_string, **CLIENT) as connected:
         yield connected
 
 
 @pytest.fixture
 async def aio_client(broker: Broker) -> AsyncIterator[AioClient]:
-    """The SDK, asyncio."""
+    """An asyncio SDK client."""
     string = broker.connection_string
     async with AioClient.from_connection_string(string, **CLIENT) as client:
         yield client
@@ -42,25 +47,25 @@ async def aio_client(broker: Broker) -> AsyncIterator[AioClient]:
 
 @pytest.fixture(scope="module")
 def handlers(client: ServiceBusClient) -> Iterator[Handlers]:
-    """Senders and receivers, kept until the module ends."""
+    """Senders and receivers, open until the module ends."""
     opened = Handlers(client)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def new_queue(broker: Broker) -> Callable[..., str]:
-    """Makes queues that only this test uses."""
+def new_queue(broker: Broker) -> NewQueue:
+    """Creates queues that only this test uses."""
 
-    def make(**options: Any) -> str:
+    def create(**options: Any) -> str:
         name = f"queue-{next(_NUMBERS)}"
         broker.add_queue(name, QueueOptions(**options))
         return name
 
-    return make
+    return create
 
 
 @pytest.fixture
-def queue(new_queue: Callable[..., str]) -> str:
-    """The name of a queue of all defaults."""
+def queue(new_queue: NewQueue) -> str:
+    """The name of a queue with default options."""
     return new_queue()

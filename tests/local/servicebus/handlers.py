@@ -1,72 +1,88 @@
-"""Senders and receivers of the real SDK, opened for tests and closed all at once."""
+"""Senders and receivers of the Azure SDK, opened for tests and closed all at once."""
 
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
-from azure.servicebus import ServiceBusClient, ServiceBusReceivedMessage
+from azure.servicebus import (
+    ServiceBusClient,
+    ServiceBusReceivedMessage,
+    ServiceBusReceiver,
+    ServiceBusSender,
+)
+
+NewQueue = Callable[..., str]  # creates a queue with options, and returns its name
+HandlerT = TypeVar("HandlerT", ServiceBusSender, ServiceBusReceiver)
+
+# Without try_timeout the SDK may wait forever (see test_sdk_hazards).
+CLIENT: dict[str, Any] = {"try_timeout": 10, "retry_total": 1, "retry_backoff_factor": 0.05}
+WAIT = 10  # seconds to wait for what is expected
+SHORT_WAIT = 0.3  # seconds to wait for what is not expected
 
 
 def leaves_sockets(test: Any) -> Any:
-    """For a test after which the SDK has sockets that it has not closed.
+    """
+    Marks a test after which the SDK leaves sockets open.
 
-    It forgets those of connections that ended without it, and some of its aio sessions. They are
-    collected within the test, and are no failure there.
+    It does not close the sockets of connections that the broker ended, nor those of some asyncio
+    sessions. They are garbage-collected within the test, and the warnings are ignored.
     """
     found = "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
     return pytest.mark.filterwarnings(found)(pytest.mark.usefixtures("collected")(test))
 
 
-WAIT = 10  # seconds within which whatever is expected comes
-NOTHING = 0.3  # seconds after which what is not expected did not come
-
-
 class Handlers:
-    """Opens senders and receivers of one client; the SDK takes a second to close each."""
+    """Senders and receivers of one client, closed in parallel: the SDK takes a second for each."""
 
     def __init__(self, client: ServiceBusClient) -> None:
         self._client = client
-        self._opened: list[Any] = []
+        self._opened: list[ServiceBusSender | ServiceBusReceiver] = []
 
-    def sender(self, queue: str) -> Any:
-        """A sender of the queue."""
+    def sender(self, queue: str) -> ServiceBusSender:
+        """Returns a sender of the queue."""
         return self._keep(self._client.get_queue_sender(queue))
 
-    def receiver(self, queue: str, **options: Any) -> Any:
-        """A receiver of the queue."""
+    def receiver(self, queue: str, **options: Any) -> ServiceBusReceiver:
+        """Returns a receiver of the queue."""
         return self._keep(self._client.get_queue_receiver(queue, **options))
 
     def close(self) -> None:
-        """Closes them, each in a thread of its own."""
+        """Closes all of them."""
         if self._opened:
             with ThreadPoolExecutor(len(self._opened)) as pool:
                 list(pool.map(lambda handler: handler.close(), self._opened))
 
-    def _keep(self, handler: Any) -> Any:
+    def _keep(self, handler: HandlerT) -> HandlerT:
         self._opened.append(handler)
         return handler
 
 
-def take(receiver: Any, count: int = 1) -> list[ServiceBusReceivedMessage]:
-    """Receives exactly so many messages."""
+def take(receiver: ServiceBusReceiver, count: int = 1) -> list[ServiceBusReceivedMessage]:
+    """Receives exactly `count` messages."""
     messages: list[ServiceBusReceivedMessage] = []
     while len(messages) < count:
         more = receiver.receive_messages(count - len(messages), max_wait_time=WAIT)
-        assert more, f"{len(messages)} of {count} messages came"
+        assert more, f"received {len(messages)} of {count} messages"
         messages += more
     return messages
 
 
+def number(message: ServiceBusReceivedMessage) -> int:
+    """Returns the sequence number of a message."""
+    assert message.sequence_number is not None
+    return message.sequence_number
+
+
+def properties(message: ServiceBusReceivedMessage) -> dict[str | bytes, Any]:
+    """Returns the application properties of a message."""
+    return dict(message.application_properties or {})
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Returns once `condition` holds; fails if it does not in time."""
+    """Returns once `condition` holds; fails if it does not within `WAIT` seconds."""
     deadline = time.monotonic() + WAIT
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.02)
-
-
-def body(message: Any) -> bytes:
-    """The whole data of a message."""
-    return b"".join(message.body)

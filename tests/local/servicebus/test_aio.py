@@ -1,39 +1,41 @@
-"""The same broker through the SDK's asyncio half."""
+"""The broker with the SDK's asyncio client."""
 
 import asyncio
-import datetime as dt
 
 import pytest
-from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusMessage, ServiceBusSubQueue
+from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage
+from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 
 from local.servicebus import Broker, QueueCounts
-from tests.local.servicebus.handlers import WAIT, leaves_sockets
+from tests.local.servicebus.handlers import WAIT, leaves_sockets, number
 
 
 @pytest.fixture
-async def sender(aio_client, queue):
+async def sender(aio_client: ServiceBusClient, queue: str) -> ServiceBusSender:
     """A sender of the queue."""
     return aio_client.get_queue_sender(queue)
 
 
 @pytest.fixture
-async def receiver(aio_client, queue):
+async def receiver(aio_client: ServiceBusClient, queue: str) -> ServiceBusReceiver:
     """A receiver of the queue."""
     return aio_client.get_queue_receiver(queue)
 
 
-async def take(receiver, count=1):
-    """Receives exactly so many messages."""
-    messages = []
+async def take(receiver: ServiceBusReceiver, count: int = 1) -> list[ServiceBusReceivedMessage]:
+    """Receives exactly `count` messages."""
+    messages: list[ServiceBusReceivedMessage] = []
     while len(messages) < count:
         more = await receiver.receive_messages(count - len(messages), max_wait_time=WAIT)
-        assert more, f"{len(messages)} of {count} messages came"
+        assert more, f"received {len(messages)} of {count} messages"
         messages += more
     return messages
 
 
-async def test_messages_arrive_in_order(sender, receiver):
-    """Sent one by one and as a list."""
+async def test_messages_are_received_in_order(
+    sender: ServiceBusSender, receiver: ServiceBusReceiver
+) -> None:
+    """Messages sent singly and as a list are received in the order of sending."""
     texts = [str(number) for number in range(100)]
     await sender.send_messages(ServiceBusMessage("one"))
     await sender.send_messages([ServiceBusMessage(text) for text in texts])
@@ -43,8 +45,10 @@ async def test_messages_arrive_in_order(sender, receiver):
     assert [str(message) for message in messages] == ["one", *texts]
 
 
-async def test_every_settlement_is_confirmed(broker: Broker, sender, receiver, queue):
-    """Each leaves its message where it belongs."""
+async def test_every_settlement_is_confirmed(
+    broker: Broker, sender: ServiceBusSender, receiver: ServiceBusReceiver, queue: str
+) -> None:
+    """Each way to settle a message returns, and leaves the message in its state."""
     await sender.send_messages([ServiceBusMessage(text) for text in "abcd"])
     abandoned, dead, deferred, completed = await take(receiver, 4)
 
@@ -57,73 +61,20 @@ async def test_every_settlement_is_confirmed(broker: Broker, sender, receiver, q
     assert broker.queue(queue) == QueueCounts(active=1, deferred=1, dead_lettered=1)
 
 
-async def test_dead_letter_carries_its_reason(aio_client, sender, receiver, queue):
-    """In peeks as well as in deliveries."""
-    await sender.send_messages(ServiceBusMessage("x"))
-    [message] = await take(receiver)
-    await receiver.dead_letter_message(message, reason="Bad", error_description="because")
-    dead = aio_client.get_queue_receiver(queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
-
-    [peeked], [taken] = await dead.peek_messages(5), await take(dead)
-
-    assert peeked.dead_letter_reason == taken.dead_letter_reason == "Bad"
-
-
-async def test_deferred_message_is_received_by_its_number(broker: Broker, sender, receiver, queue):
-    """And completed through management."""
-    await sender.send_messages(ServiceBusMessage("x"))
-    [message] = await take(receiver)
-    await receiver.defer_message(message)
-
-    [deferred] = await receiver.receive_deferred_messages([message.sequence_number])
-    await receiver.complete_message(deferred)
-
-    assert broker.queue(queue) == QueueCounts()
-
-
-async def test_scheduled_message_comes_when_it_is_due(broker: Broker, sender, receiver):
-    """Those that were cancelled do not."""
-    later = dt.datetime.fromtimestamp(broker.now + 60, dt.UTC)
-    first, _ = await sender.schedule_messages(
-        [ServiceBusMessage("a"), ServiceBusMessage("b")], later
-    )
-    await sender.cancel_scheduled_messages(first)
-
-    broker.advance(61)
-
-    [message] = await take(receiver)
-    assert str(message) == "b"
-
-
 @leaves_sockets
-async def test_session_has_a_state(aio_client, new_queue):
-    """The next one that is free brings its messages in order."""
-    queue = new_queue(requires_session=True)
-    messages = [ServiceBusMessage(f"{s}{n}", session_id=s) for n in range(2) for s in "ab"]
-    await aio_client.get_queue_sender(queue).send_messages(messages)
-    receiver = aio_client.get_queue_receiver(
-        queue, session_id=NEXT_AVAILABLE_SESSION, max_wait_time=WAIT
-    )
-    received = await take(receiver, 2)
-
-    await receiver.session.set_state("half way")
-
-    assert [str(message) for message in received] == ["a0", "a1"]
-    assert await receiver.session.get_state() == b"half way"
-
-
-@leaves_sockets
-async def test_consumers_share_the_messages(aio_client, sender, queue):
-    """Every message goes to one of them, and to one only."""
+async def test_consumers_share_the_messages(
+    aio_client: ServiceBusClient, sender: ServiceBusSender, queue: str
+) -> None:
+    """Every message is delivered to exactly one of several receivers."""
     await sender.send_messages([ServiceBusMessage(str(number)) for number in range(200)])
-    seen = []
+    seen: list[int] = []
 
-    async def consume():
+    async def consume() -> None:
         async with aio_client.get_queue_receiver(queue) as receiver:
             while messages := await receiver.receive_messages(20, max_wait_time=1):
                 for message in messages:
                     await receiver.complete_message(message)
-                    seen.append(message.sequence_number)
+                    seen.append(number(message))
 
     await asyncio.gather(*(consume() for _ in range(4)))
 
@@ -132,8 +83,10 @@ async def test_consumers_share_the_messages(aio_client, sender, queue):
 
 @pytest.mark.parametrize("end", ["detach_all", "close_all", "drop_all"])
 @leaves_sockets
-async def test_client_recovers(broker: Broker, sender, receiver, end):
-    """From links, connections and sockets that ended."""
+async def test_client_recovers(
+    broker: Broker, sender: ServiceBusSender, receiver: ServiceBusReceiver, end: str
+) -> None:
+    """Sender and receiver go on after their links, connection or socket ended."""
     await sender.send_messages(ServiceBusMessage("before"))
     [message] = await take(receiver)
     await receiver.complete_message(message)

@@ -1,27 +1,21 @@
-"""Faults to order, and how the SDK meets them."""
+"""Injected faults, and how the SDK reacts to them."""
 
 import pytest
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.exceptions import ServiceBusError, ServiceBusServerBusyError
 
-from local.servicebus import Broker, BrokerOptions, QueueCounts, Step
-from local.threads import in_thread
-from tests.local.servicebus.handlers import Handlers, leaves_sockets, take
+from local.servicebus import Broker, QueueCounts, Step
+from tests.local.servicebus.handlers import Handlers, NewQueue, leaves_sockets, take
 
 ENDS = pytest.mark.parametrize("end", ["detach_all", "close_all", "drop_all"])
 
-
-@pytest.fixture(autouse=True)
-def nothing_ordered(broker: Broker):
-    """What a test orders ends with it."""
-    yield
-    broker.clear_faults()
+pytestmark = pytest.mark.usefixtures("faults_cleared")
 
 
 @ENDS
 @leaves_sockets
-def test_sender_recovers(broker: Broker, handlers: Handlers, queue, end):
-    """The next send opens what has ended."""
+def test_sender_recovers(broker: Broker, handlers: Handlers, queue: str, end: str) -> None:
+    """The next send reopens the link or connection that ended."""
     sender = handlers.sender(queue)
     sender.send_messages(ServiceBusMessage("before"))
 
@@ -33,8 +27,8 @@ def test_sender_recovers(broker: Broker, handlers: Handlers, queue, end):
 
 @ENDS
 @leaves_sockets
-def test_receiver_recovers(broker: Broker, handlers: Handlers, queue, end):
-    """The next receive opens what has ended."""
+def test_receiver_recovers(broker: Broker, handlers: Handlers, queue: str, end: str) -> None:
+    """The next receive reopens the link or connection that ended."""
     sender, receiver = handlers.sender(queue), handlers.receiver(queue)
     sender.send_messages([ServiceBusMessage("a"), ServiceBusMessage("b")])
     receiver.complete_message(*take(receiver))
@@ -44,8 +38,8 @@ def test_receiver_recovers(broker: Broker, handlers: Handlers, queue, end):
     assert [str(message) for message in take(receiver)] == ["b"]
 
 
-def test_busy_server_is_asked_again(broker: Broker, handlers: Handlers, queue):
-    """A send succeeds once the server has time."""
+def test_send_to_busy_server_is_retried(broker: Broker, handlers: Handlers, queue: str) -> None:
+    """A send succeeds once the server is no longer busy."""
     sender = handlers.sender(queue)
     broker.server_busy(1, queue=queue)
 
@@ -55,8 +49,8 @@ def test_busy_server_is_asked_again(broker: Broker, handlers: Handlers, queue):
 
 
 @leaves_sockets
-def test_server_that_stays_busy_is_an_error(broker: Broker, handlers: Handlers, queue):
-    """Once all retries are spent."""
+def test_server_that_stays_busy_is_an_error(broker: Broker, handlers: Handlers, queue: str) -> None:
+    """A send raises once all retries have failed."""
     sender = handlers.sender(queue)
     broker.server_busy(100, queue=queue)
 
@@ -64,8 +58,10 @@ def test_server_that_stays_busy_is_an_error(broker: Broker, handlers: Handlers, 
         sender.send_messages(ServiceBusMessage("x"))
 
 
-def test_fault_strikes_its_queue_only(broker: Broker, handlers: Handlers, new_queue):
-    """And is counted when it does."""
+def test_fault_affects_its_queue_only(
+    broker: Broker, handlers: Handlers, new_queue: NewQueue
+) -> None:
+    """A send to another queue neither fails nor uses up the fault."""
     broker.reset()
     broker.server_busy(queue=new_queue())
     queue = new_queue()
@@ -78,17 +74,17 @@ def test_fault_strikes_its_queue_only(broker: Broker, handlers: Handlers, new_qu
 
 @pytest.mark.parametrize("step", [Step.ATTACH, Step.SEND])
 @leaves_sockets
-def test_step_can_be_refused(broker: Broker, handlers: Handlers, queue, step):
-    """With any condition."""
+def test_step_can_be_refused(broker: Broker, handlers: Handlers, queue: str, step: Step) -> None:
+    """An attach or send can be refused with any error condition."""
     broker.refuse(step, "amqp:internal-error", times=100, queue=queue)
 
-    with pytest.raises(ServiceBusError, match="Ordered"):
+    with pytest.raises(ServiceBusError, match="Injected fault"):
         handlers.sender(queue).send_messages(ServiceBusMessage("x"))
 
 
 @leaves_sockets
-def test_unconfirmed_send_is_stored(broker: Broker, handlers: Handlers, queue):
-    """The client does not learn of it."""
+def test_unconfirmed_send_is_stored(broker: Broker, handlers: Handlers, queue: str) -> None:
+    """A send without a response raises, although the message is stored."""
     sender = handlers.sender(queue)
     broker.leave_unconfirmed(Step.SEND, queue=queue)
 
@@ -99,8 +95,8 @@ def test_unconfirmed_send_is_stored(broker: Broker, handlers: Handlers, queue):
 
 
 @leaves_sockets
-def test_silence_ends(broker: Broker, handlers: Handlers, queue):
-    """What was sent meanwhile is done then."""
+def test_silence_ends(broker: Broker, handlers: Handlers, queue: str) -> None:
+    """The broker stops answering while silent, and answers again afterwards."""
     sender = handlers.sender(queue)
     sender.send_messages(ServiceBusMessage("before"))
     broker.silence()
@@ -113,30 +109,3 @@ def test_silence_ends(broker: Broker, handlers: Handlers, queue):
     assert {"before", "after"} <= {
         str(message) for message in handlers.receiver(queue).peek_messages(5)
     }
-
-
-def test_reset_leaves_nothing(broker: Broker, handlers: Handlers, new_queue):
-    """No message, no session state, no number of what has been."""
-    queue, sessions = new_queue(), new_queue(requires_session=True)
-    handlers.sender(queue).send_messages([ServiceBusMessage("x")] * 3)
-    take(handlers.receiver(queue))
-    handlers.sender(sessions).send_messages(ServiceBusMessage("x", session_id="a"))
-    receiver = handlers.receiver(sessions, session_id="a")
-    take(receiver)
-    receiver.session.set_state("state")
-
-    broker.reset()
-
-    assert broker.queue(queue) == broker.queue(sessions) == QueueCounts()
-    assert (broker.statistics.received, broker.statistics.stored_bytes) == (0, 0)
-
-
-def test_calls_work_on_the_brokers_own_loop():
-    """In a test that runs the broker itself, and before it runs."""
-    broker = Broker(BrokerOptions(port=0))
-    broker.add_queue("early")
-
-    with in_thread(broker):
-        broker.add_queue("late")
-
-    assert broker.queues == ["early", "late"]

@@ -1,14 +1,14 @@
-"""Queues by Microsoft's Config.json and by the command line."""
+"""Options of brokers and queues, also from the Config.json of Microsoft's emulator."""
 
-import argparse
 import json
+from typing import Any
 
 import pytest
 
-from local.servicebus import QueueOptions, emulator_config
-from local.servicebus.__main__ import queue_argument
+from local.servicebus import BrokerOptions, QueueOptions
+from local.servicebus.options import read_emulator_config
 
-# As learn.microsoft.com shows it, shortened.
+# The example on learn.microsoft.com, shortened.
 CONFIG = {
     "UserConfig": {
         "Namespaces": [
@@ -36,15 +36,37 @@ CONFIG = {
 }
 
 
-def config(**properties) -> str:
-    """A Config.json with one queue."""
+def config(**properties: Any) -> str:
+    """Returns a Config.json with one queue."""
     queue = {"Name": "q", "Properties": properties}
     return json.dumps({"UserConfig": {"Namespaces": [{"Queues": [queue], "Topics": []}]}})
 
 
-def test_config_names_queues():
-    """With all their properties."""
-    queues = emulator_config.read(json.dumps(CONFIG))
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("lock_duration", 0),
+        ("max_delivery_count", 0),
+        ("time_to_live", 0),
+        ("duplicate_detection", -1),
+    ],
+)
+def test_option_out_of_range_is_named(option: str, value: Any) -> None:
+    """The error of an invalid queue option names the option."""
+    with pytest.raises(ValueError, match=f"{option} must be"):
+        QueueOptions(**{option: value})
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a b", "$cbs", "x" * 261])
+def test_queue_names_are_those_of_service_bus(name: str) -> None:
+    """A name that Service Bus does not allow is refused."""
+    with pytest.raises(ValueError, match="not a valid queue name"):
+        BrokerOptions(queues={name: QueueOptions()})
+
+
+def test_config_has_queues() -> None:
+    """A queue in a Config.json has all its properties."""
+    queues = read_emulator_config(json.dumps(CONFIG))
 
     assert queues == {
         "queue.1": QueueOptions(
@@ -59,9 +81,9 @@ def test_config_names_queues():
 
 
 @pytest.mark.parametrize("properties", [{}, {"DefaultMessageTimeToLive": "P10675199DT2H48M5S"}])
-def test_config_may_leave_properties_out(properties):
-    """They are those of the service then; its longest time to live is none."""
-    assert emulator_config.read(config(**properties)) == {"q": QueueOptions()}
+def test_missing_property_has_its_default(properties: dict[str, Any]) -> None:
+    """Defaults are those of Service Bus, whose maximum time to live means none."""
+    assert read_emulator_config(config(**properties)) == {"q": QueueOptions()}
 
 
 @pytest.mark.parametrize(
@@ -74,38 +96,16 @@ def test_config_may_leave_properties_out(properties):
         pytest.param(config(MaxDeliveryCount="3"), "MaxDeliveryCount", id="type"),
     ],
 )
-def test_fault_in_config_is_named(text, fault):
-    """Whoever wrote it finds it."""
+def test_invalid_property_in_config_is_named(text: str, fault: str) -> None:
+    """The error of an invalid Config.json names the property."""
     with pytest.raises(ValueError, match=fault):
-        emulator_config.read(text)
+        read_emulator_config(text)
 
 
-def test_topics_are_left_out_with_a_warning(caplog):
-    """So that the same file serves Microsoft's emulator too."""
+def test_topics_in_config_are_skipped_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """A Config.json with topics, for Microsoft's emulator, can be used here too."""
     text = '{"UserConfig": {"Namespaces": [{"Topics": [{"Name": "topic.1"}]}]}}'
 
-    queues = emulator_config.read(text)
+    queues = read_emulator_config(text)
 
     assert (queues, "topic.1" in caplog.text) == ({}, True)
-
-
-def test_argument_names_a_queue():
-    """With all options."""
-    name, options = queue_argument("q:lock=5,max=3,ttl=300,dedup=60,sessions,dlq-expired")
-
-    assert name == "q"
-    assert options == QueueOptions(
-        lock_duration=5,
-        max_delivery_count=3,
-        time_to_live=300,
-        duplicate_detection=60,
-        requires_session=True,
-        dead_letter_on_expiration=True,
-    )
-
-
-@pytest.mark.parametrize("text", ["", "q:lock", "q:lock=x", "q:lock=0", "q:sessions=1", "q:what=1"])
-def test_fault_in_argument_is_named(text):
-    """And the argument is quoted."""
-    with pytest.raises(argparse.ArgumentTypeError, match=repr(text)):
-        queue_argument(text)

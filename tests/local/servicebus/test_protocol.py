@@ -1,6 +1,7 @@
-"""AMQP as other clients may speak it, and what only looks like it."""
+"""Raw AMQP: protocol headers, heartbeats, and malformed frames and messages."""
 
 import random
+import time
 
 import pytest
 
@@ -14,8 +15,8 @@ SEED = 20261121
 MUTATIONS = 300
 
 
-def test_wrong_protocol_is_told_the_right_one(broker: Broker):
-    """And the connection ends."""
+def test_other_protocol_is_answered_with_a_header(broker: Broker) -> None:
+    """The broker answers with a header that it supports, and closes the connection."""
     with wire.connected(broker) as client:
         client.sendall(b"GET / HTTP/1.1\r\n\r\n")
 
@@ -25,8 +26,8 @@ def test_wrong_protocol_is_told_the_right_one(broker: Broker):
         assert client.recv(100) == b""
 
 
-def test_sasl_offers_anonymous(broker: Broker):
-    """And lets everyone in: it is the token that counts."""
+def test_sasl_offers_anonymous(broker: Broker) -> None:
+    """ANONYMOUS is a SASL mechanism, and succeeds: clients authenticate by their token."""
     init = encode.described(0x41, encode.list_(encode.symbol("ANONYMOUS")))
     with wire.connected(broker) as client:
         client.sendall(frames.SASL_HEADER + frames.frame(0, init, kind=1))
@@ -37,8 +38,8 @@ def test_sasl_offers_anonymous(broker: Broker):
     assert "ANONYMOUS" in names
 
 
-def test_heartbeats_come_as_often_as_the_client_wants(broker: Broker):
-    """Empty frames, twice within its idle time-out."""
+def test_broker_sends_heartbeats(broker: Broker) -> None:
+    """A client with an idle time-out is sent empty frames."""
     with wire.connected(broker) as client:
         client.sendall(wire.opening(idle_time_out=encode.uint(50)))
 
@@ -47,8 +48,8 @@ def test_heartbeats_come_as_often_as_the_client_wants(broker: Broker):
     assert seen[0][0] == wire.OPEN
 
 
-def test_client_that_says_nothing_is_let_go():
-    """After twice the time-out that it was told."""
+def test_idle_connection_is_closed() -> None:
+    """A client that sends nothing is closed with an error."""
     options = BrokerOptions(port=0, idle_time_out=0.05)
     with in_thread(Broker(options)) as broker, wire.connected(broker) as client:
         client.sendall(wire.opening())
@@ -57,6 +58,20 @@ def test_client_that_says_nothing_is_let_go():
 
     assert seen[-1][0] == wire.CLOSE
     assert wire.condition(seen[-1][1]) == "amqp:connection:forced"
+
+
+def test_latency_delays_responses() -> None:
+    """Everything that the broker sends is delayed by the latency."""
+    options = BrokerOptions(port=0, latency=0.2)
+    with in_thread(Broker(options)) as broker, wire.connected(broker) as client:
+        client.sendall(wire.opening())
+        started = time.monotonic()
+
+        seen = wire.read(client, until=wire.BEGIN)
+
+        took = time.monotonic() - started
+    assert [code for code, _ in seen] == [wire.OPEN, wire.BEGIN]
+    assert took > options.latency * 0.9
 
 
 @pytest.mark.parametrize(
@@ -73,8 +88,10 @@ def test_client_that_says_nothing_is_let_go():
         pytest.param(wire.attach("$cbs") + wire.attach("$cbs"), "handle-in-use", id="same handle"),
     ],
 )
-def test_malformed_frame_ends_its_connection(broker: Broker, frame, condition):
-    """The client is told why."""
+def test_malformed_frame_closes_its_connection(
+    broker: Broker, frame: bytes, condition: str
+) -> None:
+    """The connection is closed with the error condition."""
     with wire.connected(broker) as client:
         client.sendall(wire.opening() + frame)
 
@@ -84,8 +101,8 @@ def test_malformed_frame_ends_its_connection(broker: Broker, frame, condition):
     assert wire.condition(fields).endswith(condition)
 
 
-def test_malformed_message_is_rejected(broker: Broker, queue):
-    """The link and the connection go on."""
+def test_malformed_message_is_rejected(broker: Broker, queue: str) -> None:
+    """The link stays attached, and accepts the next message."""
     with wire.connected(broker) as client:
         client.sendall(wire.opening() + wire.attach(queue))
         client.sendall(wire.transfer(b"\x00\x53\x75\xa0\xff") + wire.transfer(wire.message(b"x")))
@@ -97,8 +114,8 @@ def test_malformed_message_is_rejected(broker: Broker, queue):
     assert fields[4].descriptor in (0x24, 0x25)
 
 
-def test_delivery_that_grows_past_the_limit_is_not_kept(broker: Broker, queue):
-    """However many frames it has, the broker holds no more of it than a message may have."""
+def test_delivery_over_the_limit_is_rejected(broker: Broker, queue: str) -> None:
+    """A delivery of many transfers must not exceed the limit for a message."""
     part = b"x" * 60_000
     with wire.connected(broker) as client:
         client.sendall(wire.opening() + wire.attach(queue))
@@ -111,8 +128,8 @@ def test_delivery_that_grows_past_the_limit_is_not_kept(broker: Broker, queue):
     assert broker.queue(queue) == QueueCounts()
 
 
-def test_half_a_delivery_is_forgotten_with_its_link(broker: Broker, queue):
-    """Its memory is given back."""
+def test_incomplete_delivery_is_discarded_with_its_link(broker: Broker, queue: str) -> None:
+    """The memory of a delivery without its last transfer is released."""
     before = broker.statistics.stored_bytes
     with wire.connected(broker) as client:
         client.sendall(wire.opening() + wire.attach(queue))
@@ -123,10 +140,10 @@ def test_half_a_delivery_is_forgotten_with_its_link(broker: Broker, queue):
 
 
 def conversation(queue: str) -> bytes:
-    """What a client that sends, receives and asks would say."""
-    token = frames.frame(0, encode.described(0x10, encode.list_(encode.string("test"))))
-    written = encode.map_((encode.symbol("k"), encode.string("v")))
-    modified = encode.described(0x27, encode.list_(encode.TRUE, encode.FALSE, written))
+    """Returns the frames of a client that sends, receives, settles and manages."""
+    second_open = frames.frame(0, encode.described(0x10, encode.list_(encode.string("test"))))
+    properties = encode.map_((encode.symbol("k"), encode.string("v")))
+    modified = encode.described(0x27, encode.list_(encode.TRUE, encode.FALSE, properties))
     settled = (encode.TRUE, encode.uint(0), encode.NULL, encode.TRUE, modified)
     return b"".join(
         (
@@ -136,16 +153,16 @@ def conversation(queue: str) -> bytes:
             wire.attach(f"{queue}/$management", handle=2),
             wire.transfer(wire.message(b"hello"), delivery=0),
             wire.credit(10, handle=1),
-            wire.transfer(wire.message(b"no request"), handle=2, delivery=1),
+            wire.transfer(wire.message(b"not a request"), handle=2, delivery=1),
             wire.performative(wire.DISPOSITION, *settled),
             wire.performative(wire.DETACH, encode.uint(0)),
-            token,
+            second_open,
         )
     )
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:
-    """The same with some bytes changed, lost or come."""
+    """Returns `data` with some bytes changed, removed or added."""
     changed = bytearray(data)
     for _ in range(rng.randint(1, 6)):
         at = rng.randrange(8, len(changed))
@@ -159,8 +176,8 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def test_broker_survives_what_is_malformed(caplog):
-    """No mutated conversation ends anything but its own connection."""
+def test_broker_survives_malformed_data(caplog: pytest.LogCaptureFixture) -> None:
+    """Mutated conversations close their own connections, and nothing else."""
     rng = random.Random(SEED)  # noqa: S311 - repeatable on purpose
     with in_thread(Broker(BrokerOptions(port=0, max_queues=50))) as broker:
         for _ in range(MUTATIONS):

@@ -1,11 +1,12 @@
-"""A client that speaks bare AMQP, as badly as a test wants."""
+"""Raw AMQP for tests: frames to send over a socket, valid or not, and a reader of frames."""
 
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from local.servicebus import Broker
-from local.servicebus.amqp import decode, encode, frames, spans
+from local.servicebus.amqp import decode, encode, frames
 
 NULL = encode.NULL
 OPEN, BEGIN, ATTACH, FLOW, TRANSFER = 0x10, 0x11, 0x12, 0x13, 0x14
@@ -14,18 +15,18 @@ DISPOSITION, DETACH, END, CLOSE = 0x15, 0x16, 0x17, 0x18
 
 @contextmanager
 def connected(broker: Broker) -> Iterator[socket.socket]:
-    """A socket that waits five seconds at most."""
+    """Yields a socket with a time-out of five seconds."""
     with socket.create_connection(("127.0.0.1", broker.port), timeout=5) as client:
         yield client
 
 
 def performative(code: int, *fields: bytes, payload: bytes = b"") -> bytes:
-    """A frame on channel 0."""
+    """Returns a frame on channel 0."""
     return frames.frame(0, encode.described(code, encode.list_(*fields)), payload)
 
 
 def opening(*, idle_time_out: bytes = NULL) -> bytes:
-    """Protocol header, open and begin."""
+    """Returns protocol header, open and begin."""
     number = encode.uint(5000)
     return (
         frames.HEADER
@@ -35,7 +36,7 @@ def opening(*, idle_time_out: bytes = NULL) -> bytes:
 
 
 def attach(address: str, *, handle: int = 0, receives: bool = False) -> bytes:
-    """An attach to a node."""
+    """Returns an attach to a node."""
     source, target = (
         encode.described(c, encode.list_(encode.string(address))) for c in (0x28, 0x29)
     )
@@ -46,13 +47,13 @@ def attach(address: str, *, handle: int = 0, receives: bool = False) -> bytes:
 
 
 def credit(number: int, *, handle: int) -> bytes:
-    """A flow that lets a link bring so many messages."""
+    """Returns a flow that grants a link credit for `number` messages."""
     numbers = (1, 5000, 0, 5000, handle, 0, number)
     return performative(FLOW, *map(encode.uint, numbers))
 
 
 def transfer(message: bytes, *, handle: int = 0, delivery: int = 0, more: bool = False) -> bytes:
-    """A transfer of a message or of a part of it."""
+    """Returns a transfer of a message or of a part of it."""
     return performative(
         *(TRANSFER, encode.uint(handle), encode.uint(delivery), encode.binary(b"tag")),
         *(encode.uint(0), encode.FALSE, encode.boolean(more)),
@@ -61,21 +62,22 @@ def transfer(message: bytes, *, handle: int = 0, delivery: int = 0, more: bool =
 
 
 def message(data: bytes) -> bytes:
-    """A message of one data section."""
+    """Returns a message with one data section."""
     return encode.described(0x75, encode.binary(data))
 
 
 def request(operation: str, body: bytes, *, reply_to: str) -> bytes:
-    """A message that asks something of a management node."""
+    """Returns a request to a management node."""
     properties = encode.list_(encode.ulong(1), *[NULL] * 3, encode.string(reply_to))
-    asked = encode.map_((encode.string("operation"), encode.string(operation)))
-    sections = ((0x73, properties), (0x74, asked), (0x77, body))
+    name = encode.map_((encode.string("operation"), encode.string(operation)))
+    sections = ((0x73, properties), (0x74, name), (0x77, body))
     return b"".join(encode.described(code, section) for code, section in sections)
 
 
-def read(client: socket.socket, until: int | None = None) -> list[tuple[int, list]]:
-    """Code and fields of each frame up to the first of code `until`, or to the end."""
-    seen, data = [], b""
+def read(client: socket.socket, until: int | None = None) -> list[tuple[int, list[Any]]]:
+    """Returns code and fields of each frame up to the first with code `until`, or to the end."""
+    seen: list[tuple[int, list[Any]]] = []
+    data = b""
     while until is None or until not in [code for code, _ in seen]:
         more = client.recv(65536)
         data += more
@@ -83,7 +85,7 @@ def read(client: socket.socket, until: int | None = None) -> list[tuple[int, lis
             data = data[8:]
         while len(data) >= 8 and len(data) >= (size := int.from_bytes(data[:4], "big")):
             if size > 8:
-                code, at = spans.descriptor(data, 8)
+                code, at = decode.descriptor(data, 8)
                 seen.append((code, decode.value(data, at)[0]))
             else:
                 seen.append((0, []))
@@ -93,7 +95,7 @@ def read(client: socket.socket, until: int | None = None) -> list[tuple[int, lis
     return seen
 
 
-def condition(fields: list) -> str:
-    """That of the last error among the fields."""
+def condition(fields: list[Any]) -> str:
+    """Returns the error condition of the last error among the fields."""
     errors = [field.value for field in fields if isinstance(field, decode.Described)]
     return str(errors[-1][0])

@@ -1,4 +1,4 @@
-"""Certificates as facts: what DPS read in them, or what stands in them."""
+"""Certificates as facts: from DPS's `info`, or parsed from the certificate itself."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests import secret_factory
-from tests.shared.allocation.asking import GROUP, matches
+from tests.shared.allocation.samples import GROUP, matches
 
 INFO = {
     "subjectName": "CN=Contoso Issuing CA, O=Contoso",
@@ -25,7 +25,7 @@ INFO = {
 
 
 def signed_by(certificate: Any, *, which: str = "primary") -> dict[str, Any]:
-    """A group whose devices are signed with this certificate."""
+    """Returns a group with this signing certificate."""
     x509 = {"signingCertificates": {which: certificate}}
     return GROUP | {"attestation": {"type": "x509", "x509": x509}}
 
@@ -45,15 +45,15 @@ def signed_by(certificate: Any, *, which: str = "primary") -> dict[str, Any]:
     ],
 )
 @pytest.mark.parametrize("which", ["primary", "secondary"])
-def test_signing_certificate_of_a_group(member, condition, which):
-    """DPS sends what it read in the certificate; that is what a rule tests."""
+def test_signing_certificate_of_a_group(member: str, condition: dict[str, Any], which: str) -> None:
+    """Rules test the values that DPS parsed, in `info`."""
     when = {f"signingCertificates.{which}.{member}": condition}
 
     assert matches(when, group=signed_by({"info": INFO}, which=which))
 
 
-def test_client_certificate_of_an_individual_enrollment():
-    """The certificate an individual enrollment was made with."""
+def test_client_certificate_of_an_individual_enrollment() -> None:
+    """The client certificates of an individual enrollment are facts too."""
     attestation = {"type": "x509", "x509": {"clientCertificates": {"primary": {"info": INFO}}}}
 
     assert matches(
@@ -65,8 +65,8 @@ def test_client_certificate_of_an_individual_enrollment():
 @pytest.mark.parametrize(
     "shape", [lambda pem: pem, lambda pem: {"certificate": pem}], ids=["text", "object"]
 )
-def test_certificate_of_the_device_is_read(shape):
-    """Where DPS sends the device's certificate, in PEM or as an object with it, it is parsed."""
+def test_certificate_of_the_device_is_parsed(shape: Any) -> None:
+    """A certificate without `info`, as PEM or in an object, is parsed."""
     pem = secret_factory.certificate("dev-1", organization="Contoso", serial_number=0xABCD)
 
     assert matches(
@@ -81,8 +81,8 @@ def test_certificate_of_the_device_is_read(shape):
     )
 
 
-def test_certificate_without_its_frame_is_read():
-    """Base64 without BEGIN and END is the same certificate; thumbprints are those of its bytes."""
+def test_certificate_in_bare_base64_is_parsed() -> None:
+    """Base64 without BEGIN and END lines is the same certificate, with the same thumbprints."""
     pem = secret_factory.certificate("dev-1")
     certificate = x509.load_pem_x509_certificate(pem.encode())
     bare = "".join(pem.splitlines()[1:-1])
@@ -100,8 +100,8 @@ def test_certificate_without_its_frame_is_read():
     )
 
 
-def test_alternative_names_are_a_list():
-    """Each name is text, whatever kind it is of."""
+def test_alternative_names_are_a_list() -> None:
+    """Each name is a string, whatever its type."""
     names = [
         x509.DNSName("dev-1.contoso.example"),
         x509.IPAddress(ip_address("192.0.2.1")),
@@ -129,15 +129,17 @@ def test_alternative_names_are_a_list():
     ],
     ids=repr,
 )
-def test_certificate_that_cannot_be_read_is_absent(sent):
-    """What nobody understands matches no rule, and breaks none."""
+def test_unreadable_certificate_is_absent(
+    sent: list[Any] | int | dict[str, Any] | str | None,
+) -> None:
+    """Its facts are absent; nothing is raised."""
     assert matches(
         {"deviceCertificate.subject": {"exists": False}}, x509={"clientCertificate": sent}
     )
 
 
 def with_alternative_names(names: list[x509.GeneralName]) -> str:
-    """A new certificate, PEM, with subject alternative names."""
+    """Returns a new certificate with subject alternative names, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "dev-1")])
     now = datetime.now(UTC)

@@ -1,16 +1,18 @@
-"""Templates in twin and payload."""
+"""Templates in the initial twin and the payload."""
+
+from typing import Any
 
 import pytest
 
-from tests.shared.allocation.asking import HUB_1, decision, policy
+from tests.shared.allocation.samples import HUB_1, assign, make_policy
 
 PAYLOAD = {"region": "de", "floor": 3, "edge": True, "at": {"lat": 1.5}, "list": [1], "none": None}
 
 
-def told(template: object, **question: object) -> object:
-    """What a device is told by a rule with this template as its payload."""
-    question.setdefault("payload", PAYLOAD)
-    return decision(policy({"hub": HUB_1, "payload": template}), **question).payload
+def render(template: object, **members: object) -> object:
+    """Returns the payload of a rule with this template."""
+    members.setdefault("payload", PAYLOAD)
+    return assign(make_policy({"hub": HUB_1, "payload": template}), **members).payload
 
 
 @pytest.mark.parametrize(
@@ -35,9 +37,12 @@ def told(template: object, **question: object) -> object:
     ],
     ids=str,
 )
-def test_template_is_filled(template, filled):
-    """A placeholder alone keeps its type; inside a text it becomes text; names are left alone."""
-    assert told(template) == filled
+def test_template_is_filled(
+    template: list[Any] | int | dict[str, Any] | str | bool,
+    filled: list[Any] | int | dict[str, Any] | str | bool,
+) -> None:
+    """A single placeholder keeps its type; in a longer string it becomes text; names do not change."""
+    assert render(template) == filled
 
 
 @pytest.mark.parametrize(
@@ -53,28 +58,30 @@ def test_template_is_filled(template, filled):
     ],
     ids=str,
 )
-def test_what_needs_an_absent_fact_is_left_out(template, filled):
-    """The member that needs it goes, the rest stays; nobody is told "None" or "null"."""
-    assert told(template) == filled
+def test_member_with_an_absent_fact_is_omitted(
+    template: str | dict[str, Any], filled: dict[str, Any] | None
+) -> None:
+    """Only the member or item that uses the fact is omitted; it never becomes "None" or "null"."""
+    assert render(template) == filled
 
 
-def test_twin_is_filled():
+def test_twin_is_filled() -> None:
     """Tags and desired properties are templates."""
     twin = {
         "tags": {"r": "${payload.region}"},
         "properties": {"desired": {"f": "${payload.floor}"}},
     }
 
-    found = decision(policy({"hub": HUB_1, "initialTwin": twin}), payload=PAYLOAD)
+    assignment = assign(make_policy({"hub": HUB_1, "initialTwin": twin}), payload=PAYLOAD)
 
-    assert found.initial_twin == {"tags": {"r": "de"}, "properties": {"desired": {"f": 3}}}
-
-
-def test_answer_leaves_out_what_the_rule_does():
-    """Without twin and payload the answer is the hub alone: the enrollment's twin counts."""
-    assert decision(policy({"hub": HUB_1})).body == {"iotHubHostName": HUB_1}
+    assert assignment.initial_twin == {"tags": {"r": "de"}, "properties": {"desired": {"f": 3}}}
 
 
-def test_placeholder_in_a_fact_is_not_filled_again():
-    """What a device sends is data: it cannot make a template ask for more."""
-    assert told("${payload.x}", payload={"x": "${registrationId}"}) == "${registrationId}"
+def test_answer_without_twin_and_payload_is_the_hub() -> None:
+    """What a rule omits is omitted from the answer, so that the enrollment's twin applies."""
+    assert assign(make_policy({"hub": HUB_1})).body == {"iotHubHostName": HUB_1}
+
+
+def test_placeholder_in_a_fact_is_not_filled() -> None:
+    """A device cannot read other facts by sending a placeholder."""
+    assert render("${payload.x}", payload={"x": "${registrationId}"}) == "${registrationId}"

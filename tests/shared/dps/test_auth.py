@@ -1,4 +1,4 @@
-"""Signing in to DPS: with a policy's key, and with Microsoft Entra."""
+"""Credentials for DPS: shared access signatures and Microsoft Entra tokens."""
 
 import socket
 from base64 import b64encode
@@ -26,15 +26,17 @@ class Clock:
 
 
 def signature(clock: Clock) -> SharedAccessSignature:
-    """A signature for a published key, so that it can be compared with Microsoft's."""
+    """Returns a credential with a published key, to compare it with Microsoft's SDK."""
     key = b64encode(bytes(range(32))).decode()
     host = "mydps.azure-devices-provisioning.net"
-    named = f"HostName={host};SharedAccessKeyName=provisioningserviceowner;SharedAccessKey={key}"
-    return SharedAccessSignature(ConnectionString.parse(named), clock=clock)
+    variables = (
+        f"HostName={host};SharedAccessKeyName=provisioningserviceowner;SharedAccessKey={key}"
+    )
+    return SharedAccessSignature(ConnectionString.parse(variables), clock=clock)
 
 
-async def test_signature_is_the_one_microsofts_sdk_makes():
-    """For the same key, host, policy and expiry azure-iot-deviceprovisioning 1.0.0b1 signs this."""
+async def test_signature_equals_that_of_microsofts_sdk() -> None:
+    """azure-iot-deviceprovisioning 1.0.0b1 returns it for the same key, host, policy and expiry."""
     clock = Clock(1_700_000_000 - SharedAccessSignature.LIFETIME)
 
     header = await signature(clock).authorization()
@@ -46,23 +48,23 @@ async def test_signature_is_the_one_microsofts_sdk_makes():
     )
 
 
-async def test_signature_is_kept_until_shortly_before_it_lapses():
-    """A signature is made anew five minutes before its hour is over, and not sooner."""
+async def test_signature_is_cached_until_shortly_before_it_expires() -> None:
+    """A signature is valid for an hour, and renewed five minutes before it expires."""
     clock = Clock(1_000_000)
     credential = signature(clock)
     first = await credential.authorization()
 
     clock.now += 3299
-    kept = await credential.authorization()
+    cached = await credential.authorization()
     clock.now += 2
     renewed = await credential.authorization()
 
-    assert kept == first
+    assert cached == first
     assert int(parse_qs(renewed)["se"][0]) == int(clock.now + 3600)
 
 
-def test_credential_prints_no_secret():
-    """Neither the credential nor the connection string it was made from shows the key."""
+def test_text_of_a_credential_has_no_secret() -> None:
+    """Neither the credential nor the connection string shows the key."""
     key = symmetric_key()
     parsed = ConnectionString.parse(connection_string("host", key=key))
 
@@ -70,8 +72,8 @@ def test_credential_prints_no_secret():
 
 
 @pytest.fixture
-def identity(dps: DpsStandIn, monkeypatch) -> DpsStandIn:
-    """The stand-in as the identity endpoint that App Service gives an app."""
+def identity(dps: DpsStandIn, monkeypatch: pytest.MonkeyPatch) -> DpsStandIn:
+    """The stand-in as the identity endpoint that App Service provides."""
     for name in ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("IDENTITY_ENDPOINT", f"{dps.url}/_identity/token")
@@ -79,16 +81,18 @@ def identity(dps: DpsStandIn, monkeypatch) -> DpsStandIn:
     return dps
 
 
-async def test_managed_identity_opens_dps(identity: DpsStandIn):
-    """With DPS_ENDPOINT alone the app's identity signs in: a real DefaultAzureCredential."""
+async def test_managed_identity_is_accepted(identity: DpsStandIn) -> None:
+    """With `DPS_ENDPOINT` alone the app uses a real `DefaultAzureCredential`."""
     async with DpsClient(Settings.read({"DPS_ENDPOINT": identity.url})) as client:
         page = await client.enrollments.query({"query": "SELECT *"}).page()
 
     assert page.records == []
 
 
-async def test_no_identity_is_a_credential_error(dps: DpsStandIn, monkeypatch):
-    """Where no token is to be had, the error says it is the app's credential, and nothing is sent."""
+async def test_missing_identity_is_a_credential_error(
+    dps: DpsStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If no token can be acquired, nothing is sent."""
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
 
     async with DpsClient(Settings.read({"DPS_ENDPOINT": dps.url})) as client:
@@ -101,8 +105,10 @@ async def test_no_identity_is_a_credential_error(dps: DpsStandIn, monkeypatch):
 @pytest.mark.parametrize(
     "variable", [("AZURE_TOKEN_CREDENTIALS", "bogus"), ("AZURE_AUTHORITY_HOST", "ftp://x/y")]
 )
-async def test_identity_set_wrongly_is_a_credential_error(dps: DpsStandIn, monkeypatch, variable):
-    """Settings that the identity library cannot read are the app's credential, not a bug."""
+async def test_invalid_identity_settings_are_a_credential_error(
+    dps: DpsStandIn, monkeypatch: pytest.MonkeyPatch, variable: tuple[str, str]
+) -> None:
+    """Settings that azure-identity refuses are reported like a missing identity, not as a bug."""
     monkeypatch.setenv("AZURE_TENANT_ID", "tenant")
     monkeypatch.setenv("AZURE_CLIENT_ID", "client")
     monkeypatch.setenv("AZURE_CLIENT_SECRET", symmetric_key())
@@ -116,21 +122,21 @@ async def test_identity_set_wrongly_is_a_credential_error(dps: DpsStandIn, monke
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port where somebody listens and says nothing."""
+    """A port of a server that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
 
-async def test_silent_identity_is_a_credential_error(
-    dps: DpsStandIn, monkeypatch, silent_port: int
-):
-    """An identity endpoint that says nothing is not taken for a DPS that says nothing."""
+async def test_identity_endpoint_without_a_response_is_a_credential_error(
+    dps: DpsStandIn, monkeypatch: pytest.MonkeyPatch, silent_port: int
+) -> None:
+    """A timeout of the identity endpoint is not reported as a timeout of DPS."""
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
     monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{silent_port}/token")
     monkeypatch.setenv("IDENTITY_HEADER", "header")
-    named = {"DPS_ENDPOINT": dps.url, "DPS_TIMEOUT_SECONDS": "0.5"}
+    variables = {"DPS_ENDPOINT": dps.url, "DPS_TIMEOUT_SECONDS": "0.5"}
 
-    async with DpsClient(Settings.read(named)) as client:
+    async with DpsClient(Settings.read(variables)) as client:
         with pytest.raises(DpsCredentialError):
             await client.enrollments.delete("dev-1")
 

@@ -1,20 +1,37 @@
-"""The models: what DPS would refuse is named beforehand, what it might take is let through."""
+"""Models: the faults found in documents, and typed access to their members."""
+
+import json
+from enum import StrEnum
+from typing import Any
 
 import pytest
 
 from shared.dps.models import (
     ENROLLMENT_GROUP,
     INDIVIDUAL_ENROLLMENT,
+    AllocationPolicy,
+    AttestationMechanism,
+    AttestationType,
+    BulkMode,
+    BulkOperationResult,
+    DeviceRegistrationState,
     EnrollmentGroup,
     IndividualEnrollment,
-    faults_in,
-    faults_in_records,
+    ProvisioningStatus,
+    RegistrationStatus,
+    RegistrationSubstatus,
+    find_faults,
+    find_record_faults,
 )
 from tests.secret_factory import certificate, endorsement_key, symmetric_key
 from tests.shared.dps.documents import SYMMETRIC, group, individual, keys, x509
 
 CERTIFICATES = {"primary": {"certificate": certificate("other-name")}}
 REFERENCES = {"primary": "root-ca"}
+ID_FAULT = (
+    "must be 1 to 128 letters, digits, dashes, dots, underscores or colons, "
+    "the last one a letter, digit or dash"
+)
 
 
 @pytest.mark.parametrize(
@@ -47,9 +64,9 @@ REFERENCES = {"primary": "root-ca"}
         individual(credentialPolicy={"preview": True}, registrationState={"status": "new"}, etag=1),
     ],
 )
-def test_what_dps_takes_has_no_fault(document):
-    """Nothing that DPS accepts, or may accept, is refused before DPS is asked."""
-    assert faults_in(document, IndividualEnrollment) == {}
+def test_enrollment_that_dps_accepts_has_no_faults(document: Any) -> None:
+    """A document that DPS accepts, or may accept, is not refused beforehand."""
+    assert find_faults(document, IndividualEnrollment) == {}
 
 
 @pytest.mark.parametrize(
@@ -60,21 +77,21 @@ def test_what_dps_takes_has_no_fault(document):
         group(attestation=x509(caReferences=REFERENCES)),
     ],
 )
-def test_groups_that_dps_takes_have_no_fault(document):
-    """A group is a key to derive from, signing certificates, or the names of CAs."""
-    assert faults_in(document, EnrollmentGroup) == {}
+def test_group_that_dps_accepts_has_no_faults(document: Any) -> None:
+    """A group has a symmetric key, signing certificates or references to CA certificates."""
+    assert find_faults(document, EnrollmentGroup) == {}
 
 
 @pytest.mark.parametrize(
-    ("document", "pointer", "words"),
+    ("document", "pointer", "message"),
     [
         ([], "", "must be an object"),
         ({"attestation": SYMMETRIC}, "/registrationId", "is required"),
         ({"registrationId": "a"}, "/attestation", "is required"),
         (individual(registrationId=7), "/registrationId", "must be a string"),
         *[
-            (individual(registrationId=bad), "/registrationId", "must be 1 to 128")
-            for bad in (
+            (individual(registrationId=invalid), "/registrationId", ID_FAULT)
+            for invalid in (
                 "",
                 "a b",
                 "a/b",
@@ -88,39 +105,59 @@ def test_groups_that_dps_takes_have_no_fault(document):
                 "a\n",
             )
         ],
-        (individual(attestation={"type": "rsa"}), "/attestation/type", "must be one of 'none'"),
-        (individual(attestation={"type": "tpm"}), "/attestation/tpm", "is required for"),
+        (
+            individual(attestation={"type": "rsa"}),
+            "/attestation/type",
+            "must be one of 'none', 'tpm', 'x509' or 'symmetricKey'",
+        ),
+        (
+            individual(attestation={"type": "tpm"}),
+            "/attestation/tpm",
+            "is required for attestation type tpm",
+        ),
         (
             individual(attestation={"type": "tpm", "tpm": {}}),
             "/attestation/tpm/endorsementKey",
             "is required",
         ),
-        (individual(attestation={"type": "x509"}), "/attestation/x509", "is required for"),
-        (individual(attestation=x509()), "/attestation/x509", "exactly one"),
+        (
+            individual(attestation={"type": "x509"}),
+            "/attestation/x509",
+            "is required for attestation type x509",
+        ),
+        (
+            individual(attestation=x509()),
+            "/attestation/x509",
+            "must have exactly one of clientCertificates, signingCertificates, caReferences",
+        ),
         (
             individual(attestation=x509(clientCertificates=CERTIFICATES, caReferences=REFERENCES)),
             "/attestation/x509",
-            "exactly one",
+            "must have exactly one of clientCertificates, signingCertificates, caReferences",
         ),
         (
             individual(attestation={**SYMMETRIC, "tpm": {"endorsementKey": "x"}}),
             "/attestation/tpm",
-            "does not belong",
+            "is not allowed with attestation type symmetricKey",
         ),
         (
             individual(attestation=keys("not base64!")),
             "/attestation/symmetricKey/primaryKey",
-            "base64",
+            "must be base64",
         ),
         *[
             (
                 individual(attestation=keys(None, symmetric_key(size))),
                 "/attestation/symmetricKey/secondaryKey",
-                "16 to 64 bytes",
+                "must have 16 to 64 bytes, in base64",
             )
             for size in (1, 15, 65)
         ],
-        (individual(allocationPolicy="hash"), "/allocationPolicy", "must be one of 'hashed'"),
+        (
+            individual(allocationPolicy="hash"),
+            "/allocationPolicy",
+            "must be one of 'hashed', 'geoLatency', 'static' or 'custom'",
+        ),
         (
             individual(allocationPolicy="custom"),
             "/customAllocationDefinition",
@@ -134,20 +171,21 @@ def test_groups_that_dps_takes_have_no_fault(document):
         (individual(iotHubs="hub"), "/iotHubs", "must be a list"),
         (individual(iotHubs=["hub", 1]), "/iotHubs/1", "must be a string"),
         (individual(initialTwin={"tags": []}), "/initialTwin/tags", "must be an object"),
-        (individual(provisioningStatus="on"), "/provisioningStatus", "must be one of"),
+        (
+            individual(provisioningStatus="on"),
+            "/provisioningStatus",
+            "must be one of 'enabled' or 'disabled'",
+        ),
     ],
 )
-def test_what_dps_refuses_is_named(document, pointer, words):
-    """A fault is named where it is, in words that say what would be right."""
-    faults = faults_in(document, IndividualEnrollment)
-
-    assert list(faults) == [pointer]
-    assert words in faults[pointer]
+def test_invalid_member_is_a_fault(document: Any, pointer: str, message: str) -> None:
+    """The pointer of the fault is that of the member, and the message says what is allowed."""
+    assert find_faults(document, IndividualEnrollment) == {pointer: message}
 
 
-def test_every_fault_of_a_document_is_named():
-    """Three faults in one document are three faults in the answer."""
-    faults = faults_in(
+def test_every_fault_of_a_document_is_found() -> None:
+    """A document with three faults has three entries."""
+    faults = find_faults(
         {"registrationId": "a b", "attestation": keys("!"), "allocationPolicy": "custom"},
         IndividualEnrollment,
     )
@@ -159,18 +197,18 @@ def test_every_fault_of_a_document_is_named():
     }
 
 
-def test_tpm_is_not_for_groups():
-    """A group cannot be attested by one device's TPM."""
+def test_tpm_is_not_allowed_for_groups() -> None:
+    """TPM attestation is for individual enrollments only."""
     document = group(attestation={"type": "tpm", "tpm": {"endorsementKey": endorsement_key()}})
 
-    assert list(faults_in(document, EnrollmentGroup)) == ["/attestation"]
+    assert list(find_faults(document, EnrollmentGroup)) == ["/attestation"]
 
 
-def test_every_record_of_a_bulk_operation_is_checked():
-    """Each fault of a bulk operation has the place of its record in its pointer."""
+def test_every_record_of_a_bulk_operation_is_validated() -> None:
+    """The pointer of a fault starts with the position of its record."""
     records = [individual(), {"attestation": SYMMETRIC}, 1]
 
-    faults = faults_in_records(records, INDIVIDUAL_ENROLLMENT, mode="create")
+    faults = find_record_faults(records, INDIVIDUAL_ENROLLMENT, mode="create")
 
     assert faults == {
         "/enrollments/1/registrationId": "is required",
@@ -178,19 +216,19 @@ def test_every_record_of_a_bulk_operation_is_checked():
     }
 
 
-def test_faults_have_an_end():
-    """Where everything is wrong a thousand faults are named, and that there are more."""
-    faults = faults_in_records([{}] * 5000, INDIVIDUAL_ENROLLMENT, mode="create")
+def test_number_of_faults_is_limited() -> None:
+    """After a thousand faults one more entry says that there are others."""
+    faults = find_record_faults([{}] * 5000, INDIVIDUAL_ENROLLMENT, mode="create")
 
     assert len(faults) == 1001
-    assert "more" in faults[""]
+    assert faults[""] == "has more faults than are listed"
 
 
-def test_bulk_delete_needs_ids_alone():
-    """Whether DPS wants more for a delete than an id is for DPS to say."""
+def test_bulk_delete_needs_only_ids() -> None:
+    """Other members of a record to delete are neither required nor validated."""
     records = [{"enrollmentGroupId": "group-1"}]
 
-    assert faults_in_records(records, ENROLLMENT_GROUP, mode="delete") == {}
+    assert find_record_faults(records, ENROLLMENT_GROUP, mode="delete") == {}
 
 
 @pytest.mark.parametrize(
@@ -201,14 +239,94 @@ def test_bulk_delete_needs_ids_alone():
         ({"mode": "create", "enrollmentGroups": []}, {"/enrollments"}),
     ],
 )
-def test_bulk_operation_without_its_own_members_is_named(operation, pointers):
-    """A mode nobody knows and a missing list are both named."""
-    assert set(faults_in(operation, INDIVIDUAL_ENROLLMENT.bulk)) == pointers
+def test_bulk_operation_needs_mode_and_list(operation: dict[str, Any], pointers: set[str]) -> None:
+    """An unknown mode and a missing list are both faults."""
+    assert set(find_faults(operation, INDIVIDUAL_ENROLLMENT.bulk)) == pointers
 
 
-def test_members_in_pythons_spelling_are_unknown_members():
-    """A document's members have DPS's names; any other name means nothing to the check."""
+def test_members_with_python_names_are_unknown() -> None:
+    """Only DPS's own member names are validated; Python's spellings are unknown members."""
     document = individual(allocation_policy="x", initial_twin=5, registration_id=7)
 
-    assert faults_in(document, IndividualEnrollment) == {}
-    assert list(faults_in({"registration_id": "a"}, IndividualEnrollment)) != []
+    assert find_faults(document, IndividualEnrollment) == {}
+    assert list(find_faults({"registration_id": "a"}, IndividualEnrollment)) != []
+
+
+@pytest.mark.parametrize(
+    ("enum", "values"),
+    [
+        (AllocationPolicy, "hashed geoLatency static custom"),
+        (AttestationType, "none tpm x509 symmetricKey"),
+        (ProvisioningStatus, "enabled disabled"),
+        (RegistrationStatus, "unassigned assigning assigned failed disabled"),
+        (
+            RegistrationSubstatus,
+            "initialAssignment deviceDataMigrated deviceDataReset reprovisionedToInitialAssignment",
+        ),
+        (BulkMode, "create update updateIfMatchETag delete upsert"),
+    ],
+)
+def test_enums_have_the_values_of_dps(enum: type[StrEnum], values: str) -> None:
+    """The values are those of the REST reference; the bulk mode `upsert` is the app's own."""
+    assert [str(value) for value in enum] == values.split()
+
+
+def test_model_returns_the_whole_document() -> None:
+    """`document` of a validated model equals the document that was validated."""
+    document = individual(
+        deviceId="d",
+        etag="e",
+        iotHubs=["h"],
+        capabilities={"iotEdge": True},
+        initialTwin={"tags": {"a": None}, "properties": {"desired": {"b": 1}}},
+        unknown={"preview": [1]},
+        provisioningStatus=None,
+    )
+
+    model = IndividualEnrollment.model_validate(document)
+
+    assert model.document == document
+
+
+def test_model_members_have_python_names() -> None:
+    """A record can be created and read by attribute, enums included."""
+    record = EnrollmentGroup(
+        enrollment_group_id="group-1",
+        attestation=AttestationMechanism(type=AttestationType.SYMMETRIC_KEY),
+        allocation_policy=AllocationPolicy.STATIC,
+        iot_hubs=["hub-1"],
+    )
+
+    assert record.attestation.type is AttestationType.SYMMETRIC_KEY
+    assert record.document == group(allocationPolicy="static", iotHubs=["hub-1"])
+
+
+def test_text_of_a_model_has_no_secret() -> None:
+    """`str` is readable JSON in which keys and the query of the webhook URL are masked."""
+    key = symmetric_key()
+    model = IndividualEnrollment.model_validate(
+        individual(
+            attestation=keys(key),
+            customAllocationDefinition={"webhookUrl": f"https://x/y?code={key}", "apiVersion": "1"},
+        )
+    )
+
+    shown = json.loads(str(model))
+
+    assert key not in f"{model} {model!r}"
+    assert shown["attestation"]["symmetricKey"] == {"primaryKey": "****", "secondaryKey": None}
+    assert shown["customAllocationDefinition"]["webhookUrl"] == "https://x/y?****"
+
+
+def test_responses_have_models() -> None:
+    """Registration states and bulk results can be read by attribute."""
+    state = DeviceRegistrationState.model_validate({"status": "assigned", "payload": [1]})
+    result = BulkOperationResult.model_validate(
+        {
+            "isSuccessful": False,
+            "errors": [{"registrationId": "a", "errorCode": 409201, "errorStatus": "exists"}],
+        }
+    )
+
+    assert state.status is RegistrationStatus.ASSIGNED
+    assert [error.error_code for error in result.errors] == [409201]

@@ -1,6 +1,8 @@
-"""The client's fifteen operations, with every parameter they take."""
+"""The operations of the resources, each with all its parameters."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -8,26 +10,32 @@ import pytest
 from local.dps import DpsStandIn
 from shared.dps import DpsClient
 from shared.dps.models import EnrollmentGroup, IndividualEnrollment
+from shared.dps.resources import EnrollmentResource
 from shared.errors import DpsConflictError, DpsNotFoundError, DpsPreconditionFailedError
 
+MakeDocument = Callable[[str], dict[str, Any]]
+
 SYMMETRIC = {"type": "symmetricKey"}
-ALL = {"query": "SELECT *"}
+SELECT_ALL = {"query": "SELECT *"}
 
 
 @pytest.fixture(params=["enrollments", "enrollment_groups"])
-def resource(client: DpsClient, request):
-    """Individual enrollments and groups in turn: they have the same six verbs."""
-    return getattr(client, request.param)
+def resource(client: DpsClient, request: pytest.FixtureRequest) -> EnrollmentResource:
+    """Individual enrollments and enrollment groups, one after the other."""
+    resource: EnrollmentResource = getattr(client, request.param)
+    return resource
 
 
 @pytest.fixture
-def document(resource):
-    """Makes a record of the resource."""
+def document(resource: EnrollmentResource) -> MakeDocument:
+    """Returns a document of `resource` with this id."""
     return lambda id: {resource.kind.id_member: id, "attestation": SYMMETRIC}
 
 
-async def test_record_is_created_read_and_deleted(resource, document):
-    """What was written can be read without its keys, and is gone once deleted."""
+async def test_record_is_created_read_and_deleted(
+    resource: EnrollmentResource, document: MakeDocument
+) -> None:
+    """A GET omits the keys that the PUT returned; after the delete it is a 404."""
     written = await resource.create_or_update("r-1", document("r-1"))
     read = await resource.get("r-1")
     await resource.delete("r-1")
@@ -39,7 +47,9 @@ async def test_record_is_created_read_and_deleted(resource, document):
     assert raised.value.error_code in {404201, 404204}
 
 
-async def test_update_needs_the_records_etag(resource, document):
+async def test_update_needs_the_etag_of_the_record(
+    resource: EnrollmentResource, document: MakeDocument
+) -> None:
     """Without an etag an existing record is a conflict, with an old one a failed precondition."""
     first = await resource.create_or_update("r-1", document("r-1"))
     second = await resource.create_or_update("r-1", document("r-1"), if_match=first.etag)
@@ -54,8 +64,10 @@ async def test_update_needs_the_records_etag(resource, document):
     assert second.etag != first.etag
 
 
-async def test_attestation_mechanism_has_the_keys(resource, document):
-    """The keys a GET does not show are those that were given when the record was written."""
+async def test_attestation_mechanism_has_the_keys(
+    resource: EnrollmentResource, document: MakeDocument
+) -> None:
+    """The attestation mechanism has the keys that a GET omits."""
     written = await resource.create_or_update("r-1", document("r-1"))
 
     mechanism = await resource.get_attestation_mechanism("r-1")
@@ -63,36 +75,43 @@ async def test_attestation_mechanism_has_the_keys(resource, document):
     assert mechanism == written["attestation"]
 
 
-async def test_query_is_walked_by_page_and_by_record(resource, document):
-    """A query gives pages of the size asked for, and over them every record once."""
+async def test_query_is_iterated_by_page_and_by_record(
+    resource: EnrollmentResource, document: MakeDocument
+) -> None:
+    """Pages have the requested size; the records of all pages are each yielded once."""
     operation = {"mode": "create", resource.kind.path: [document(f"r-{n}") for n in range(7)]}
     await resource.run_bulk_operation(operation)
 
-    pages = [page async for page in resource.query(ALL, top=3).by_page()]
-    records = [record.id async for record in resource.query(ALL, top=2)]
+    pages = [page async for page in resource.query(SELECT_ALL, top=3).by_page()]
+    ids = [record[resource.kind.id_member] async for record in resource.query(SELECT_ALL, top=2)]
 
     assert [len(page.records) for page in pages] == [3, 3, 1]
     assert [bool(page.continuation) for page in pages] == [True, True, False]
-    assert sorted(records) == [f"r-{n}" for n in range(7)]
+    assert sorted(ids) == [f"r-{n}" for n in range(7)]
 
 
-async def test_query_goes_on_from_a_continuation(resource, document):
-    """The continuation of one page is the start of another query."""
+async def test_query_continues_from_a_continuation_token(
+    resource: EnrollmentResource, document: MakeDocument
+) -> None:
+    """The continuation token of a page starts another query after that page."""
     operation = {"mode": "create", resource.kind.path: [document(f"r-{n}") for n in range(3)]}
     await resource.run_bulk_operation(operation)
-    first = await resource.query(ALL, top=2).page()
+    first = await resource.query(SELECT_ALL, top=2).page()
 
-    rest = [
-        record.id async for record in resource.query(ALL, top=2, continuation=first.continuation)
+    second_page = [
+        record.id
+        async for record in resource.query(SELECT_ALL, top=2, continuation=first.continuation)
     ]
 
-    assert len(rest) == 1
-    assert {*rest, *(record.id for record in first.records)} == {"r-0", "r-1", "r-2"}
+    assert len(second_page) == 1
+    assert {*second_page, *(record.id for record in first.records)} == {"r-0", "r-1", "r-2"}
     assert first.item_type in {"Enrollment", "EnrollmentGroup"}
 
 
-async def test_bulk_operation_names_the_records_that_failed(resource, document):
-    """A bulk operation is an answer even if records failed."""
+async def test_bulk_operation_returns_the_records_that_failed(
+    resource: EnrollmentResource, document: MakeDocument
+) -> None:
+    """A bulk operation with failed records returns a result and raises nothing."""
     await resource.create_or_update("r-1", document("r-1"))
     operation = {"mode": "create", resource.kind.path: [document("r-0"), document("r-1")]}
 
@@ -102,8 +121,8 @@ async def test_bulk_operation_names_the_records_that_failed(resource, document):
     assert [error[resource.kind.id_member] for error in result["errors"]] == ["r-1"]
 
 
-async def test_models_are_taken_like_documents(client: DpsClient):
-    """A record written as a model arrives as the document it stands for."""
+async def test_models_are_accepted_like_documents(client: DpsClient) -> None:
+    """A model is sent as the document that it represents."""
     enrollment = IndividualEnrollment(registration_id="r-1", attestation=SYMMETRIC, device_id="d-1")
     group = EnrollmentGroup(enrollment_group_id="g-1", attestation=SYMMETRIC)
 
@@ -116,15 +135,15 @@ async def test_models_are_taken_like_documents(client: DpsClient):
 
 @pytest.fixture
 def three_states(dps: DpsStandIn) -> None:
-    """The registration states of three devices of group `g-1`."""
+    """Registration states of three devices of the group `g-1`."""
     for number in range(3):
         state = {"registrationId": f"d-{number}", "enrollmentGroupId": "g-1"}
         httpx.post(f"{dps.url}/_registrations", json=state).raise_for_status()
 
 
 @pytest.mark.usefixtures("three_states")
-async def test_registration_states_are_read_queried_and_deleted(client: DpsClient):
-    """The three verbs on registration states: get, query of a group with pages, delete by etag."""
+async def test_registration_states_are_read_queried_and_deleted(client: DpsClient) -> None:
+    """Get, paged query of a group, and delete by etag."""
     states = client.registration_states
 
     state = await states.get("d-1")
@@ -139,8 +158,10 @@ async def test_registration_states_are_read_queried_and_deleted(client: DpsClien
         await states.get("d-1")
 
 
-async def test_every_member_survives_as_it_is(resource, document):
-    """Twins with members of the service's own names, and members nobody knows, come back whole."""
+async def test_unknown_members_are_kept(
+    resource: EnrollmentResource, document: MakeDocument
+) -> None:
+    """Members unknown to the app, and twins with DPS's own names, are returned unchanged."""
     twin = {
         "tags": {"version": "v2", "count": 7, "metadata": {"a": [None, 1.5]}, "ä": "ö"},
         "properties": {"desired": {"additionalProperties": {}, "version": {"count": True}}},
@@ -154,10 +175,12 @@ async def test_every_member_survives_as_it_is(resource, document):
     assert read["credentialPolicy"] == preview["credentialPolicy"]
 
 
-async def test_client_serves_many_calls_at_once(document, resource):
-    """Concurrent calls do not get in each other's way."""
+async def test_client_can_be_used_concurrently(
+    document: MakeDocument, resource: EnrollmentResource
+) -> None:
+    """Fifty concurrent writes all succeed."""
     ids = [f"r-{number}" for number in range(50)]
 
     await asyncio.gather(*(resource.create_or_update(id, document(id)) for id in ids))
 
-    assert len([record async for record in resource.query(ALL)]) == 50
+    assert len([record async for record in resource.query(SELECT_ALL)]) == 50

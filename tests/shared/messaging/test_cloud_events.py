@@ -1,28 +1,29 @@
-"""A request wrapped in a CloudEvent 1.0, structured or binary, is the request inside."""
+"""A request may be the data of a CloudEvent 1.0, in structured or binary mode."""
 
 import json
 from base64 import b64encode
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
 from shared.messaging.requests import read_request
-from tests.shared.messaging.incoming import EVENT, create, example, message
+from tests.shared.messaging.samples import EVENT, create_request, example_file, message
 
 STRUCTURED = "application/cloudevents+json"
 
 
-def faults_of(body, **members):
-    """What is wrong with a message."""
+def faults_of(body: Any, **members: Any) -> Any:
+    """Returns the faults of a message."""
     with pytest.raises(InvalidRequestError) as raised:
         read_request(message(body, **members))
     return raised.value.faults
 
 
-def in_base64(document):
-    """A document as `data_base64` has it."""
+def in_base64(document: Any) -> Any:
+    """Returns a document as `data_base64` has it."""
     return b64encode(json.dumps(document).encode()).decode()
 
 
@@ -37,12 +38,16 @@ def in_base64(document):
         None,
     ],
 )
-@pytest.mark.parametrize("inside", [{"data": create()}, {"data_base64": in_base64(create())}])
-def test_a_structured_event_is_the_request_inside(content_type, inside):
-    """However it is labelled: an event that went through other services may come as plain JSON."""
-    found = read_request(message({**EVENT, **inside}, content_type=content_type))
+@pytest.mark.parametrize(
+    "inside", [{"data": create_request()}, {"data_base64": in_base64(create_request())}]
+)
+def test_request_is_the_data_of_a_structured_event(
+    content_type: Any, inside: dict[str, Any]
+) -> None:
+    """With any content type: other services may have passed the event on as plain JSON."""
+    request = read_request(message({**EVENT, **inside}, content_type=content_type))
 
-    assert (found.operation, found.id) == ("create", "dev-1")
+    assert (request.operation, request.id) == ("create", "dev-1")
 
 
 @pytest.mark.parametrize("separator", [":", "_"])
@@ -56,22 +61,24 @@ def test_a_structured_event_is_the_request_inside(content_type, inside):
     ],
     ids=["text", "bytes", "numbers", "types of AMQP"],
 )
-def test_a_binary_event_is_the_request_in_its_body(separator, attributes):
-    """Attributes are application properties, of either prefix and of any type AMQP has for them."""
+def test_request_is_the_body_of_a_binary_event(separator: str, attributes: Any) -> None:
+    """The attributes are application properties with either prefix, of any AMQP type."""
     properties = {f"cloudEvents{separator}{name}": value for name, value in attributes.items()}
 
-    found = read_request(
-        message(create(), content_type="application/json", application_properties=properties)
+    request = read_request(
+        message(
+            create_request(), content_type="application/json", application_properties=properties
+        )
     )
 
-    assert (found.operation, found.id) == ("create", "dev-1")
+    assert (request.operation, request.id) == ("create", "dev-1")
 
 
 @pytest.mark.parametrize("name", EVENT)
-@pytest.mark.parametrize("spoilt", [None, "", 5, ["x"]])
-def test_structured_attributes_are_required(name, spoilt):
-    """Each that is missing, empty or no text is named, as a place in the body."""
-    event = {**EVENT, name: spoilt, "data": create()}
+@pytest.mark.parametrize("invalid", [None, "", 5, ["x"]])
+def test_structured_attribute_is_required(name: Any, invalid: str | list[Any] | int | None) -> None:
+    """A missing, empty or non-string attribute is a fault at its pointer."""
+    event = {**EVENT, name: invalid, "data": create_request()}
 
     assert faults_of(event, content_type=STRUCTURED).keys() == {f"/{name}"}
 
@@ -79,29 +86,31 @@ def test_structured_attributes_are_required(name, spoilt):
 @pytest.mark.parametrize("separator", [":", "_"])
 @pytest.mark.parametrize("name", EVENT)
 @pytest.mark.parametrize(
-    "spoilt", [None, "", b"", ["x"], {}], ids=["none", "text", "bytes", "list", "map"]
+    "invalid", [None, "", b"", ["x"], {}], ids=["none", "text", "bytes", "list", "map"]
 )
-def test_binary_attributes_are_required(separator, name, spoilt):
-    """Each that is missing, empty or no text is named, as the property it should be."""
+def test_binary_attribute_is_required(
+    separator: str, name: Any, invalid: list[Any] | bytes | dict[str, Any] | str | None
+) -> None:
+    """A missing, empty or non-string attribute is a fault of its property."""
     properties = {
         f"cloudEvents{separator}{attribute}": value
-        for attribute, value in {**EVENT, name: spoilt}.items()
+        for attribute, value in {**EVENT, name: invalid}.items()
     }
 
-    assert faults_of(create(), application_properties=properties).keys() == {
+    assert faults_of(create_request(), application_properties=properties).keys() == {
         f"cloudEvents{separator}{name}"
     }
 
 
-def test_version_is_1_0():
-    """Another version may mean something else."""
-    event = {**EVENT, "specversion": "0.3", "data": create()}
+def test_version_must_be_1_0() -> None:
+    """Another version may have another meaning."""
+    event = {**EVENT, "specversion": "0.3", "data": create_request()}
 
     assert faults_of(event) == {"/specversion": "must be 1.0"}
 
 
-def test_faults_of_event_and_request_are_named_at_once():
-    """Those of the request begin at the event's beginning."""
+def test_faults_of_event_and_request_are_reported_together() -> None:
+    """The pointers of the request's faults start at the event."""
     event = {**EVENT, "id": "", "data": {"operation": "create", "enrollment": {}}}
 
     assert set(faults_of(event)) == {
@@ -116,7 +125,7 @@ def test_faults_of_event_and_request_are_named_at_once():
     [
         ({}, {""}),
         ({"data": None}, {""}),
-        ({"data": create(), "data_base64": "e30="}, {""}),
+        ({"data": create_request(), "data_base64": "e30="}, {""}),
         ({"data": "text"}, {"/data"}),
         ({"data": []}, {"/data"}),
         ({"data_base64": "%"}, {"/data_base64"}),
@@ -128,36 +137,36 @@ def test_faults_of_event_and_request_are_named_at_once():
         ({"data_base64": in_base64({"operation": "delete"})}, {"/data_base64"}),
     ],
 )
-def test_data_that_is_no_request_is_refused(inside, faults):
-    """Once, and in a form that can be read."""
+def test_invalid_data_is_a_fault_at_its_pointer(inside: dict[str, Any], faults: Any) -> None:
+    """Once, and with a valid pointer."""
     assert faults_of({**EVENT, **inside}, content_type=STRUCTURED).keys() == faults
 
 
 @pytest.mark.parametrize("body", [[], [EVENT], "text", None])
-def test_a_structured_event_is_an_object(body):
-    """A body that is labelled as an event and is none is refused."""
+def test_structured_event_must_be_an_object(body: str | list[Any] | None) -> None:
+    """If the content type says that it is an event."""
     assert faults_of(body, content_type=STRUCTURED) == {"": "must be an object: one event"}
 
 
 @pytest.mark.parametrize(
     "content_type", ["application/cloudevents-batch+json", "application/cloudevents+avro"]
 )
-def test_other_forms_of_events_are_refused(content_type):
-    """One event a message, as JSON."""
+def test_other_event_formats_are_unsupported(content_type: str) -> None:
+    """Batches of events, and formats other than JSON."""
     with pytest.raises(UnsupportedMediaTypeError) as raised:
-        read_request(message([{**EVENT, "data": create()}], content_type=content_type))
+        read_request(message([{**EVENT, "data": create_request()}], content_type=content_type))
 
     assert set(raised.value.faults) == {"content-type"}
 
 
-@pytest.mark.parametrize("named", [{5: "x"}, {b"cloudEvents:id": "x"}, {"other": object()}])
-def test_properties_of_the_senders_own_mean_nothing(named):
-    """Whatever they are, the body is a plain request."""
-    assert read_request(message(create(), application_properties=named)).id == "dev-1"
+@pytest.mark.parametrize("properties", [{5: "x"}, {b"cloudEvents:id": "x"}, {"other": object()}])
+def test_other_properties_are_ignored(properties: dict[str, Any]) -> None:
+    """The body is then a plain request."""
+    assert read_request(message(create_request(), application_properties=properties)).id == "dev-1"
 
 
-def test_example_of_an_event_is_sound():
-    """Whoever copies it sends a good request."""
-    found = read_request(message(example("upsert-event"), content_type=STRUCTURED))
+def test_documented_event_is_valid() -> None:
+    """The file in `examples/messages`."""
+    request = read_request(message(example_file("upsert-event"), content_type=STRUCTURED))
 
-    assert (found.operation, found.id) == ("upsert", "press-0117")
+    assert (request.operation, request.id) == ("upsert", "press-0117")

@@ -1,28 +1,47 @@
-"""Copies of messages: what they carry, and under which id."""
+"""Copies of messages: their properties, ids and times to live, and sending of rejected copies."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from azure.servicebus import ServiceBusMessage
 
 from local.servicebus import Broker, QueueCounts
-from shared.messaging.copies import parked, replayed, rescheduled
-from shared.messaging.messages import Message
-from shared.messaging.sending import Sender
-from shared.settings import MessagingSettings
-from tests.shared.messaging.copied import CARRIED, FIRST_OF_CHAIN, MESSAGE, MINUTE, REASON
+from shared.errors import MessageTooLargeError
+from shared.messaging.copies import (
+    RejectionReason,
+    reject,
+    rejected_copy,
+    replayed_copy,
+    scheduled_copy,
+)
+from shared.messaging.messages import Message, OutgoingMessage
+from shared.messaging.sender import MessageSender
+from shared.settings import ServiceBusSettings
+from tests.shared.messaging.samples import (
+    MESSAGE,
+    MINUTE,
+    ORIGIN_PROPERTIES,
+    REASON,
+    SENDER_PROPERTIES,
+    CreateQueues,
+    Peek,
+    Put,
+)
 
 COPIES = [
-    pytest.param(lambda m, **options: rescheduled(m, delay=MINUTE, attempt=2, **options), id="r"),
-    pytest.param(lambda m, **options: parked(m, REASON, **options), id="p"),
-    pytest.param(replayed, id="y"),
+    pytest.param(
+        lambda m, **options: scheduled_copy(m, delay=MINUTE, attempt=2, **options), id="scheduled"
+    ),
+    pytest.param(lambda m, **options: rejected_copy(m, REASON, **options), id="rejected"),
+    pytest.param(replayed_copy, id="replayed"),
 ]
 
 
-def as_message(copy, *, queue="requests", number=8) -> Message:
-    """The copy as it comes out of a queue."""
+def received(copy: Any, *, queue: Any = "requests", number: Any = 8) -> Message:
+    """Returns the copy as the app would receive it."""
     return Message(
         body=copy.body,
         queue=queue,
@@ -32,81 +51,139 @@ def as_message(copy, *, queue="requests", number=8) -> Message:
     )
 
 
-@pytest.mark.parametrize("copied", COPIES)
-def test_copy_carries_what_the_message_carries(copied: Callable):
-    """Body, properties and who was the first of the chain."""
-    copy = copied(MESSAGE)
+@pytest.mark.parametrize("make_copy", COPIES)
+def test_copy_keeps_body_and_properties(make_copy: Callable[..., OutgoingMessage]) -> None:
+    """Body, message properties, application properties, and the origin of the first message."""
+    copy = make_copy(MESSAGE)
 
     assert copy.body == MESSAGE.body
     assert (copy.content_type, copy.correlation_id) == ("application/json", "correlation")
     assert (copy.subject, copy.reply_to) == ("subject", "replies")
-    assert (CARRIED | FIRST_OF_CHAIN).items() <= copy.application_properties.items()
+    assert (SENDER_PROPERTIES | ORIGIN_PROPERTIES).items() <= copy.application_properties.items()
 
 
-@pytest.mark.parametrize("copied", COPIES)
-def test_sender_cannot_say_where_a_message_came_from(copied: Callable):
-    """Properties of its own by the same names: a rejected message would not find its way back."""
-    named = {"sourceQueue": "sap", "enqueuedTimeUtc": "noon"}
-
-    first = replace(MESSAGE, application_properties=named)
-    if copied is replayed:
+@pytest.mark.parametrize("make_copy", COPIES)
+def test_sender_cannot_forge_the_origin(make_copy: Callable[..., OutgoingMessage]) -> None:
+    """A sender's own properties of the same names are replaced: a replay relies on them."""
+    forged = {"sourceQueue": "sap", "enqueuedTimeUtc": "noon"}
+    first = replace(MESSAGE, application_properties=forged)
+    if make_copy is replayed_copy:
         first = replace(first, queue="requests/$DeadLetterQueue")
 
-    copy = copied(first)
+    copy = make_copy(first)
 
-    assert FIRST_OF_CHAIN.items() <= copy.application_properties.items()
+    assert ORIGIN_PROPERTIES.items() <= copy.application_properties.items()
 
 
-@pytest.mark.parametrize("copied", COPIES)
-def test_id_of_a_copy_is_stable_and_not_the_messages(copied: Callable):
-    """A repeated copy has it again; a copy of another message has not."""
-    copy_id = copied(MESSAGE).message_id
+@pytest.mark.parametrize("make_copy", COPIES)
+def test_id_of_a_copy_is_deterministic(make_copy: Callable[..., OutgoingMessage]) -> None:
+    """Copying again gives the same id; a copy of another message has another."""
+    copy_id = make_copy(MESSAGE).message_id
 
-    assert copy_id == copied(MESSAGE).message_id
+    assert copy_id == make_copy(MESSAGE).message_id
     assert copy_id.endswith("-requests-7")
-    assert copy_id != copied(replace(MESSAGE, sequence_number=8)).message_id
+    assert copy_id != make_copy(replace(MESSAGE, sequence_number=8)).message_id
 
 
-@pytest.mark.parametrize("copied", COPIES)
-def test_copy_of_a_part_has_an_id_of_its_own(copied: Callable):
-    """Two parts of one message are two messages; the whole is no part."""
-    whole = copied(MESSAGE).message_id
+@pytest.mark.parametrize("make_copy", COPIES)
+def test_copies_with_different_bodies_have_different_ids(
+    make_copy: Callable[..., OutgoingMessage],
+) -> None:
+    """Parts of one message differ from each other and from the copy of the whole message."""
+    whole = make_copy(MESSAGE).message_id
 
-    parts = {copied(MESSAGE, body=body).message_id for body in (b"a", b"b")}
+    parts = {make_copy(MESSAGE, body=body).message_id for body in (b"a", b"b")}
 
     assert len(parts | {whole}) == 3
-    assert copied(MESSAGE, body=MESSAGE.body).message_id == whole
+    assert make_copy(MESSAGE, body=MESSAGE.body).message_id == whole
 
 
-@pytest.mark.parametrize("copied", COPIES)
-def test_id_fits(copied: Callable):
-    """However long the queue's name is; two queues do not share ids."""
+@pytest.mark.parametrize("make_copy", COPIES)
+def test_id_of_a_copy_is_within_the_limit(make_copy: Callable[..., OutgoingMessage]) -> None:
+    """Also for long queue names, and two of them do not share ids."""
     names = ("q" * 259 + "a", "q" * 259 + "b")
 
-    ids = {copied(replace(MESSAGE, queue=name), body=b"part").message_id for name in names}
+    ids = {make_copy(replace(MESSAGE, queue=name), body=b"part").message_id for name in names}
 
     assert len(ids) == 2
     assert max(map(len, ids)) <= 128
 
 
-def test_chain_of_copies_remembers_its_first():
-    """Through rescheduling, parking and replaying."""
-    second = as_message(rescheduled(MESSAGE, delay=MINUTE, attempt=2))
-    third = as_message(parked(second, REASON), queue="rejected", number=1)
+LITERAL = Message(
+    body=b'{"operation": "create", "enrollment": {"registrationId": "Press-0117", '
+    b'"attestation": {"type": "symmetricKey"}}}',
+    queue="enrollment-requests",
+    sequence_number=41,
+    message_id="order-7",
+)
+LONG_NAME = "ff550476527be4d27b596094d6cc4f8f"
+"""The hash of a queue name of 200 letters q."""
 
-    found = replayed(third)
 
-    assert found.application_properties == CARRIED | FIRST_OF_CHAIN
-    assert (second.attempt, second.original_id, second.is_repeated) == (2, "first", True)
+@pytest.mark.parametrize(
+    ("message", "suffix"),
+    [
+        pytest.param(LITERAL, "enrollment-requests-41", id="queue"),
+        pytest.param(replace(LITERAL, queue="q" * 200), f"{LONG_NAME}-41", id="long name"),
+    ],
+)
+def test_ids_of_copies_are_the_same_in_every_version(message: Message, suffix: str) -> None:
+    """Otherwise a message that two versions process would have two copies."""
+    copies = (
+        scheduled_copy(message, delay=MINUTE, attempt=2),
+        rejected_copy(message, REASON),
+        replayed_copy(message),
+    )
+
+    assert [copy.message_id for copy in copies] == [
+        f"rescheduled-{suffix}",
+        f"parked-{suffix}",
+        f"replayed-{suffix}",
+    ]
 
 
-def test_parked_copy_says_why():
-    """In properties of ours, beside the sender's."""
-    third = replace(MESSAGE, application_properties=FIRST_OF_CHAIN | {"attempt": 3})
+def test_id_of_a_partial_copy_is_the_same_in_every_version() -> None:
+    """It ends with a hash of the copy's body."""
+    copy = rejected_copy(LITERAL, REASON, body=b"other")
 
-    found = parked(third, REASON)
+    assert copy.message_id == "parked-enrollment-requests-41-d9298a10d1b07358"
 
-    assert found.application_properties == FIRST_OF_CHAIN | {
+
+def test_properties_of_a_rejected_copy_are_the_same_in_every_version() -> None:
+    """Operators filter by them, and a replay reads them."""
+    reason = RejectionReason(
+        reason="InvalidRequest", description="d", error_code=400004, tracking_id="t"
+    )
+
+    assert rejected_copy(LITERAL, reason).application_properties == {
+        "sourceQueue": "enrollment-requests",
+        "sourceMessageId": "order-7",
+        "reason": "InvalidRequest",
+        "description": "d",
+        "errorCode": 400004,
+        "trackingId": "t",
+        "attempt": 1,
+    }
+
+
+def test_copies_of_copies_keep_the_origin() -> None:
+    """Through rescheduling, rejection and replay."""
+    second = received(scheduled_copy(MESSAGE, delay=MINUTE, attempt=2))
+    third = received(rejected_copy(second, REASON), queue="rejected", number=1)
+
+    copy = replayed_copy(third)
+
+    assert copy.application_properties == SENDER_PROPERTIES | ORIGIN_PROPERTIES
+    assert (second.attempt, second.original_id, second.is_redelivery) == (2, "first", True)
+
+
+def test_rejected_copy_has_the_reason() -> None:
+    """In application properties, with the attempt."""
+    third = replace(MESSAGE, application_properties=ORIGIN_PROPERTIES | {"attempt": 3})
+
+    copy = rejected_copy(third, REASON)
+
+    assert copy.application_properties == ORIGIN_PROPERTIES | {
         "reason": "Invalid",
         "description": "Wrong.",
         "errorCode": 400004,
@@ -115,44 +192,49 @@ def test_parked_copy_says_why():
     }
 
 
-def test_dead_letter_came_from_its_queue():
-    """And what it was dead-lettered for is over."""
+def test_replayed_dead_letter_has_no_dead_letter_properties() -> None:
+    """Its source is the queue itself, not the dead-letter queue."""
     properties = {"DeadLetterReason": "x", "DeadLetterErrorDescription": "y"}
     dead = replace(MESSAGE, queue="requests/$DeadLetterQueue", application_properties=properties)
 
-    assert replayed(dead).application_properties == FIRST_OF_CHAIN
+    assert replayed_copy(dead).application_properties == ORIGIN_PROPERTIES
 
 
-def test_rescheduled_copy_expires_with_the_message():
-    """Its time to live counts from the time that it is scheduled for."""
+def test_scheduled_copy_expires_with_the_message() -> None:
+    """Its time to live counts from the scheduled time."""
     expires = datetime.now(UTC) + timedelta(minutes=10)
 
-    copy = rescheduled(replace(MESSAGE, expires_at_utc=expires), delay=MINUTE, attempt=2)
+    copy = scheduled_copy(replace(MESSAGE, expires_at_utc=expires), delay=MINUTE, attempt=2)
 
+    assert copy.scheduled_enqueue_time_utc
+    assert copy.time_to_live
     assert copy.scheduled_enqueue_time_utc + copy.time_to_live == expires
 
 
-def test_rescheduled_copy_lives_for_a_second():
-    """Of a message that would be gone by then; 0 would be for ever."""
+def test_scheduled_copy_lives_for_at_least_a_second() -> None:
+    """Even if the message expires before: zero would mean no limit."""
     soon = datetime.now(UTC) + timedelta(seconds=1)
 
-    copy = rescheduled(replace(MESSAGE, expires_at_utc=soon), delay=MINUTE, attempt=2)
+    copy = scheduled_copy(replace(MESSAGE, expires_at_utc=soon), delay=MINUTE, attempt=2)
 
     assert copy.time_to_live == timedelta(seconds=1)
 
 
-def test_parked_copy_does_not_vanish():
-    """Whatever was left of the message."""
+def test_rejected_copy_does_not_expire() -> None:
+    """Whatever time the message had left."""
     soon = datetime.now(UTC) + MINUTE
 
-    assert parked(replace(MESSAGE, expires_at_utc=soon), REASON).time_to_live is None
+    assert rejected_copy(replace(MESSAGE, expires_at_utc=soon), REASON).time_to_live is None
 
 
-def test_replayed_dead_letter_keeps_its_time():
-    """Its sender did not want it done later than that."""
+def test_replayed_dead_letter_keeps_its_expiry() -> None:
+    """Its sender did not want it processed later."""
     soon = datetime.now(UTC) + MINUTE
 
-    assert replayed(replace(MESSAGE, expires_at_utc=soon)).time_to_live <= MINUTE
+    time_to_live = replayed_copy(replace(MESSAGE, expires_at_utc=soon)).time_to_live
+
+    assert time_to_live
+    assert time_to_live <= MINUTE
 
 
 @pytest.mark.parametrize(
@@ -165,48 +247,97 @@ def test_replayed_dead_letter_keeps_its_time():
             application_properties={"reason": "Invalid"},
         ),
     ],
-    ids=["expired", "parked"],
+    ids=["expired", "rejected"],
 )
-def test_replayed_copy_has_its_time(unlimited):
-    """Of an expired message, or of one with the time that the rejected queue gives."""
-    assert replayed(unlimited).time_to_live is None
+def test_replayed_copy_may_have_no_expiry(unlimited: Any) -> None:
+    """If the message expired, or if the time is that of the rejected queue."""
+    assert replayed_copy(unlimited).time_to_live is None
 
 
-def test_description_of_any_length_can_be_sent():
+def test_long_description_is_shortened() -> None:
     """A property may have 32 KB."""
-    long = parked(MESSAGE, replace(REASON, description="d" * 100_000))
+    long = rejected_copy(MESSAGE, replace(REASON, description="d" * 100_000))
 
     assert len(long.application_properties["description"]) < 32_000
 
 
-# Against a broker
+# Against the Service Bus stand-in
 
 
 @pytest.fixture
-def detecting(app) -> MessagingSettings:
+def deduplicating(create_queues: CreateQueues) -> ServiceBusSettings:
     """An app whose queues detect duplicates."""
-    return app(duplicate_detection=600)
+    return create_queues(duplicate_detection=600)
 
 
 @pytest.fixture
-async def detecting_sender(detecting) -> AsyncIterator[Sender]:
+async def deduplicating_sender(deduplicating: ServiceBusSettings) -> AsyncIterator[MessageSender]:
     """Its sender."""
-    made = Sender(detecting)
+    made = MessageSender(deduplicating)
     yield made
     await made.aclose()
 
 
-@pytest.mark.parametrize("copied", COPIES)
-async def test_copy_is_no_duplicate_and_a_repeated_one_is(
-    broker: Broker, detecting, detecting_sender: Sender, copied: Callable, put
-):
-    """Of a message that lies in the same queue."""
-    queue = detecting.enrollment_requests_queue
+@pytest.mark.parametrize("make_copy", COPIES)
+async def test_duplicate_detection_keeps_one_copy(
+    broker: Broker,
+    deduplicating: ServiceBusSettings,
+    deduplicating_sender: MessageSender,
+    make_copy: Callable[..., OutgoingMessage],
+    put: Put,
+) -> None:
+    """It drops neither the message nor its first copy, but the second."""
+    queue = deduplicating.enrollment_requests_queue
     await put(queue, ServiceBusMessage("x", message_id="first"))
 
     for _ in range(2):
-        await detecting_sender.send(
-            queue, replace(copied(MESSAGE), scheduled_enqueue_time_utc=None)
+        await deduplicating_sender.send(
+            queue, replace(make_copy(MESSAGE), scheduled_enqueue_time_utc=None)
         )
 
     assert broker.queue(queue) == QueueCounts(active=2)
+
+
+async def test_reject_sends_the_copy(
+    sender: MessageSender, rejected_queue: str, peek: Peek
+) -> None:
+    """With its reason and without a time to live."""
+    await reject(sender, rejected_queue, MESSAGE, REASON)
+
+    [received] = await peek(rejected_queue)
+    assert received.application_properties[b"reason"] == b"Invalid"
+    assert received.time_to_live is None
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "kept"),
+    [
+        (600, {b"reason", b"description", b"trackingId", b"errorCode", b"attempt"}),
+        (400, {b"reason", b"trackingId", b"errorCode", b"attempt"}),
+        (260, {b"reason", b"attempt"}),
+        (220, {b"reason"}),
+    ],
+)
+async def test_reason_is_reduced_to_fit_the_size_limit(
+    sender: MessageSender, rejected_queue: str, peek: Peek, free_bytes: int, kept: Any
+) -> None:
+    """The description is shortened, then dropped; the reason stays."""
+    body = b"x" * (256 * 1024 - free_bytes)
+    reason = replace(REASON, description="d" * 1000)
+
+    await reject(sender, rejected_queue, replace(MESSAGE, body=body), reason)
+
+    [received] = await peek(rejected_queue)
+    others = {name.encode() for name in SENDER_PROPERTIES | ORIGIN_PROPERTIES}
+    assert received.application_properties.keys() - others == kept
+    assert b"sourceQueue" in received.application_properties
+
+
+async def test_message_at_the_size_limit_cannot_be_rejected(
+    sender: MessageSender, rejected_queue: str
+) -> None:
+    """Its queue dead-letters it in the end."""
+    body = b"x" * 256 * 1024
+
+    with pytest.raises(MessageTooLargeError):
+        await reject(sender, rejected_queue, replace(MESSAGE, body=body), REASON)

@@ -1,80 +1,86 @@
-"""docs/messages.md says what the code does."""
+"""docs/messages.md agrees with the code."""
 
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local.servicebus import Broker
 from shared.dps.models import BulkMode, Operation
-from shared.messaging import messages
-from shared.messaging.envelopes import KIND_OF, KIND_OF_RECORDS
-from shared.messaging.messages import Message
+from shared.messaging.messages import Message, Property
+from shared.messaging.request_models import KIND_BY_MEMBER, KIND_BY_RECORDS_MEMBER
 from shared.messaging.requests import read_request
-from shared.settings import MessagingSettings
-from tests.shared.messaging.incoming import EXAMPLES, example
+from shared.settings import ServiceBusSettings
+from tests.shared.messaging.samples import EXAMPLES, Peek, example_file
 
 ROOT = Path(__file__).parents[3]
+
 GUIDE = (ROOT / "docs" / "messages.md").read_text()
+
 QUEUE = "enrollment-requests"
-PROPERTIES = [value for name, value in vars(messages).items() if name.isupper()]
-WORDS = [*Operation, *BulkMode, *KIND_OF, *KIND_OF_RECORDS, *PROPERTIES]
+
+PROPERTIES = [value for name, value in vars(Property).items() if name.isupper()]
+
+NAMES = [*Operation, *BulkMode, *KIND_BY_MEMBER, *KIND_BY_RECORDS_MEMBER, *PROPERTIES]
 
 
-def blocks(language):
-    """The guide's blocks of code in a language."""
+def code_blocks(language: Any) -> Any:
+    """Returns the guide's code blocks in a language."""
     return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
 
 
-def test_every_example_is_in_the_guide_as_it_is_in_its_file():
-    """And the guide shows no other; those of requests are known to be sound, and those of results true."""
-    shown = [json.loads(block) for block in blocks("json")]
+def test_guide_has_every_example() -> None:
+    """As it is in its file, and no other."""
+    included = [json.loads(block) for block in code_blocks("json")]
     files = [json.loads(path.read_bytes()) for path in sorted(EXAMPLES.glob("*.json"))]
 
-    assert sorted(map(json.dumps, shown)) == sorted(map(json.dumps, files))
+    assert sorted(map(json.dumps, included)) == sorted(map(json.dumps, files))
 
 
-@pytest.mark.parametrize("word", dict.fromkeys(WORDS))
-def test_every_word_of_a_message_is_in_the_guide(word):
-    """Operations, modes, what a request is about, and the properties of a rejected message."""
-    assert f"`{word}`" in GUIDE
+@pytest.mark.parametrize("name", dict.fromkeys(NAMES))
+def test_guide_has_every_name(name: str) -> None:
+    """Operations, modes, members of requests, and application properties."""
+    assert f"`{name}`" in GUIDE
 
 
-def test_settings_of_the_guide_are_settings():
-    """None was renamed and left over here."""
-    named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", GUIDE))
+def test_settings_in_the_guide_exist() -> None:
+    """None was renamed."""
+    settings = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", GUIDE))
 
-    assert named
-    assert named <= MessagingSettings.fields().keys()
+    assert settings
+    assert settings <= ServiceBusSettings.fields().keys()
 
 
-def test_queues_of_the_guide_are_the_defaults():
-    """The table names each queue with its setting."""
-    for setting, name in MessagingSettings.fields().items():
-        default = MessagingSettings.model_fields[name].default
+def test_queues_in_the_guide_are_the_defaults() -> None:
+    """The table has each queue with its setting."""
+    for setting, name in ServiceBusSettings.fields().items():
+        default = ServiceBusSettings.model_fields[name].default
         if setting.endswith("_QUEUE"):
             assert f"| {f'`{default}`' if default else 'none unless set'} | `{setting}` |" in GUIDE
 
 
-async def test_first_message_of_the_guide_is_sent(broker: Broker, look, tmp_path, monkeypatch):
-    """What the guide tells people to copy puts a good request into the queue."""
-    (script,) = blocks("python")
+async def test_script_in_the_guide_sends_a_valid_request(
+    broker: Broker, peek: Peek, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Python block is run as it is."""
+    (script,) = code_blocks("python")
     (tmp_path / "send.py").write_text(script)
     broker.add_queue(QUEUE)
     monkeypatch.setenv("ServiceBus", broker.connection_string)
 
-    subprocess.run(  # noqa: S603, ASYNC221  our own, and nothing else goes on
+    subprocess.run(  # noqa: S603, ASYNC221  the guide's script; nothing else runs
         [sys.executable, tmp_path / "send.py"],
         cwd=ROOT,
         timeout=60,
         check=True,
     )
 
-    (found,) = await look(QUEUE)
-    assert b"".join(found.body) == example("create")
-    assert (found.message_id, found.content_type) == ("erp-4711", "application/json")
-    body = b"".join(found.body)
+    (received,) = await peek(QUEUE)
+    body = b"".join(received.body)
+    assert body == example_file("create")
+    assert (received.message_id, received.content_type) == ("erp-4711", "application/json")
     assert read_request(Message(body=body, queue=QUEUE, sequence_number=1)).id == "press-0117"

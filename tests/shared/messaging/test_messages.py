@@ -1,19 +1,25 @@
-"""A message as it comes: what names it, and whether it was handled before."""
+"""
+Messages: attempt, original id and redelivery as their properties say, and `repr` without secrets.
+"""
+
+from typing import Any
 
 import pytest
 
 from shared.messaging.messages import OutgoingMessage
 from tests import secret_factory
-from tests.shared.messaging.incoming import message
+from tests.shared.messaging.samples import message
 
 
 @pytest.mark.parametrize(
-    ("found", "attempt"),
+    ("attempt_property", "attempt"),
     [(3, 3), (1, 1), (None, 1), (0, 1), (-2, 1), ("4", 1), (True, 1), (2.0, 1), (b"5", 1)],
 )
-def test_attempt_is_what_a_copy_says(found, attempt):
-    """A whole number above 0 counts; whatever a sender may have put into a first message does not."""
-    properties = {} if found is None else {"attempt": found}
+def test_attempt_is_read_from_copies_only(
+    attempt_property: bytes | float | str | bool | None, attempt: int
+) -> None:
+    """Only a copy's positive integer counts; a sender's own property `attempt` is ignored."""
+    properties = {} if attempt_property is None else {"attempt": attempt_property}
     copied = {**properties, "sourceMessageId": "first"}
 
     assert message({}, application_properties=copied).attempt == attempt
@@ -31,13 +37,13 @@ def test_attempt_is_what_a_copy_says(found, attempt):
         ({"message_id": ""}, "enrollment-requests-7"),
     ],
 )
-def test_a_request_is_named_by_its_first_message(members, id):
-    """The id that the sender gave is kept by copies; without one the place in the queue names it."""
+def test_original_id_is_the_senders_message_id(members: dict[str, Any], id: str) -> None:
+    """Copies keep it; without one, queue and sequence number identify the request."""
     assert message({}, **members).original_id == id
 
 
 @pytest.mark.parametrize(
-    ("members", "is_repeated"),
+    ("members", "is_redelivery"),
     [
         ({}, False),
         ({"delivery_count": 1}, False),
@@ -45,17 +51,22 @@ def test_a_request_is_named_by_its_first_message(members, id):
         ({"application_properties": {"sourceMessageId": "first"}}, True),
     ],
 )
-def test_a_redelivery_or_a_copy_is_repeated(members, is_repeated):
-    """Either may have been handled before; the first delivery of a sender's message was not."""
-    assert message({}, **members).is_repeated is is_repeated
+def test_redeliveries_and_copies_may_have_been_processed_before(
+    members: dict[str, Any], is_redelivery: bool
+) -> None:
+    """A redelivery or a copy counts as such, the first delivery of a sender's message does not."""
+    assert message({}, **members).is_redelivery is is_redelivery
 
 
-def test_messages_are_not_printed_with_what_they_hold():
-    """A body or a property may hold a key: neither is printed, of a message that comes or goes."""
+def test_repr_has_no_body_and_no_properties() -> None:
+    """They may have keys; this holds for incoming and outgoing messages."""
     key = secret_factory.symmetric_key()
-    held = {"body": key.encode(), "application_properties": {"key": key}}
 
-    printed = repr(message(**held)) + repr(OutgoingMessage(message_id="m-1", **held))
+    properties = {"key": key}
+
+    printed = repr(message(key.encode(), application_properties=properties)) + repr(
+        OutgoingMessage(body=key.encode(), message_id="m-1", application_properties=properties)
+    )
 
     assert key not in printed
     assert "m-1" in printed

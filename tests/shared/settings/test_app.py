@@ -1,4 +1,4 @@
-"""Settings: read once, every fault named, no secret shown."""
+"""Settings for DPS and HTTP: names, defaults, and a fault for every invalid value."""
 
 from pathlib import Path
 
@@ -9,6 +9,23 @@ from shared.settings import Settings, public_routes_auth_level
 from tests.secret_factory import connection_string, symmetric_key
 
 HOST = "my-dps.azure-devices-provisioning.net"
+
+
+def test_names_of_the_settings_are_fixed() -> None:
+    """Literal, because deployments set them: renaming a field must not rename a setting."""
+    assert list(Settings.fields()) == [
+        "DPS_CONNECTION_STRING",
+        "DPS_ENDPOINT",
+        "DPS_API_VERSIONS",
+        "DPS_TIMEOUT_SECONDS",
+        "DPS_ATTEMPT_TIMEOUT_SECONDS",
+        "DPS_MAX_ATTEMPTS",
+        "DPS_OPERATIONS_PER_MINUTE",
+        "DPS_PACING_START",
+        "BULK_TIMEOUT_SECONDS",
+        "ALLOCATION_POLICIES_FILE",
+        "PUBLIC_ROUTES_AUTH_LEVEL",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -23,8 +40,8 @@ HOST = "my-dps.azure-devices-provisioning.net"
         ("http://[::1]:7090", "http://[::1]:7090"),
     ],
 )
-def test_host_is_reached_by_https_unless_it_is_this_machine(host, url):
-    """A host without a scheme means https, on loopback http."""
+def test_host_uses_https_unless_it_is_loopback(host: str, url: str) -> None:
+    """A host without a scheme uses https, a loopback host http."""
     by_key = Settings.read({"DPS_CONNECTION_STRING": connection_string(host)})
     by_entra = Settings.read({"DPS_ENDPOINT": host})
 
@@ -48,8 +65,8 @@ def test_host_is_reached_by_https_unless_it_is_this_machine(host, url):
         "<your-dps>",
     ],
 )
-def test_host_that_is_none_is_refused(host):
-    """What is no host, or would be reached in the clear, is named."""
+def test_invalid_host_is_a_fault(host: str) -> None:
+    """A value that is no host, or that would use http over a network, is refused."""
     with pytest.raises(NotConfiguredError) as raised:
         Settings.read({"DPS_ENDPOINT": host})
 
@@ -57,23 +74,26 @@ def test_host_that_is_none_is_refused(host):
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "message"),
     [
-        ("HostName=a", "lacks SharedAccessKeyName, SharedAccessKey"),
-        ("nonsense", "lacks HostName, SharedAccessKeyName, SharedAccessKey"),
-        ("HostName=a;SharedAccessKeyName=b;SharedAccessKey=!", "not base64"),
+        ("HostName=a", "must have SharedAccessKeyName, SharedAccessKey"),
+        ("nonsense", "must have HostName, SharedAccessKeyName, SharedAccessKey"),
+        (
+            "HostName=a;SharedAccessKeyName=b;SharedAccessKey=!",
+            "must have a SharedAccessKey in base64",
+        ),
     ],
 )
-def test_connection_string_says_what_it_lacks(value, words):
-    """A connection string that is none is refused with what is missing."""
+def test_fault_of_a_connection_string_says_what_is_missing(value: str, message: str) -> None:
+    """The fault names the missing parts."""
     with pytest.raises(NotConfiguredError) as raised:
         Settings.read({"DPS_CONNECTION_STRING": value})
 
-    assert words in raised.value.faults["DPS_CONNECTION_STRING"]
+    assert message in raised.value.faults["DPS_CONNECTION_STRING"]
 
 
-def test_names_of_a_connection_string_have_no_case():
-    """Microsoft's SDKs read the names without regard to case, and so do we."""
+def test_names_in_a_connection_string_are_case_insensitive() -> None:
+    """As in Microsoft's SDKs."""
     settings = Settings.read({"DPS_CONNECTION_STRING": connection_string(HOST).lower()})
 
     assert settings.dps_url == f"https://{HOST}"
@@ -81,24 +101,25 @@ def test_names_of_a_connection_string_have_no_case():
 
 @pytest.mark.parametrize(
     "environment",
-    [{}, {"DPS_ENDPOINT": "", "DPS_CONNECTION_STRING": " "}, {"DPS_ENDPOINT": HOST, "both": ""}],
+    [
+        {},
+        {"DPS_ENDPOINT": "", "DPS_CONNECTION_STRING": " "},
+        {"DPS_ENDPOINT": HOST, "DPS_CONNECTION_STRING": connection_string(HOST)},
+    ],
     ids=["none", "empty", "both"],
 )
-def test_exactly_one_way_to_dps_is_needed(environment):
-    """Neither way to DPS, or both, is a fault that names the two."""
-    if "both" in environment:
-        environment["DPS_CONNECTION_STRING"] = connection_string(HOST)
-
+def test_exactly_one_dps_connection_is_required(environment: dict[str, str]) -> None:
+    """Neither connection string nor endpoint, or both, is a fault that names the two."""
     with pytest.raises(NotConfiguredError) as raised:
         Settings.read(environment)
 
     assert list(raised.value.faults) == ["DPS_CONNECTION_STRING, DPS_ENDPOINT"]
 
 
-def test_every_fault_is_named_at_once():
-    """Faults of several settings come in one error, each with what the setting is for."""
+def test_all_faults_are_reported_together() -> None:
+    """One error has the faults of all settings."""
     with pytest.raises(NotConfiguredError) as raised:
-        Settings.read({"DPS_MAX_ATTEMPTS": "0", "PUBLIC_ROUTES_AUTH_LEVEL": "nobody"})
+        Settings.read({"DPS_MAX_ATTEMPTS": "0", "PUBLIC_ROUTES_AUTH_LEVEL": "invalid"})
 
     assert set(raised.value.faults) == {
         "DPS_CONNECTION_STRING, DPS_ENDPOINT",
@@ -107,8 +128,8 @@ def test_every_fault_is_named_at_once():
     }
 
 
-def test_no_secret_is_shown():
-    """Neither the print of the settings nor a fault in them shows the key."""
+def test_text_of_settings_and_faults_has_no_secret() -> None:
+    """Neither the settings nor a fault contain the key."""
     key = symmetric_key()
     settings = Settings.read({"DPS_CONNECTION_STRING": connection_string(HOST, key=key)})
 
@@ -118,8 +139,8 @@ def test_no_secret_is_shown():
     assert key not in f"{settings!r} {settings} {raised.value!r} {raised.value.faults}"
 
 
-def test_api_versions_are_added_to_the_known():
-    """What DPS_API_VERSIONS names is allowed beside what the client SDKs send."""
+def test_api_versions_are_added_to_the_known_ones() -> None:
+    """`DPS_API_VERSIONS` extends the versions that Microsoft's SDKs send."""
     settings = Settings.read({"DPS_ENDPOINT": HOST, "DPS_API_VERSIONS": "2026-04-01, x"})
 
     assert settings.api_versions == ("2018-04-01", "2019-03-31", "2021-10-01", "2026-04-01", "x")
@@ -129,25 +150,31 @@ def test_api_versions_are_added_to_the_known():
     ("value", "level"),
     [("", "anonymous"), ("Anonymous", "anonymous"), ("admin", "admin"), ("function", "function")],
 )
-def test_auth_level_of_public_routes_is_what_the_setting_says(monkeypatch, value, level):
-    """The level is read without regard to case, and open when unset."""
+def test_auth_level_of_public_routes(
+    monkeypatch: pytest.MonkeyPatch, value: str, level: str
+) -> None:
+    """The level is case-insensitive, and anonymous by default."""
     monkeypatch.setenv("PUBLIC_ROUTES_AUTH_LEVEL", value)
     read = Settings.read({"DPS_ENDPOINT": HOST, "PUBLIC_ROUTES_AUTH_LEVEL": value})
 
     assert public_routes_auth_level() == read.public_routes_auth_level == level
 
 
-def test_auth_level_nobody_understands_closes_the_routes(monkeypatch):
-    """A typing error in the setting does not open a route, and does not stop the app."""
+def test_invalid_auth_level_requires_a_function_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A typing error neither opens a route nor stops the app."""
     monkeypatch.setenv("PUBLIC_ROUTES_AUTH_LEVEL", "anonymus")
 
     assert public_routes_auth_level() == "function"
 
 
-def test_environment_is_read_in_one_file():
-    """Outside shared/settings/environment.py nothing that is deployed reads the environment."""
+def test_environment_is_read_in_one_module() -> None:
+    """Of the deployed modules only `shared/settings/base.py` reads environment variables."""
     root = Path(__file__).parents[3]
-    files = [root / "function_app.py", *root.glob("functions/*.py"), *root.glob("shared/**/*.py")]
+    files = [
+        root / "function_app.py",
+        *root.glob("functions/**/*.py"),
+        *root.glob("shared/**/*.py"),
+    ]
 
     readers = [
         file.name
@@ -155,4 +182,4 @@ def test_environment_is_read_in_one_file():
         if "os.environ" in file.read_text() or "getenv" in file.read_text()
     ]
 
-    assert readers == ["environment.py"]
+    assert readers == ["base.py"]

@@ -1,0 +1,1 @@
+"""HTTP triggers: requests in, calls of `shared`, responses out."""

@@ -1,0 +1,112 @@
+"""Parsing of HTTP requests: into a call, or an error with every fault."""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import azure.functions as func
+
+from functions.http.headers import client_request_id, traceparent
+from functions.runtime import services
+from shared.dps import CallContext
+from shared.dps.models import IF_MATCH, find_id_faults
+from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
+from shared.json_documents import MAX_DOCUMENT_BYTES, parse_json
+from shared.settings import DEFAULT_API_VERSION
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
+
+FindFaults = Callable[[Any], Mapping[str, str]]
+"""Returns the faults of a document by JSON Pointer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """A parsed request; what it does not have is empty or `None`."""
+
+    id: str
+    document: Any
+    if_match: str | None
+    top: int | None
+    continuation: str | None
+    context: CallContext
+
+
+def parse_call(
+    req: func.HttpRequest,
+    *,
+    find_faults: FindFaults | None = None,
+    media_types: Collection[str] = (JSON,),
+    max_bytes: int = MAX_DOCUMENT_BYTES,
+) -> Call:
+    """
+    Returns the call of a request; without `find_faults` the body is not read.
+
+    Raises `InvalidRequestError`, or a subclass, with every fault of path, query, headers and body.
+    """
+    faults = dict(_head_faults(req))
+    document: Any = None
+    error_class = InvalidRequestError
+    if find_faults:
+        try:
+            document = parse_body(
+                req, find_faults=find_faults, media_types=media_types, max_bytes=max_bytes
+            )
+        except InvalidRequestError as error:
+            faults, error_class = faults | error.faults, type(error)
+    if faults:
+        raise error_class(faults)
+    top = req.headers.get("x-ms-max-item-count")
+    return Call(
+        id=req.route_params.get("id", ""),
+        document=document,
+        if_match=req.headers.get("if-match"),
+        top=None if top is None else int(top),
+        continuation=req.headers.get("x-ms-continuation") or None,
+        context=_context(req),
+    )
+
+
+def _context(req: func.HttpRequest) -> CallContext:
+    return CallContext(
+        api_version=req.params.get("api-version", DEFAULT_API_VERSION),
+        client_request_id=client_request_id(req),
+        traceparent=traceparent(req),
+    )
+
+
+_HEADERS = {
+    "If-Match": (IF_MATCH, "must be one etag, with or without quotes, or *"),
+    "x-ms-max-item-count": (re.compile(r"[0-9]{1,9}"), "must be a whole number"),
+    "x-ms-continuation": (re.compile(r"[\x21-\x7e]*"), "must be the token of a previous page"),
+}
+
+
+def _head_faults(req: func.HttpRequest) -> Iterator[tuple[str, str]]:
+    if "id" in req.route_params:
+        yield from find_id_faults(req.route_params["id"]).items()
+    versions = services().settings.api_versions
+    if req.params.get("api-version", DEFAULT_API_VERSION) not in versions:
+        yield "api-version", f"must be one of {', '.join(versions)}"
+    for header, (form, fault) in _HEADERS.items():
+        if header in req.headers and not form.fullmatch(req.headers[header]):
+            yield header, fault
+
+
+def parse_body(
+    req: func.HttpRequest,
+    *,
+    find_faults: FindFaults,
+    media_types: Collection[str] = (JSON,),
+    max_bytes: int = MAX_DOCUMENT_BYTES,
+) -> Any:
+    """Returns the JSON body; raises `InvalidRequestError`, or a subclass, with every fault."""
+    media_type = req.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if media_type not in media_types:
+        raise UnsupportedMediaTypeError({"Content-Type": f"must be {' or '.join(media_types)}"})
+    document = parse_json(req.get_body(), max_bytes=max_bytes)
+    if faults := find_faults(document):
+        raise InvalidRequestError(faults)
+    return document

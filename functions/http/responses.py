@@ -1,0 +1,178 @@
+"""HTTP responses: JSON, records and pages, and errors in DPS's shape."""
+
+import functools
+import json
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import azure.functions as func
+
+from functions.http.headers import client_request_id
+from shared.error_catalog import ErrorEntry, code_for, entry_for
+from shared.errors import (
+    AppError,
+    DpsAnswerError,
+    DpsError,
+    InvalidRequestError,
+    NotConfiguredError,
+)
+
+if TYPE_CHECKING:
+    from shared.dps.batching.bulk_operation import Failure
+    from shared.dps.responses import Page, Record
+
+Trigger = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
+
+_LOG = logging.getLogger(__name__)
+_PROBLEM = "application/problem+json"  # RFC 9457
+
+
+def with_error_responses(trigger: Trigger) -> Trigger:
+    """
+    Decorates a trigger: its exceptions become error responses of DPS's shape.
+
+    Every response has `x-ms-request-id`, and the caller's `x-ms-client-request-id`.
+    """
+
+    @functools.wraps(trigger)
+    async def respond(req: func.HttpRequest) -> func.HttpResponse:
+        request_id = str(uuid4())
+        try:
+            response = await trigger(req)
+        except Exception as error:  # noqa: BLE001  an exception that escapes is an empty 500
+            response = _error_response(error, req, request_id)
+        response.headers["x-ms-request-id"] = request_id
+        if client_id := client_request_id(req):
+            response.headers["x-ms-client-request-id"] = client_id
+        return response
+
+    return respond
+
+
+def json_response(
+    body: Any,
+    *,
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: Mapping[str, str | None] | None = None,
+) -> func.HttpResponse:
+    """Returns a JSON response; headers that are `None` are omitted."""
+    merged = {"content-type": "application/json; charset=utf-8", **(headers or {})}
+    return func.HttpResponse(
+        # ASCII: JSON may have a lone surrogate, which no text encoding allows.
+        json.dumps(body, separators=(",", ":")),
+        status_code=status,
+        headers={name: value for name, value in merged.items() if value is not None},
+    )
+
+
+def record_response(record: "Record") -> func.HttpResponse:
+    """Returns a record, with its etag as the header `ETag` (RFC 9110), which DPS does not send."""
+    return json_response(record, headers={"ETag": record.etag and f'"{record.etag}"'})
+
+
+def written_record_response(record: "Record") -> func.HttpResponse:
+    """Returns a written record, with a `Warning` for certificates that no device can use."""
+    from shared.dps.certificate_names import misnamed_certificates
+
+    response = record_response(record)
+    if names := misnamed_certificates(record):
+        text = f"The common name of certificate {', '.join(names)} is not the registrationId."
+        response.headers["Warning"] = f'299 - "{text}"'  # RFC 7234, 5.5
+    return response
+
+
+def secret_response(record: "Record") -> func.HttpResponse:
+    """Returns a record that must not be cached."""
+    return json_response(record, headers={"Cache-Control": "no-store"})
+
+
+def page_response(page: "Page") -> func.HttpResponse:
+    """Returns the records of a page, with the token of the next page as a header."""
+    return json_response(
+        page.records,
+        headers={
+            "x-ms-continuation": page.continuation,
+            "x-ms-item-type": page.item_type,
+        },
+    )
+
+
+def bulk_result_response(failures: "Sequence[Failure]", id_member: str) -> func.HttpResponse:
+    """Returns the result of a bulk operation in DPS's shape."""
+    errors = [
+        {
+            id_member: failure.id,
+            "errorCode": code_for(failure.error),
+            "errorStatus": str(failure.error),
+        }
+        for failure in failures
+    ]
+    return json_response({"errors": errors, "isSuccessful": not errors})
+
+
+def no_content() -> func.HttpResponse:
+    """Returns 204."""
+    return func.HttpResponse(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _error_response(error: Exception, req: func.HttpRequest, request_id: str) -> func.HttpResponse:
+    entry = entry_for(error)
+    body = _error_body(error, entry, request_id)
+    is_expected = isinstance(error, AppError)
+    _LOG.log(
+        _log_level(entry) if is_expected else logging.ERROR,
+        "%s failed with %s, trackingId %s, request %s",
+        req.method,
+        body["errorCode"],
+        body["trackingId"],
+        request_id,
+        exc_info=None if is_expected else error,
+    )
+    headers = {
+        "x-ms-error-code": str(body["errorCode"]),
+        "Retry-After": _retry_after(error, entry),
+    }
+    if _PROBLEM in req.headers.get("accept", ""):
+        headers["content-type"] = _PROBLEM
+        return json_response(_problem(body, entry), status=entry.status, headers=headers)
+    return json_response(body, status=entry.status, headers=headers)
+
+
+def _log_level(entry: ErrorEntry) -> int:
+    """Returns the level; an error of the caller's needs no attention."""
+    return logging.WARNING if entry.status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
+
+
+def _error_body(error: Exception, entry: ErrorEntry, request_id: str) -> dict[str, Any]:
+    tracking_id = error.tracking_id if isinstance(error, DpsError) else None
+    body: dict[str, Any] = {
+        "errorCode": code_for(error),
+        "trackingId": tracking_id or request_id,
+        "message": str(error) if isinstance(error, AppError) else entry.meaning,
+        "timestampUtc": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    }
+    info = _info(error)
+    return body | {"info": info} if info else body
+
+
+def _info(error: Exception) -> Mapping[str, str]:
+    if isinstance(error, InvalidRequestError | NotConfiguredError):
+        return error.faults
+    return error.details if isinstance(error, DpsAnswerError) else {}
+
+
+def _problem(body: Mapping[str, Any], entry: ErrorEntry) -> dict[str, Any]:
+    problem = {"title": entry.status.phrase, "status": entry.status, "detail": body["message"]}
+    return problem | {name: value for name, value in body.items() if name != "message"}
+
+
+def _retry_after(error: Exception, entry: ErrorEntry) -> str | None:
+    """Returns whole seconds, rounded up."""
+    seconds = error.retry_after if isinstance(error, DpsError) else None
+    seconds = entry.retry_after if seconds is None else seconds
+    return None if seconds is None else str(math.ceil(seconds))

@@ -1,0 +1,6 @@
+"""Service Bus queue triggers: receive messages from queues and invoke the app's functions."""
+
+from local.host.service_bus.listener import ListenerOptions, QueueListeners
+from local.host.service_bus.trigger import QueueTrigger
+
+__all__ = ["ListenerOptions", "QueueListeners", "QueueTrigger"]

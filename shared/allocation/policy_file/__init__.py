@@ -1,0 +1,1 @@
+"""The policy file: its format, its validation and the policies compiled from it."""

@@ -1,0 +1,103 @@
+"""Compiles a validated policy file to policies."""
+
+import importlib
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from shared.allocation import engine
+from shared.allocation.decision import AllocationPolicy
+from shared.allocation.facts import find_fact
+from shared.allocation.operators import OPERATORS
+from shared.allocation.policy_file.models import (
+    OTHERWISE,
+    Assigns,
+    Hashed,
+    InitialTwin,
+    Kept,
+    PolicyFile,
+    Python,
+    Refuses,
+    Rules,
+)
+from shared.allocation.templates import compile_template
+
+ONLY_HUB = "only linked hub"
+"""The last rule of a policy without `otherwise`: keeps a device whose hub is the only one linked."""
+
+
+class UnusablePolicyError(ValueError):
+    """A Python policy cannot be used; the message follows the policy's JSON Pointer."""
+
+
+def load_python_policy(path: str) -> AllocationPolicy:
+    """Imports the policy at `module:attribute`; raises `UnusablePolicyError`."""
+    module, _, attribute = path.partition(":")
+    try:
+        policy = getattr(importlib.import_module(module), attribute, None)
+    except Exception as error:  # an import runs foreign code, which may raise anything
+        raise UnusablePolicyError(f"cannot be imported: {type(error).__name__}") from error
+    if not callable(policy):
+        raise UnusablePolicyError("must name a callable of the module")
+    if any(map(inspect.iscoroutinefunction, (policy, type(policy).__call__))):
+        raise UnusablePolicyError("must not be async: a policy does no I/O")
+    return cast(AllocationPolicy, policy)
+
+
+def compile_policies(file: PolicyFile) -> dict[str, AllocationPolicy]:
+    """Returns all policies of a file by name."""
+    return {name: _compile_policy(policy) for name, policy in file.policies.items()}
+
+
+def _compile_policy(policy: Rules | Python) -> AllocationPolicy:
+    if isinstance(policy, Python):
+        return load_python_policy(policy.python)
+    rules = [
+        engine.Rule(
+            name=rule.name,
+            conditions=tuple(_compile_conditions(rule.when)),
+            decide=_compile_outcome(rule.name, rule),
+        )
+        for rule in policy.rules
+    ]
+    return engine.RulePolicy((*rules, _compile_otherwise(policy.otherwise)))
+
+
+def _compile_otherwise(otherwise: Assigns | Refuses | None) -> engine.Rule:
+    if otherwise:
+        decide = _compile_outcome(OTHERWISE, otherwise)
+        return engine.Rule(name=OTHERWISE, conditions=(), decide=decide)
+    keep = engine.assign(ONLY_HUB, lambda _: None, lambda _: None, lambda _: None)
+    return engine.Rule(name=ONLY_HUB, conditions=(), decide=keep)
+
+
+def _compile_conditions(when: Mapping[str, Any]) -> Iterator[engine.Condition]:
+    for name, condition in when.items():
+        fact = find_fact(name)
+        operands = condition.model_dump(by_alias=True, exclude_unset=True)
+        for operator, operand in operands.items():
+            test = OPERATORS[operator].test_for(
+                operand, ignore_case=fact is not None and fact.ignores_case
+            )
+            yield engine.Condition(fact=name, operator=operator, operand=operand, test=test)
+
+
+def _compile_outcome(name: str, outcome: Assigns | Refuses) -> engine.Decide:
+    if isinstance(outcome, Refuses):
+        return engine.refuse(name, outcome.reject)
+    return engine.assign(
+        name,
+        _compile_hub(outcome.hub),
+        compile_template(_dump_twin(outcome.initial_twin)),
+        compile_template(outcome.payload),
+    )
+
+
+def _dump_twin(twin: InitialTwin | None) -> dict[str, Any] | None:
+    return twin.model_dump(by_alias=True, exclude_none=True) if twin else None
+
+
+def _compile_hub(hub: str | Kept | Hashed) -> engine.ChooseHub:
+    if isinstance(hub, Hashed):
+        return engine.choose_by_weight(hub.hash)
+    return engine.choose_current if isinstance(hub, Kept) else engine.choose_named(hub)

@@ -1,0 +1,1 @@
+"""Batching: operations on single records, gathered into bulk calls."""

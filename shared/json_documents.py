@@ -1,0 +1,190 @@
+"""JSON documents: strict parsing, JSON Pointers, merge patches and fault messages."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from shared.errors import DocumentTooLargeError, InvalidRequestError
+
+MAX_DOCUMENT_BYTES = 1024 * 1024
+"""The size limit of one document."""
+MAX_REQUEST_BYTES = 100 * 1024 * 1024
+"""The size limit of one request body, as the Functions host has it."""
+MAX_DEPTH = 100
+"""The nesting limit of a document. A twin in IoT Hub has ten levels at most."""
+
+_Steps = tuple[object, ...]
+_TOO_DEEP = f"must not nest deeper than {MAX_DEPTH} levels"
+
+
+def pointer(*steps: object) -> str:
+    """Returns a JSON Pointer (RFC 6901) made of member names and list positions."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def json_size(document: Any) -> int:
+    """Returns the size of a document in bytes when written as JSON without spaces."""
+    compact = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return len(compact.encode(errors="surrogatepass"))
+
+
+def apply_merge_patch(target: Any, merge_patch: Any) -> Any:
+    """Returns the document with a JSON Merge Patch (RFC 7396) applied; `target` is not changed."""
+    if not isinstance(merge_patch, Mapping):
+        return merge_patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in merge_patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = apply_merge_patch(result.get(name), value)
+    return result
+
+
+def parse_json(body: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
+    """
+    Parses a UTF-8 body as JSON (RFC 8259), strictly.
+
+    Raises `DocumentTooLargeError` above `max_bytes`. Raises `InvalidRequestError` for an empty
+    body, invalid JSON, a repeated member name, a number that no double can hold, or nesting deeper
+    than `MAX_DEPTH`.
+    """
+    if not body.strip():
+        raise InvalidRequestError({"": "a JSON document is required"})
+    if len(body) > max_bytes:
+        raise DocumentTooLargeError({"": f"must not exceed {max_bytes} bytes"})
+    repeated: list[tuple[dict[str, Any], str]] = []
+    document = _load(body, repeated)
+    faults = dict(_structure_faults(document, repeated)) if repeated or _may_be_deep(body) else {}
+    if faults:
+        raise InvalidRequestError(faults)
+    return document
+
+
+def _load(body: bytes, repeated: list[tuple[dict[str, Any], str]]) -> Any:
+    def to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            names = Counter(name for name, _ in pairs)
+            repeated.extend((members, name) for name, count in names.items() if count > 1)
+        return members
+
+    try:
+        return json.loads(
+            body.decode("utf-8-sig"),
+            object_pairs_hook=to_object,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
+    except json.JSONDecodeError as error:
+        fault = f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+    except UnicodeDecodeError:
+        fault = "is not UTF-8"
+    except OverflowError:
+        fault = "must not have NaN, Infinity, or a number outside the range of a double"
+    except ValueError:  # Python's own limit on the digits of an integer
+        fault = "contains a number with too many digits"
+    except RecursionError:
+        fault = _TOO_DEEP
+    raise InvalidRequestError({"": fault})
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # NaN and Infinity are not JSON; 1e999 overflows a double
+        raise OverflowError
+    return number
+
+
+def _may_be_deep(body: bytes) -> bool:
+    return body.count(b"{") + body.count(b"[") > MAX_DEPTH
+
+
+def _structure_faults(
+    document: Any, repeated: list[tuple[dict[str, Any], str]]
+) -> Iterator[tuple[str, str]]:
+    names_by_object: dict[int, list[str]] = {}
+    for members, name in repeated:
+        names_by_object.setdefault(id(members), []).append(name)
+    for steps, node in _nodes(document):
+        if len(steps) >= MAX_DEPTH and isinstance(node, dict | list):
+            yield pointer(*steps[:1]), _TOO_DEEP
+        for name in names_by_object.get(id(node), ()):
+            yield pointer(*steps, name), "must not appear more than once"
+
+
+def _nodes(document: Any) -> Iterator[tuple[_Steps, Any]]:
+    """Yields every value of a document with its path, down to `MAX_DEPTH`."""
+    # A stack of iterators: a list of millions of items must not be copied.
+    open_nodes: list[Iterator[tuple[_Steps, Any]]] = [iter([((), document)])]
+    while open_nodes:
+        node = next(open_nodes[-1], None)
+        if node is None:
+            open_nodes.pop()
+            continue
+        yield node
+        if len(node[0]) < MAX_DEPTH:
+            open_nodes.append(_children(*node))
+
+
+def _children(steps: _Steps, node: Any) -> Iterator[tuple[_Steps, Any]]:
+    items: Iterable[tuple[object, Any]] = enumerate(node) if isinstance(node, list) else ()
+    for step, child in node.items() if isinstance(node, dict) else items:
+        yield (*steps, step), child
+
+
+def is_unicode(document: Any) -> bool:
+    """Returns whether a document can be encoded in UTF-8, that is, has no unpaired surrogate."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+_FAULT_MESSAGES = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must not exceed {max_length} characters",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "float_type": "must be a number",
+    "greater_than_equal": "must be {ge:g} or more",
+    "less_than_equal": "must be {le:g} or less",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "too_short": "must not be empty",
+    "too_long": "must not exceed {max_length} items",
+    "enum": "must be one of {expected}",
+}
+
+
+_MAX_LISTED_MEMBERS = 10
+
+
+def fault_message(error: ErrorDetails, *, members: Iterable[str] = ()) -> str:
+    """
+    Returns pydantic's error as a predicate for the member's name. It never contains a value sent.
+
+    `members` are the names allowed, or candidates for them, where the document has an unknown one.
+    """
+    if error["type"] == "extra_forbidden":
+        return _unknown_member(str(error["loc"][-1]), list(members))
+    text = _FAULT_MESSAGES.get(error["type"])
+    return text.format_map(error.get("ctx", {})) if text else error["msg"]
+
+
+def _unknown_member(name: str, members: list[str]) -> str:
+    if similar := get_close_matches(name, members, n=1):
+        return f"is not a member here; did you mean '{similar[0]}'?"
+    is_short = 0 < len(members) <= _MAX_LISTED_MEMBERS
+    return f"is not a member here; use {', '.join(members)}" if is_short else "is not a member here"

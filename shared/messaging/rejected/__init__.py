@@ -1,0 +1,1 @@
+"""Rejected messages: listed, replayed and discarded by operators."""

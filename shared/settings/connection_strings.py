@@ -1,0 +1,100 @@
+"""Hosts and connection strings of DPS and Service Bus, as settings have them."""
+
+import re
+from base64 import b64decode
+from ipaddress import ip_address
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic_core import PydanticCustomError
+
+
+def validation_error(message: str) -> PydanticCustomError:
+    """Returns the error for a validator to raise; `message` is a predicate for the setting."""
+    return PydanticCustomError("setting", "{message}", {"message": message})
+
+
+def parse_host_url(value: str) -> str:
+    """Returns the base URL for a host name or URL. Only a loopback host may use http."""
+    try:
+        parts = urlsplit(value if "//" in value else f"//{value}")
+        _ = parts.port  # raises ValueError for an invalid port
+    except ValueError as error:
+        raise validation_error("must be a host name or a URL") from error
+    host = parts.hostname or ""
+    if not _is_host(host) or parts.path.strip("/") or set("?#@") & set(value):
+        raise validation_error("must be a host name such as my-dps.azure-devices-provisioning.net")
+    is_loopback = _is_loopback(host)
+    scheme = parts.scheme or ("http" if is_loopback else "https")
+    if scheme != "https" and not (is_loopback and scheme == "http"):
+        raise validation_error("must use https")
+    return f"{scheme}://{parts.netloc.lower()}"
+
+
+# RFC 1123 labels, and underscores, which local resolvers accept.
+_HOST = re.compile(r"(?!.{254})[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
+
+
+def _is_host(host: str) -> bool:
+    return bool(_HOST.fullmatch(host)) or ":" in host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_base64(key: str) -> None:
+    try:
+        b64decode(key, validate=True)
+    except ValueError as error:
+        raise validation_error("must have a SharedAccessKey in base64") from error
+
+
+def _connection_string_parts(text: str) -> dict[str, str]:
+    """Returns the values of `Name=value;…` by name in lower case."""
+    parts = dict(part.partition("=")[::2] for part in text.split(";") if part)
+    return {name.strip().lower(): value.strip() for name, value in parts.items()}
+
+
+def check_service_bus_connection_string(value: SecretStr) -> SecretStr:
+    """Returns the value; raises a validation error if it is not a namespace's connection string."""
+    parts = _connection_string_parts(value.get_secret_value())
+    if not parts.get("endpoint", "").lower().startswith("sb://"):
+        raise validation_error("must have Endpoint=sb://…")
+    if "sharedaccesssignature" not in parts and not (
+        {"sharedaccesskeyname", "sharedaccesskey"} <= parts.keys()
+    ):
+        raise validation_error("must have SharedAccessKeyName and SharedAccessKey")
+    return value
+
+
+class ConnectionString(BaseModel):
+    """A DPS connection string: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    url: str
+    policy: str
+    key: SecretStr
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Parses the three parts; their names are case-insensitive, as in Microsoft's SDKs."""
+        parts = _connection_string_parts(str(value))
+        missing = [
+            name
+            for name in ("HostName", "SharedAccessKeyName", "SharedAccessKey")
+            if not parts.get(name.lower())
+        ]
+        if missing:
+            raise validation_error(f"must have {', '.join(missing)}")
+        _check_base64(parts["sharedaccesskey"])
+        return cls(
+            url=parse_host_url(parts["hostname"]),
+            policy=parts["sharedaccesskeyname"],
+            key=SecretStr(parts["sharedaccesskey"]),
+        )

@@ -1,0 +1,334 @@
+"""
+Parsing of HTTP requests: invalid ones are refused with every fault, odd but valid ones are passed
+on.
+"""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from local.stack import Stack
+from tests.secret_factory import certificate, endorsement_key, symmetric_key
+
+SYMMETRIC_KEY = {"type": "symmetricKey"}
+TPM = {"type": "tpm", "tpm": {"endorsementKey": endorsement_key()}}
+
+
+def enrollment(**members: Any) -> dict[str, Any]:
+    """Returns a valid enrollment with these members added or replaced."""
+    return {"registrationId": "dev-1", "attestation": SYMMETRIC_KEY, **members}
+
+
+def put(app: httpx.Client, body: bytes, **headers: str) -> httpx.Response:
+    """Sends a body as it is."""
+    all_headers = {"Content-Type": "application/json", **headers}
+    return app.put("/enrollments/dev-1", content=body, headers=all_headers)
+
+
+BODIES = {
+    "missing": (b"", "required"),
+    "no json": (b"registrationId=dev-1", "is not JSON"),
+    "no object": (b'["dev-1"]', "must be an object"),
+    "no utf-8": (b'{"registrationId": "\xff"}', "is not UTF-8"),
+    "nan": (b'{"registrationId": NaN}', "outside the range of a double"),
+    "nested": (b"[" * 10_000 + b"]" * 10_000, "must not nest deeper"),
+}
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize(("body", "text"), BODIES.values(), ids=BODIES)
+def test_unreadable_body_is_400(app: httpx.Client, body: bytes, text: str) -> None:
+    """The fault says why it cannot be parsed."""
+    response = put(app, body)
+
+    assert (response.status_code, response.json()["errorCode"]) == (400, 400004)
+    assert text in response.json()["info"][""]
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+def test_duplicate_member_is_400(app: httpx.Client) -> None:
+    """With its pointer."""
+    response = put(app, b'{"registrationId": "dev-1", "attestation": {"type": "x", "type": "y"}}')
+
+    assert response.status_code == 400
+    assert list(response.json()["info"]) == ["/attestation/type"]
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+def test_document_above_a_megabyte_is_413(app: httpx.Client) -> None:
+    """With its own error code."""
+    response = put(app, json.dumps(enrollment(initialTwin={"tags": {"x": "y" * 2**20}})).encode())
+
+    assert (response.status_code, response.json()["errorCode"]) == (413, 413001)
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize("media_type", ["text/plain", "application/xml", "json"])
+def test_body_of_another_media_type_is_415(app: httpx.Client, media_type: str) -> None:
+    """As in DPS."""
+    response = put(app, json.dumps(enrollment()).encode(), **{"Content-Type": media_type})
+
+    assert (response.status_code, response.json()["errorCode"]) == (415, 415001)
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+def test_bulk_operation_with_too_many_records_is_413(app: httpx.Client) -> None:
+    """It is refused as a whole."""
+    records = [{"registrationId": f"d-{n}"} for n in range(100_000)]
+
+    response = app.post("/enrollments", json={"mode": "delete", "enrollments": records})
+
+    assert (response.status_code, response.json()["errorCode"]) == (413, 413001)
+
+
+DOCUMENTS = {
+    "id of another shape": (enrollment(registrationId="a b"), "/registrationId"),
+    "no attestation": ({"registrationId": "dev-1"}, "/attestation"),
+    "two attestations": (enrollment(attestation=TPM | SYMMETRIC_KEY), "/attestation/tpm"),
+    "key of no base64": (
+        enrollment(attestation={**SYMMETRIC_KEY, "symmetricKey": {"primaryKey": "?"}}),
+        "/attestation/symmetricKey/primaryKey",
+    ),
+    "key of 15 bytes": (
+        enrollment(
+            attestation={**SYMMETRIC_KEY, "symmetricKey": {"primaryKey": symmetric_key(15)}}
+        ),
+        "/attestation/symmetricKey/primaryKey",
+    ),
+    "key of 65 bytes": (
+        enrollment(
+            attestation={**SYMMETRIC_KEY, "symmetricKey": {"secondaryKey": symmetric_key(65)}}
+        ),
+        "/attestation/symmetricKey/secondaryKey",
+    ),
+    "custom without definition": (
+        enrollment(allocationPolicy="custom"),
+        "/customAllocationDefinition",
+    ),
+}
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize(("document", "pointer"), DOCUMENTS.values(), ids=DOCUMENTS)
+def test_invalid_document_is_400(app: httpx.Client, document: Any, pointer: str) -> None:
+    """With the fault's pointer, and without calling DPS."""
+    response = app.put("/enrollments/dev-1", json=document)
+
+    assert (response.status_code, response.json()["errorCode"]) == (400, 400004)
+    assert list(response.json()["info"]) == [pointer]
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+def test_group_with_tpm_attestation_is_400(app: httpx.Client) -> None:
+    """A TPM belongs to one device."""
+    group = {"enrollmentGroupId": "g-1", "attestation": TPM}
+
+    response = app.put("/enrollmentGroups/g-1", json=group)
+
+    assert list(response.json()["info"]) == ["/attestation"]
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+def test_faults_of_path_query_headers_and_body_are_reported_together(app: httpx.Client) -> None:
+    """In one response."""
+    response = app.put(
+        "/enrollments/a%20b?api-version=2000-01-01",
+        json=enrollment(allocationPolicy="custom", provisioningStatus="on"),
+        headers={"If-Match": "a b"},
+    )
+
+    assert response.status_code == 400
+    assert set(response.json()["info"]) == {
+        "id",
+        "api-version",
+        "If-Match",
+        "/customAllocationDefinition",
+        "/provisioningStatus",
+    }
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize(
+    ("operation", "pointers"),
+    [
+        ({"mode": "replace", "enrollments": []}, {"/mode"}),
+        ({"mode": "create"}, {"/enrollments"}),
+        (
+            {"mode": "create", "enrollments": [enrollment(), {"registrationId": ""}, 3]},
+            {"/enrollments/1/registrationId", "/enrollments/1/attestation", "/enrollments/2"},
+        ),
+    ],
+    ids=["mode", "list", "records"],
+)
+def test_invalid_bulk_operation_is_400_with_every_fault(
+    app: httpx.Client, operation: dict[str, Any], pointers: Any
+) -> None:
+    """Nothing of it is sent to DPS."""
+    response = app.post("/enrollments", json=operation)
+
+    assert response.status_code == 400
+    assert set(response.json()["info"]) == pointers
+
+
+@pytest.mark.parametrize(
+    "count", [pytest.param(11, id="eleven"), pytest.param(2, id="one id twice")]
+)
+def test_eleven_records_are_split_and_a_repeated_id_is_refused_by_dps(
+    app: httpx.Client, stack: Stack, count: int
+) -> None:
+    """Two records with one id are sent as they are; eleven never go in one call."""
+    records = [enrollment(registrationId=f"d-{n}" if count > 10 else "same") for n in range(count)]
+
+    response = app.post("/enrollments", json={"mode": "create", "enrollments": records})
+
+    calls = [request.status for request in stack.dps.requests]
+    assert (response.status_code, calls) == ((200, [200, 200]) if count > 10 else (400, [400]))
+
+
+def test_ids_are_case_insensitive(app: httpx.Client) -> None:
+    """A record cannot be created twice under ids that differ in case."""
+    app.put("/enrollments/Dev-1", json=enrollment(registrationId="Dev-1")).raise_for_status()
+
+    assert app.get("/enrollments/dEV-1").json()["registrationId"] == "Dev-1"
+    assert app.put("/enrollments/dev-1", json=enrollment()).status_code == 409
+
+
+def test_errors_do_not_echo_values(app: httpx.Client) -> None:
+    """Whatever is invalid."""
+    key = symmetric_key(65)
+    document = enrollment(
+        registrationId=f"{key} {key}",
+        allocationPolicy=key,
+        provisioningStatus=key,
+        attestation={**SYMMETRIC_KEY, "symmetricKey": {"primaryKey": key}, "tpm": {"x": key}},
+    )
+
+    response = app.put(f"/enrollments/{quote(key + ' ', safe='')}", json=document)
+
+    assert response.status_code == 400
+    assert key not in response.text
+
+
+def test_duplicate_member_with_an_unpaired_surrogate_is_400(app: httpx.Client) -> None:
+    """Its pointer can be sent."""
+    response = put(app, b'{"\\ud800": 1, "\\ud800": 2}')
+
+    assert response.status_code == 400
+    assert len(response.json()["info"]) == 1
+
+
+@pytest.mark.parametrize("path", ["enrollments", "enrollmentGroups"])
+def test_bulk_operation_with_snake_case_members_is_400(app: httpx.Client, path: str) -> None:
+    """Only DPS's names are members."""
+    operation = {"mode": "upsert", path: [{"registration_id": "a", "enrollment_group_id": "a"}]}
+
+    response = app.post(f"/{path}", json=operation)
+
+    assert response.status_code == 400
+    assert f"/{path}/0/attestation" in response.json()["info"]
+
+
+INVALID_IDS = ["a/b", "a?b", "a#b", "a%2Fb", "a@b", "a b", "x" * 129, "end.", "end:", "end_", "ä"]
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize("path", ["enrollments", "enrollmentGroups", "registrations"])
+@pytest.mark.parametrize("id", INVALID_IDS)
+def test_invalid_id_is_400(app: httpx.Client, path: str, id: str) -> None:
+    """An id in the path that DPS does not allow."""
+    response = app.get(f"/{path}/{quote(id, safe='')}")
+
+    assert response.status_code == 400
+    assert list(response.json()["info"]) == ["id"]
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize("etag", ['"open', "a b", "a,b", 'W/"AAAA"', '""', "ä"])
+def test_invalid_if_match_is_400(app: httpx.Client, etag: str) -> None:
+    """It must be one etag or `*`."""
+    headers = {b"If-Match": etag.encode()}
+
+    response = app.delete("/enrollments/dev-1", headers=headers)
+
+    assert response.status_code == 400
+    assert list(response.json()["info"]) == ["If-Match"]
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+def test_invalid_page_size_is_400(app: httpx.Client) -> None:
+    """x-ms-max-item-count must be a whole number."""
+    headers = {"x-ms-max-item-count": "ten"}
+
+    response = app.post("/enrollments/query", json={"query": "*"}, headers=headers)
+
+    assert list(response.json()["info"]) == ["x-ms-max-item-count"]
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+def test_invalid_continuation_is_400(app: httpx.Client) -> None:
+    """A token is opaque, but ASCII."""
+    headers = {b"x-ms-continuation": "é".encode()}
+
+    response = app.post("/enrollments/query", json={"query": "*"}, headers=headers)
+
+    assert list(response.json()["info"]) == ["x-ms-continuation"]
+
+
+def test_empty_continuation_is_the_first_page(app: httpx.Client) -> None:
+    """For clients that always send the header."""
+    headers = {"x-ms-continuation": ""}
+
+    assert app.post("/enrollments/query", json={"query": "*"}, headers=headers).json() == []
+
+
+ACCEPTED = {
+    "colon and inner dots": enrollment(registrationId="a:b..c"),
+    "upper case": enrollment(registrationId="DEV-1"),
+    "certificate of another name": enrollment(
+        attestation={
+            "type": "x509",
+            "x509": {"clientCertificates": {"primary": {"certificate": certificate("other")}}},
+        }
+    ),
+    "static without hubs": enrollment(allocationPolicy="static"),
+}
+
+
+@pytest.mark.parametrize("document", ACCEPTED.values(), ids=ACCEPTED)
+def test_unusual_document_is_accepted(app: httpx.Client, document: dict[str, Any]) -> None:
+    """If DPS accepts it."""
+    response = app.put(f"/enrollments/{quote(document['registrationId'], safe='')}", json=document)
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "has_warning"), [("dev-1", False), ("DEV-1", False), ("other", True)]
+)
+def test_certificate_with_another_common_name_has_a_warning(
+    app: httpx.Client, name: str, has_warning: bool
+) -> None:
+    """DPS accepts it, but no device can register with it."""
+    certificates = {"primary": {"certificate": certificate(name)}}
+    x509 = {"type": "x509", "x509": {"clientCertificates": certificates}}
+
+    response = app.put("/enrollments/dev-1", json=enrollment(attestation=x509))
+
+    assert response.status_code == 200
+    assert ("primary" in response.headers.get("warning", "")) is has_warning
+
+
+def test_unpaired_surrogate_is_stored(app: httpx.Client) -> None:
+    """JSON allows it: the record is written, read and queried."""
+    body = b'{"registrationId": "dev-1", "attestation": {"type": "none"}, "x": "\\ud800"}'
+
+    headers = {"Content-Type": "application/json"}
+    written = app.put("/enrollments/dev-1", content=body, headers=headers)
+    found = app.post("/enrollments/query", json={"query": "*"})
+
+    assert written.status_code == 200
+    assert b'"\\ud800"' in app.get("/enrollments/dev-1").content
+    assert len(found.json()) == 1

@@ -1,0 +1,151 @@
+"""Error responses: what DPS did, and what the caller gets."""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from local.dps import DpsStandIn
+from tests.secret_factory import connection_string
+
+ENROLLMENT = {"registrationId": "dev-1", "attestation": {"type": "symmetricKey"}}
+DPS_ERROR = {"errorCode": 400004, "message": "A message of DPS.", "trackingId": "dps-1"}
+
+
+def response_fault(status: int, **more: Any) -> dict[str, Any]:
+    """Returns a fault that makes DPS respond like this."""
+    code = {"errorCode": status * 1000 + 1}
+    return {"do": {"status": status, "body": DPS_ERROR | code, **more}}
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 412, 429])
+def test_client_error_of_dps_is_passed_on(
+    app: httpx.Client, set_faults: Callable[..., None], status: int
+) -> None:
+    """With DPS's code, message, tracking id and `Retry-After`."""
+    set_faults(response_fault(status, headers={"Retry-After": "99"}))
+
+    response = app.put("/enrollments/dev-1", json=ENROLLMENT)
+
+    assert response.status_code == status
+    assert response.json()["errorCode"] == status * 1000 + 1
+    assert (response.json()["message"], response.json()["trackingId"]) == (
+        "A message of DPS.",
+        "dps-1",
+    )
+    assert response.headers["x-ms-error-code"] == str(status * 1000 + 1)
+    assert response.headers["retry-after"] == "99"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        (response_fault(401), 502, 502002),
+        (response_fault(403), 502, 502002),
+        (response_fault(500), 502, 502001),
+        (response_fault(503), 502, 502001),
+        ({"do": {"status": 200, "html": True}}, 502, 502001),
+        ({"do": {"resetBefore": True}}, 502, 502003),
+        ({"do": {"halfAnswer": True}}, 502, 502003),
+    ],
+    ids=["401", "403", "500", "503", "html", "reset", "half"],
+)
+def test_server_error_of_dps_is_502(
+    app: httpx.Client, set_faults: Callable[..., None], fault: Any, status: int, code: int
+) -> None:
+    """A refused credential, a failing DPS, an unreadable response: with a code of the app."""
+    set_faults(fault)
+
+    response = app.get("/enrollments/dev-1")
+
+    assert (response.status_code, response.json()["errorCode"]) == (status, code)
+
+
+def test_write_with_a_lost_response_succeeds(
+    app: httpx.Client, set_faults: Callable[..., None]
+) -> None:
+    """If the record is as requested."""
+    set_faults({"match": {"method": "PUT"}, "times": 1, "do": {"resetAfterCommit": True}})
+
+    response = app.put("/enrollments/dev-1", json=ENROLLMENT)
+
+    assert response.status_code == 200
+    assert set(response.json()["attestation"]["symmetricKey"]) == {"primaryKey", "secondaryKey"}
+
+
+def query_all(app: httpx.Client) -> list[dict[str, Any]]:
+    """Returns every enrollment in DPS."""
+    return list(app.post("/enrollments/query", json={"query": "*"}).json())
+
+
+@pytest.mark.parametrize("number", [1, 25])
+@pytest.mark.parametrize("mode", ["create", "update", "updateIfMatchETag", "upsert", "delete"])
+def test_bulk_operation_with_a_lost_response_succeeds(
+    app: httpx.Client, set_faults: Callable[..., None], mode: str, number: int
+) -> None:
+    """Whether it was one call or several."""
+    records = [ENROLLMENT | {"registrationId": f"d-{n}"} for n in range(number)]
+    if mode not in {"create", "upsert"}:
+        app.post("/enrollments", json={"mode": "create", "enrollments": records})
+        etags = {record["registrationId"]: record["etag"] for record in query_all(app)}
+        records = [record | {"etag": etags[record["registrationId"]]} for record in records]
+    fault = {"match": {"path": "^/enrollments$"}, "times": 1, "do": {"resetAfterCommit": True}}
+    set_faults(fault)
+
+    response = app.post("/enrollments", json={"mode": mode, "enrollments": records})
+
+    assert (response.status_code, response.json()) == (200, {"errors": [], "isSuccessful": True})
+
+
+def test_unreachable_dps_is_503(app_with: Callable[..., httpx.Client]) -> None:
+    """Nothing was applied, so `Retry-After` says when to retry."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"127.0.0.1:{unused.getsockname()[1]}"
+    app = app_with(DPS_CONNECTION_STRING=connection_string(url), DPS_MAX_ATTEMPTS="1")
+
+    response = app.put("/enrollments/dev-1", json=ENROLLMENT)
+
+    assert (response.status_code, response.json()["errorCode"]) == (503, 503002)
+    assert int(response.headers["retry-after"]) > 0
+
+
+def test_unresponsive_dps_is_504(app_with: Callable[..., httpx.Client], dps: DpsStandIn) -> None:
+    """After the timeout."""
+    httpx.put(f"{dps.url}/_faults", json=[{"do": {"stall": True}}]).raise_for_status()
+    app = app_with(DPS_CONNECTION_STRING=dps.connection_string, DPS_TIMEOUT_SECONDS="0.3")
+
+    response = app.get("/enrollments/dev-1")
+
+    assert (response.status_code, response.json()["errorCode"]) == (504, 504001)
+
+
+def test_unexpected_error_is_500_without_details(
+    app: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only the log has them."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("inner workings")
+
+    monkeypatch.setattr("functions.http.handlers.parse_call", broken)
+
+    response = app.get("/enrollments/dev-1")
+
+    assert (response.status_code, response.json()["errorCode"]) == (500, 500001)
+    assert "inner workings" not in response.text
+    assert "inner workings" in caplog.text
+
+
+def test_error_is_logged_with_its_ids(app: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    """Error code, tracking id and request id."""
+    caplog.set_level("INFO")
+
+    response = app.get("/enrollments/nobody")
+
+    line = next(r.getMessage() for r in caplog.records if r.name == "functions.http.responses")
+    assert "404201" in line
+    assert response.json()["trackingId"] in line
+    assert response.headers["x-ms-request-id"] in line

@@ -1,0 +1,22 @@
+"""The comparison of documents that were sent with those that DPS stored."""
+
+import pytest
+
+from local.demo.checks import expect_same
+from local.demo.steps import CheckFailedError
+
+
+@pytest.mark.parametrize(
+    ("stored", "pointer"),
+    [({"tags": {"count": 4}}, "/tags/count"), ({"tags": {}}, "/tags/count"), ({}, "/tags")],
+    ids=["changed", "missing", "parent missing"],
+)
+def test_difference_is_reported(stored: dict[str, object], pointer: str) -> None:
+    """The error has the pointer of a value that is missing or changed."""
+    with pytest.raises(CheckFailedError, match=f"{pointer}$"):
+        expect_same("twin", {"tags": {"count": 3}}, stored)
+
+
+def test_null_may_be_absent() -> None:
+    """A member that was sent as null may be absent, as DPS drops it."""
+    expect_same("enrollment", {"deviceId": None}, {})

@@ -1,0 +1,237 @@
+"""The device API over HTTP: paths, headers, bodies, versions and quota."""
+
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.local.dps.devices import SCOPE, Fleet, StartFleet, Webhook, custom, status
+
+
+def test_register_response_is_that_recorded(fleet: Fleet) -> None:
+    """202 with operation id and status, and the recorded headers."""
+    response = fleet.enroll().put()
+
+    assert response.status_code == 202
+    assert list(response.json()) == ["operationId", "status"]
+    assert response.json()["status"] == "assigning"
+    assert response.headers["Location"] == f"{fleet.dps.url}/{SCOPE}/registrations/dev-1/register"
+    request_id = response.headers["x-ms-request-id"]
+    assert str(uuid.UUID(request_id)) == request_id
+    assert set(response.headers) == {
+        "content-type",
+        "date",
+        "location",
+        "retry-after",
+        "strict-transport-security",
+        "transfer-encoding",
+        "x-ms-request-id",
+    }
+
+
+def test_operation_id_has_the_recorded_form(fleet: Fleet) -> None:
+    """A digit, sixteen hexadecimal digits and a UUID."""
+    operation_id = fleet.enroll().put().json()["operationId"]
+
+    first, second, third = operation_id.split(".")
+    assert (first, len(second), str(uuid.UUID(third))) == ("5", 16, third)
+
+
+def test_retry_after_is_an_option(start_fleet: StartFleet) -> None:
+    """As many seconds as configured; DPS sends 3."""
+    fleet = start_fleet(retry_after_seconds=3)
+
+    assert fleet.enroll().put().headers["Retry-After"] == "3"
+
+
+def test_status_of_an_assigned_device_is_that_recorded(fleet: Fleet) -> None:
+    """The members in order, without Retry-After."""
+    device = fleet.enroll()
+    operation_id = device.put().json()["operationId"]
+    device.finish(operation_id)
+
+    response = device.poll(operation_id)
+
+    assert list(response.json()) == ["operationId", "status", "registrationState"]
+    assert (response.status_code, response.json()["status"]) == (200, "assigned")
+    assert list(response.json()["registrationState"]) == [
+        "registrationId",
+        "createdDateTimeUtc",
+        "assignedHub",
+        "deviceId",
+        "status",
+        "substatus",
+        "lastUpdatedDateTimeUtc",
+        "etag",
+    ]
+    assert "Retry-After" not in response.headers
+
+
+def test_service_api_shows_the_same_state(fleet: Fleet) -> None:
+    """By id and with the enrollment."""
+    state = fleet.enroll().register()
+
+    assert fleet.registration() == state
+    assert fleet.client.get("/enrollments/dev-1").json()["registrationState"] == state
+
+
+def test_device_can_read_its_registration(fleet: Fleet) -> None:
+    """With POST."""
+    device = fleet.enroll()
+    state = device.register()
+
+    response = device.send("POST", "", json={"registrationId": "dev-1"})
+
+    assert (response.status_code, response.json()) == (200, state)
+
+
+def test_device_that_never_registered_has_no_registration(fleet: Fleet) -> None:
+    """404, with the code of the service API."""
+    response = fleet.enroll().send("POST", "", json={"registrationId": "dev-1"})
+
+    assert (response.status_code, response.json()["errorCode"]) == (404, 404202)
+
+
+def test_operation_of_another_device_is_404(fleet: Fleet) -> None:
+    """Like one that never existed."""
+    first, second = fleet.enroll("dev-1"), fleet.enroll("dev-2")
+    operation_id = first.put().json()["operationId"]
+
+    assert second.poll(operation_id).status_code == 404
+    assert first.poll("5.0.0").status_code == 404
+
+
+@pytest.mark.parametrize("version", ["2019-03-31", "2021-06-01", "2021-10-01"])
+def test_known_api_version_is_accepted(fleet: Fleet, version: str) -> None:
+    """Those that the device SDKs of Microsoft send."""
+    key = fleet.enroll().key
+
+    response = fleet.device(key=key, api_version=version).put()
+
+    assert response.status_code == 202
+
+
+@pytest.mark.parametrize("version", ["2018-04-01", ""])
+def test_unknown_api_version_is_400(fleet: Fleet, version: str) -> None:
+    """Even one that the service API accepts."""
+    key = fleet.enroll().key
+
+    response = fleet.device(key=key, api_version=version).put()
+
+    assert (response.status_code, list(response.json())) == (400, ["Message", "ExceptionMessage"])
+
+
+def test_content_encoding_utf_8_is_accepted(fleet: Fleet) -> None:
+    """The curl example in the documentation sends it."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": "utf-8"}
+    body = {"registrationId": "dev-1"}
+
+    response = fleet.enroll().send("PUT", "/register", json=body, headers=headers)
+
+    assert response.status_code == 202
+
+
+@pytest.mark.parametrize(
+    "body", [{"registrationId": "dev-2"}, {"registrationId": 1}, {"registrationId": None}]
+)
+def test_id_in_the_body_other_than_in_the_path_is_400(fleet: Fleet, body: dict[str, Any]) -> None:
+    """Or one that is not a string."""
+    response = fleet.enroll().send("PUT", "/register", json=body)
+
+    assert (response.status_code, response.json()["message"]) == (400, "Invalid RegistrationId")
+
+
+@pytest.mark.parametrize("content", ["", "{}"])
+def test_body_may_omit_the_id(fleet: Fleet, content: str) -> None:
+    """The path has it."""
+    response = fleet.enroll().send(
+        "PUT", "/register", content=content, headers={"Content-Type": "application/json"}
+    )
+
+    assert response.status_code == 202
+
+
+def test_error_has_a_request_id(fleet: Fleet) -> None:
+    """Like any response of the device API."""
+    assert "x-ms-request-id" in fleet.device().put().headers
+
+
+def test_service_api_takes_precedence_for_an_enrollment_called_registrations(fleet: Fleet) -> None:
+    """Its path also matches one of the device API."""
+    fleet.enroll("registrations")
+
+    response = fleet.client.post("/enrollments/registrations/attestationmechanism")
+
+    assert response.status_code == 200
+
+
+def test_registrations_have_a_quota_of_their_own(fleet: Fleet) -> None:
+    """Calls of the service API and polls do not count."""
+    device = fleet.enroll()
+    fleet.client.put("/_throttle", json={"operationsPerMinute": 1})
+    statuses = [fleet.client.get("/enrollments/dev-1").status_code for _ in range(2)]
+
+    operation_id = device.put().json()["operationId"]
+    polled = device.finish(operation_id)
+    second = device.put()
+
+    assert statuses == [200, 429]
+    assert polled["status"] == "assigned"
+    assert (second.status_code, second.json()["errorCode"]) == (429, 429001)
+
+
+def test_faults_apply_to_the_device_api(fleet: Fleet) -> None:
+    """By path."""
+    device = fleet.enroll()
+    fleet.client.put(
+        "/_faults", json=[{"match": {"path": "/register$"}, "times": 1, "do": {"status": 503}}]
+    )
+
+    assert [device.put().status_code for _ in range(2)] == [503, 202]
+
+
+def test_registration_in_progress_is_assigning(start_fleet: StartFleet, webhook: Webhook) -> None:
+    """For the device and for the service API."""
+    webhook.answer_with(status(503))
+    fleet = start_fleet(retry_scale=1000)
+    device = fleet.enroll(**custom(webhook.url))
+
+    response = device.poll(device.put().json()["operationId"])
+
+    assert (response.status_code, response.headers["Retry-After"]) == (202, "0")
+    assert response.json()["status"] == "assigning"
+    assert response.json()["registrationState"] == {
+        "registrationId": "dev-1",
+        "status": "assigning",
+    }
+    assert fleet.registration()["status"] == "assigning"
+
+
+def test_second_registration_while_one_is_in_progress_is_409(
+    start_fleet: StartFleet, webhook: Webhook
+) -> None:
+    """With the reported code."""
+    webhook.answer_with(status(503))
+    device = start_fleet(retry_scale=1000).enroll(**custom(webhook.url))
+    first = device.put()
+
+    second = device.put()
+
+    assert (first.status_code, second.status_code) == (202, 409)
+    assert second.json()["errorCode"] == 409203
+
+
+def test_reset_cancels_registrations_in_progress(start_fleet: StartFleet, webhook: Webhook) -> None:
+    """Operations and hub devices are deleted, and the device can register device."""
+    webhook.answer_with(status(503))
+    fleet = start_fleet(retry_scale=1000)
+    fleet.enroll("dev-2").register()
+    device = fleet.enroll(**custom(webhook.url))
+    operation_id = device.put().json()["operationId"]
+
+    fleet.client.post("/_reset")
+
+    device = fleet.enroll()
+    assert fleet.hub_devices() == []
+    assert device.poll(operation_id).status_code == 404
+    assert device.register()["status"] == "assigned"

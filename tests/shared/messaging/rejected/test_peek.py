@@ -1,0 +1,285 @@
+"""Lists of rejected messages: entries, masking, filters and pages."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import ServiceBusClient
+from azure.servicebus.amqp import AmqpAnnotatedMessage
+
+from local.servicebus import Broker, QueueCounts
+from shared.errors import (
+    InvalidRequestError,
+    QueueRefusedError,
+    QueueUnreachableError,
+)
+from shared.messaging.rejected.model import Filter
+from shared.messaging.rejected.service import RejectedMessages
+from shared.messaging.sender import MessageSender
+from shared.settings import ServiceBusSettings
+from tests import secret_factory
+from tests.local.servicebus.handlers import leaves_sockets
+from tests.shared.messaging.samples import CreateQueues, Put, delete_request
+
+ENQUEUED = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+async def sequence_numbers(
+    rejected: RejectedMessages, *filters: Filter, **options: Any
+) -> list[int]:
+    """Returns the sequence numbers on a page of the rejected queue."""
+    page = await rejected.page(None, *filters, **options)
+    return [entry["sequenceNumber"] for entry in page["messages"]]
+
+
+async def test_entry_has_all_properties_of_a_message(
+    rejected: RejectedMessages,
+    reject_one: Callable[..., Any],
+    messaging: ServiceBusSettings,
+    rejected_queue: str,
+) -> None:
+    """With the reason, the origin and the times."""
+    await reject_one(delete_request(), correlation_id="correlation", subject="subject")
+
+    page = await rejected.page()
+
+    [entry] = page["messages"]
+    assert page["next"] is None
+    assert datetime.fromisoformat(entry.pop("rejectedTimeUtc")) > ENQUEUED
+    assert entry == {
+        "sequenceNumber": 1,
+        "queue": rejected_queue,
+        "state": "active",
+        "reason": "Invalid",
+        "description": "d",
+        "errorCode": 400,
+        "trackingId": "t",
+        "attempt": 1,
+        "sourceQueue": messaging.enrollment_requests_queue,
+        "sourceMessageId": "first-1",
+        "messageId": f"parked-{messaging.enrollment_requests_queue}-1",
+        "correlationId": "correlation",
+        "subject": "subject",
+        "enqueuedTimeUtc": ENQUEUED.isoformat(),
+        "deliveryCount": 0,
+        "size": len(delete_request()),
+        "ids": ["dev-1"],
+        "body": {"operation": "delete", "registrationId": "dev-1"},
+    }
+
+
+@pytest.mark.long
+async def test_dead_letter_has_its_reason(
+    rejected: RejectedMessages,
+    client: ServiceBusClient,
+    put: Put,
+    requests_queue: str,
+) -> None:
+    """The one given when it was dead-lettered."""
+    await put(requests_queue, ServiceBusMessage(delete_request()))
+    async with client.get_queue_receiver(requests_queue) as receiver:
+        [message] = await receiver.receive_messages(1, max_wait_time=5)
+        await receiver.dead_letter_message(message, reason="Bad", error_description="because")
+
+    page = await rejected.page(f"{requests_queue}/$deadletterqueue")
+
+    [entry] = page["messages"]
+    assert (entry["reason"], entry["description"]) == ("Bad", "because")
+    assert entry["queue"] == f"{requests_queue}/$DeadLetterQueue"
+
+
+@pytest.mark.long
+async def test_queue_paths_are_of_all_queues_of_the_app(
+    rejected: RejectedMessages, messaging: ServiceBusSettings
+) -> None:
+    """The rejected queue, and every dead-letter queue."""
+    queues = (
+        *messaging.input_queues,
+        messaging.enrollment_rejected_queue,
+        messaging.enrollment_results_queue,
+    )
+
+    dead_letters = [f"{queue}/$DeadLetterQueue" for queue in queues]
+
+    assert list(rejected.queue_paths) == [messaging.enrollment_rejected_queue, *dead_letters]
+    for queue_path in rejected.queue_paths:
+        assert (await rejected.page(queue_path))["messages"] == []
+
+
+async def test_input_queues_cannot_be_listed(
+    rejected: RejectedMessages, requests_queue: str
+) -> None:
+    """Their messages are not rejected."""
+    with pytest.raises(InvalidRequestError) as caught:
+        await rejected.page(requests_queue)
+
+    assert list(caught.value.faults) == ["queue"]
+
+
+async def test_keys_are_masked(rejected: RejectedMessages, reject_one: Callable[..., Any]) -> None:
+    """As members, in JSON nested as text, and in the payload of a CloudEvent."""
+    key = secret_factory.symmetric_key()
+    mechanism = {"type": "symmetricKey", "symmetricKey": {"primaryKey": key}}
+    enrollment = {"registrationId": "dev-1", "attestation": mechanism}
+    await reject_one(json.dumps({"enrollment": enrollment}).encode())
+    await reject_one(json.dumps({"data": json.dumps(enrollment)}).encode())
+    await reject_one(json.dumps({"specversion": "1.0", "data_base64": key}).encode())
+    await reject_one(json.dumps(json.dumps(enrollment)).encode())
+    await reject_one(json.dumps(enrollment).encode()[:-1])
+
+    page = await rejected.page()
+
+    assert len(page["messages"]) == 5
+    assert key not in json.dumps(page)
+    masked = page["messages"][0]["body"]["enrollment"]["attestation"]["symmetricKey"]
+    assert masked == {"primaryKey": "****"}
+
+
+async def test_unreadable_body_has_length_and_hash(
+    rejected: RejectedMessages, reject_one: Callable[..., Any]
+) -> None:
+    """And the reason why it cannot be parsed."""
+    faults = {
+        b'{"registrationId": "dev-1"': "is not JSON: Expecting ',' delimiter (line 1, column 27)",
+        b"\xff": "is not UTF-8",
+        b"": "a JSON document is required",
+        b'"text"': "must be an object or a list",
+        b'{"secret": 1, "secret": 2}': "must not appear more than once",
+    }
+    for body in faults:
+        await reject_one(body)
+
+    entries = (await rejected.page())["messages"]
+
+    assert [entry["body"] for entry in entries] == [None] * len(faults)
+    assert [entry["unreadableBody"] for entry in entries] == [
+        {"length": len(body), "sha256": hashlib.sha256(body).hexdigest(), "fault": fault}
+        for body, fault in faults.items()
+    ]
+
+
+async def test_ids_are_of_all_records_in_the_body(
+    rejected: RejectedMessages, reject_one: Callable[..., Any]
+) -> None:
+    """Wherever a request has them."""
+    bodies = [
+        {"enrollment": {"registrationId": "a"}},
+        {"enrollmentGroup": {"enrollmentGroupId": "a"}},
+        {"enrollments": [{"registrationId": "a"}, 7, {"registrationId": "b"}]},
+        {"enrollmentGroups": [{"enrollmentGroupId": "a"}]},
+        {"specversion": "1.0", "data": {"registrationId": "a"}},
+        [{"registrationId": "a"}],
+        {"registrationId": 7, "enrollments": 7},
+    ]
+    for body in bodies:
+        await reject_one(json.dumps(body).encode())
+
+    entries = (await rejected.page())["messages"]
+
+    ids = [["a"], ["a"], ["a", "b"], ["a"], ["a"], [], []]
+    assert [entry["ids"] for entry in entries] == ids
+
+
+async def test_amqp_value_bodies_are_read(
+    rejected: RejectedMessages, put: Put, rejected_queue: str
+) -> None:
+    """AMQP bodies other than bytes; Azure's SDKs send them only on demand."""
+    await put(
+        rejected_queue,
+        AmqpAnnotatedMessage(value_body='{"registrationId": "a"}'),
+        AmqpAnnotatedMessage(value_body={"registrationId": "b"}),
+        AmqpAnnotatedMessage(value_body=None),
+        AmqpAnnotatedMessage(sequence_body=[{"registrationId": "c"}, 7]),
+    )
+
+    first, second, third, fourth = (await rejected.page())["messages"]
+
+    assert (first["ids"], second["ids"], third["size"]) == (["a"], ["b"], 0)
+    assert fourth["body"] == [{"registrationId": "c"}, 7]
+
+
+@pytest.mark.long
+async def test_pages_follow_each_other(
+    rejected: RejectedMessages, reject_one: Callable[..., Any]
+) -> None:
+    """Until the last, which has no `next`."""
+    for number in range(5):
+        await reject_one(delete_request(f"dev-{number}"))
+
+    first = await rejected.page(top=3)
+    second = await rejected.page(top=3, start=first["next"])
+
+    assert [len(page["messages"]) for page in (first, second)] == [3, 2]
+    assert second["next"] is None
+
+
+async def test_page_is_limited_in_messages_read(
+    messaging: ServiceBusSettings, sender: MessageSender, reject_one: Callable[..., Any]
+) -> None:
+    """A page may be empty before the last if few messages match."""
+    for number in range(5):
+        await reject_one(delete_request(f"dev-{number}"))
+    rejected = RejectedMessages(messaging, sender, limit=4)
+
+    first = await rejected.page(None, Filter(id="dev-4"))
+    second = await rejected.page(None, Filter(id="dev-4"), start=first["next"])
+
+    assert (first["messages"], first["next"]) == ([], 5)
+    assert [entry["ids"] for entry in second["messages"]] == [["dev-4"]]
+
+
+@pytest.mark.long
+async def test_filter_by_reason_id_and_age(
+    rejected: RejectedMessages, reject_one: Callable[..., Any]
+) -> None:
+    """The id is case-insensitive; a time without zone is UTC."""
+    await reject_one(delete_request("dev-1"), reason="Invalid")
+    await reject_one(delete_request("dev-2"), reason="Conflict")
+    later = datetime.now(UTC) + timedelta(minutes=1)
+
+    assert await sequence_numbers(rejected, Filter(reason="Conflict")) == [2]
+    assert await sequence_numbers(rejected, Filter(id="DEV-1")) == [1]
+    assert await sequence_numbers(rejected, Filter(reason="Conflict", id="dev-1")) == []
+    assert await sequence_numbers(rejected, Filter(older_than=later)) == [1, 2]
+    assert await sequence_numbers(rejected, Filter(older_than=later.replace(tzinfo=None))) == [1, 2]
+    assert await sequence_numbers(rejected, Filter(older_than=timedelta(hours=1))) == []
+
+
+@pytest.mark.long
+async def test_listing_does_not_count_as_delivery(
+    broker: Broker, rejected: RejectedMessages, reject_one: Callable[..., Any], rejected_queue: str
+) -> None:
+    """Although the SDK opens a receiver."""
+    await reject_one(delete_request())
+
+    for _ in range(3):
+        page = await rejected.page()
+
+    assert page["messages"][0]["deliveryCount"] == 0
+    assert broker.queue(rejected_queue) == QueueCounts(active=1)
+
+
+@leaves_sockets
+async def test_missing_queue_is_refused(create_queues: CreateQueues, sender: MessageSender) -> None:
+    """The error has the queue's name."""
+    settings = create_queues().model_copy(update={"enrollment_rejected_queue": "nowhere"})
+
+    with pytest.raises(QueueRefusedError, match="nowhere"):
+        await RejectedMessages(settings, sender).page()
+
+
+@leaves_sockets
+async def test_unresponsive_service_times_out(
+    messaging: ServiceBusSettings, sender: MessageSender, broker: Broker
+) -> None:
+    """For a page and for a replay."""
+    broker.silence()
+    rejected = RejectedMessages(messaging, sender, timeout=0.5)
+
+    for call in (rejected.page, rejected.replay):
+        with pytest.raises(QueueUnreachableError):
+            await call()
