@@ -1,4 +1,4 @@
-# Every target first creates the virtual environment .venv, with Python and pip alone.
+# Every target first creates the virtual environment .venv; this needs only Python and pip.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -11,7 +11,7 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --
 .PHONY: demo run test test-all soak bench check fix lock package
 .DEFAULT_GOAL := demo
 
-demo: .venv/ready   ## run the main job end to end on this machine
+demo: .venv/ready   ## run the main use cases end to end on this machine
 	$(BIN)/python -m local.demo
 
 run: .venv/ready   ## run the app with its DPS and Service Bus stand-ins, until Ctrl-C
@@ -23,10 +23,10 @@ test: .venv/ready   ## run the tests
 test-all: .venv/ready   ## run the long tests too, with coverage
 	$(BIN)/pytest -n $(WORKERS) -m "not live" --cov --cov-report=term
 
-soak: .venv/ready   ## run the queue ledger with 50,000 requests; REQUESTS= and SEED= set others
+soak: .venv/ready   ## send 50,000 requests through the queues, with faults; REQUESTS= and SEED= set others
 	LEDGER_REQUESTS=$(REQUESTS) LEDGER_SEED=$(SEED) $(BIN)/pytest tests/ledger -m long -s
 
-bench: .venv/ready   ## compare costs with peers, in about 45 minutes; QUICK=1: two minutes
+bench: .venv/ready   ## run the benchmarks, in about 45 minutes; QUICK=1: two minutes
 	QUICK=$(QUICK) $(BIN)/python bench/run.py
 
 check: .venv/ready   ## check style, types, import contracts and the requirements files
@@ -40,7 +40,7 @@ check: .venv/ready   ## check style, types, import contracts and the requirement
 	@diff requirements.txt .venv/requirements.txt && diff requirements-dev.txt .venv/requirements-dev.txt \
 		|| { echo "requirements files do not match pyproject.toml: run make lock"; exit 1; }
 
-fix: .venv/ready   ## apply the automatic fixes of linter and formatter
+fix: .venv/ready   ## apply the fixes of the linter, and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

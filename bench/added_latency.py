@@ -41,7 +41,7 @@ class Target:
 
 
 def rows() -> Rows:
-    """Two rows for each number of clients, for a DPS call and for a webhook call."""
+    """Returns two rows for each number of clients, for a DPS call and for a webhook call."""
     with deploy(Delays(single_ms=10, bulk_ms=10, broker_seconds=0)) as deployment:
         ours = deployment.start_app({**WITHOUT_RATE_LIMIT, **_WITHOUT_QUEUES})
         peer = deployment.start_app(_WITHOUT_QUEUES, app=PEER)
@@ -119,7 +119,7 @@ async def _measure(target: Target, concurrency: int) -> list[float]:
             ) as reply:
                 await reply.read()
             if not reply.ok:
-                raise RuntimeError(f"{target.url} answers {reply.status}")
+                raise RuntimeError(f"{target.url} returned {reply.status}")
             if started >= begin:
                 latencies.append(loop.time() - started)
 

@@ -1,5 +1,5 @@
 """
-Runs one service as a process of its own: python bench/child.py dps|broker|host|stub OPTIONS.
+Runs one service as a separate process: python bench/child.py dps|broker|host|stub OPTIONS.
 
 OPTIONS is a JSON object. The process prints its endpoint as one line of JSON, then its state as
 another for each line it reads, and exits at the end of its standard input.
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def dps(options: Mapping[str, Any]) -> Served:
-    """The DPS stand-in; the options are the milliseconds that its calls take."""
+    """Returns the DPS stand-in; the options are the milliseconds that its calls take."""
     stand_in = DpsStandIn(Options(port=0, tls_port=None, **options))
     return Served(
         service=stand_in,
@@ -57,7 +57,7 @@ def dps(options: Mapping[str, Any]) -> Served:
 
 
 def broker(options: Mapping[str, Any]) -> Served:
-    """The Service Bus stand-in with the queues of the option `queues`."""
+    """Returns the Service Bus stand-in with the queues of the option `queues`."""
     queues = options["queues"]
     served = Broker(BrokerOptions(port=0, latency=options["latency"], max_stored_bytes=2**30))
     for queue in queues:
@@ -82,7 +82,7 @@ def broker(options: Mapping[str, Any]) -> Served:
 
 
 def host(options: Mapping[str, Any]) -> Served:
-    """An app on the local host."""
+    """Returns an app on the local host."""
     listener = ListenerOptions(receivers=options["receivers"])
     served = Host(Path(options["app"]), port=0, listener=listener)
     return Served(service=served, endpoint=lambda: {"url": served.url})
@@ -112,7 +112,7 @@ class Stub:
 
 
 def stub(options: Mapping[str, Any]) -> Served:
-    """A server that answers every request with the option `answer`."""
+    """Returns a server that answers every request with the option `answer`."""
     served = Stub(options["answer"])
     return Served(service=served, endpoint=lambda: {"address": f"127.0.0.1:{served.port}"})
 

@@ -1,4 +1,4 @@
-"""A DPS stand-in, a Service Bus stand-in and apps, each in a process of its own."""
+"""A DPS stand-in, a Service Bus stand-in and apps, each in a separate process."""
 
 import json
 import urllib.request
@@ -28,7 +28,7 @@ _REPLY_TIMEOUT = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Delays:
-    """Delays that remote services would have; loopback has none, which would flatter both sides."""
+    """Delays that remote services would have: without them both apps would seem too fast."""
 
     single_ms: float = 100
     bulk_ms: float = 400
@@ -60,9 +60,9 @@ class StandIn:
     def __init__(self, dps: Child) -> None:
         self.endpoint = dps.endpoint
 
-    def configure(self, what: str, document: Mapping[str, Any]) -> None:
+    def configure(self, control: str, document: Mapping[str, Any]) -> None:
         """Sets its `throttle` or `latency`."""
-        self._send("PUT", f"/_{what}", json.dumps(document).encode())
+        self._send("PUT", f"/_{control}", json.dumps(document).encode())
 
     def latency(self) -> Mapping[str, Any]:
         """Returns the latency that it is set to."""

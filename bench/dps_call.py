@@ -51,11 +51,11 @@ _HEADERS = {"If-Match": "*", "Content-Type": "application/json"}
 
 Call = Callable[[], Awaitable[object]]
 Client = Callable[[], AbstractAsyncContextManager[Call]]
-"""Opens a client, and gives what makes one call with it."""
+"""Opens a client; yields a function that makes one call with it."""
 
 
 def rows() -> Rows:
-    """One row for each peer."""
+    """Returns one row for each peer."""
     with child("stub", {"answer": _DEVICE}) as stub:
         address = stub.endpoint["address"]
         return [

@@ -1,4 +1,4 @@
-"""What every benchmark needs: paths, the QUICK switch, and services in processes of their own."""
+"""Shared by the benchmarks: paths, the QUICK switch, and services in separate processes."""
 
 import json
 import os
@@ -28,7 +28,7 @@ _INHERITED_VARIABLES = {"PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE"}
 
 
 def is_quick() -> bool:
-    """Whether the environment asks for a short run: QUICK=1."""
+    """Returns whether the environment requests a short run: QUICK=1."""
     return environment.setting("QUICK") not in (None, "0")
 
 
@@ -56,7 +56,7 @@ class Child:
         if not line:
             self._log.seek(0)
             log = self._log.read()[-_LOG_CHARACTERS_SHOWN:]
-            raise RuntimeError(f"a service does not answer: {log}")
+            raise RuntimeError(f"a service does not respond: {log}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

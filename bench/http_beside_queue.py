@@ -31,7 +31,7 @@ _NAME = "HTTP calls while a queue drains, separate process, answered; peer: sent
 
 
 def rows() -> Rows:
-    """The share of calls that were answered, and their latency, for both processes."""
+    """Returns the share of calls that were answered, and their latency, for both processes."""
     if is_quick():
         why = "takes minutes: measured without QUICK"
         return [NotMeasured(name=_NAME, goal=f">= {GOAL}", why=why)]

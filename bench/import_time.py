@@ -33,7 +33,7 @@ print(time.process_time() - _began)
 
 
 def rows() -> Rows:
-    """One row."""
+    """Returns one row."""
     ours, theirs = measure_alternately(
         _ROUNDS, lambda: _milliseconds(_APP), lambda: _milliseconds(_MINIMAL_APP)
     )

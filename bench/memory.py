@@ -25,7 +25,7 @@ _NAME = "memory after 100,000 messages; peer: after 10,000"
 
 
 def rows() -> Rows:
-    """Memory, tasks, sockets, locks and lost messages."""
+    """Returns rows for memory, tasks, sockets, locks and lost messages."""
     if is_quick():
         why = "takes minutes: measured without QUICK"
         return [NotMeasured(name=_NAME, goal=f"<= {GOAL}", why=why)]

@@ -34,9 +34,9 @@ class Measurement:
 
 
 def rows() -> Rows:
-    """Operations and devices at the limit of the quota, refusals, and messages lost."""
+    """Returns rows for operations and devices at the limit of the quota, 429s and lost messages."""
     with deploy() as deployment:
-        # A short run would otherwise measure only how the rate rises.
+        # Otherwise a short run would measure only how the rate rises.
         quick = {"DPS_PACING_START": str(PER_MINUTE)} if is_quick() else {}
         ours = _measure(deployment, QUEUE, quick)
         theirs = _measure(deployment, PEER_QUEUE, {})

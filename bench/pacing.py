@@ -72,7 +72,7 @@ class Shares:
 
 
 def rows() -> Rows:
-    """Two rows for each case: the share of the quota admitted and the share of calls refused."""
+    """Returns two rows for each case: the share of the quota admitted and of calls refused."""
     return [row for case in cases() if not is_quick() or _is_quick(case) for row in _rows(case)]
 
 
@@ -100,7 +100,7 @@ def _rows(case: Case) -> Iterator[Row]:
 
 
 def cases() -> Iterator[Case]:
-    """One process, a few and many, for each kind of quota; and a quota lower than configured."""
+    """Yields one, few and many processes for each kind of quota, and a quota below the setting."""
     for processes, begin, end, goal in (
         (1, 3, 8, Goal(admitted=0.95, refused=0.02)),
         (4, 3, 8, Goal(admitted=0.90, refused=0.05)),
@@ -123,7 +123,7 @@ def cases() -> Iterator[Case]:
 
 
 def quotas(operations: float) -> Iterator[Quota]:
-    """A quota of `operations` a minute in each of the ways in which DPS may count."""
+    """Yields a quota of `operations` a minute in each of the ways in which DPS may count."""
     algorithms: tuple[Literal["tokenBucket", "fixedWindow"], ...] = ("tokenBucket", "fixedWindow")
     counts: tuple[Literal["calls", "items"], ...] = ("calls", "items")
     for algorithm, count, has_header in product(algorithms, counts, (True, False)):

@@ -1,4 +1,4 @@
-"""The files that a run writes: bench/results.json, and the figures and charts of docs/performance.md."""
+"""The files that a run writes: bench/results.json, and the content of docs/performance.md."""
 
 import json
 import platform

@@ -1,12 +1,12 @@
 """
 CPU time per message of the Service Bus stand-in: python bench/servicebus_broker.py.
 
-The stand-in runs in a process of its own and is driven by Microsoft's SDK. The exit code is 1 if a
+The stand-in runs in a separate process and is driven by Microsoft's SDK. The exit code is 1 if a
 message costs more than its limit.
 
-The line "bare echo" is the cost of asyncio, the system calls and waking an idle processor: a server
-that only answers, sent frames of the same size as those of the single sends, at the same rate. That
-cost alone varies by a factor of four, so the limit of single sends applies to what they cost above it.
+The line "bare echo" shows a server that only answers frames of the same size and rate as those of
+the single sends: the cost of asyncio, the system calls and waking an idle processor. That cost
+alone varies by a factor of four, so the limit of single sends applies to their cost above it.
 """
 
 import asyncio
@@ -95,12 +95,12 @@ def main() -> int:
     return int(any(result.is_over for result in results))
 
 
-# The servers, each in a process of its own
+# The servers, each in a separate process
 
 
 @contextmanager
 def serving(serve: Callable[[Connection], None]) -> Iterator[tuple[str, "Meter"]]:
-    """Runs a server in a process; gives its address and what reads its CPU time."""
+    """Runs a server in a process; yields its address and a meter of its CPU time."""
     ours, theirs = multiprocessing.Pipe()
     spawn = multiprocessing.get_context("spawn")
     process = spawn.Process(target=serve, args=(theirs,), daemon=True)
@@ -220,7 +220,7 @@ def measure(connection_string: str, broker: Meter, port: str, echo: Meter) -> li
 
 
 def ping(echo: socket.socket, interval: float) -> None:
-    """Sends a frame every `interval` seconds, busy in between as the SDK is, and reads each answer."""
+    """Sends a frame every `interval` seconds, busy in between like the SDK; reads each answer."""
     for _ in range(SINGLES):
         following = time.perf_counter() + interval
         echo.sendall(FRAME)

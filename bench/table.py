@@ -1,4 +1,4 @@
-"""The rows that benchmarks print: our figures, the peer's, their ratio, and whether it meets a goal."""
+"""The rows that benchmarks print: our figures, the peer's, their ratio, and the goal for it."""
 
 import math
 import statistics
@@ -134,7 +134,7 @@ Rows = Sequence[Row | Figures | NotMeasured]
 
 
 def print_table(rows: Rows, note: str) -> int:
-    """Prints the table of one script; returns 1 if a goal is missed by more than the spread, else 0."""
+    """Prints the table; returns 1 if a goal is missed by more than the spread, else 0."""
     print(HEAD, *rows, note, sep="\n")
     return int(any(row.is_missed for row in rows))
 

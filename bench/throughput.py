@@ -4,8 +4,7 @@ Devices per minute through queue and functions, against DPS's quota: python benc
 The stand-in's quota is 1,000 operations a minute, in each of the ways in which DPS may count. The
 stand-in takes 100 ms for a call and 400 ms for a bulk call, the broker 10 ms for each answer. The peer
 is what the same quota admits to a client that always sends more than it allows. Processes start with
-the app's default settings and have a rate limiter each; measuring starts when they have found their
-share.
+the app's default settings and have a rate limiter each; measuring starts when rates are stable.
 
 With QUICK one process starts at the full rate, and a window lasts six seconds.
 """
@@ -35,7 +34,7 @@ _GOALS = {1: (0.95, 0.02), 4: (0.90, 0.05)}
 
 @dataclass(frozen=True, kw_only=True)
 class Times:
-    """Seconds of one window, the number of windows, and seconds of warm-up by number of processes."""
+    """Seconds of a window, the number of windows, and seconds of warm-up by number of processes."""
 
     window: int
     windows: int
@@ -59,7 +58,7 @@ class Case:
         return f"{self.processes} {noun}, {self.algorithm}, {self.count} counted"
 
     def quota(self, window: int) -> Mapping[str, Any]:
-        """The quota as the stand-in is configured with it."""
+        """Returns the quota as the stand-in is configured with it."""
         return {
             "operationsPerMinute": PER_MINUTE,
             "algorithm": self.algorithm,
@@ -79,7 +78,7 @@ class Case:
 
 
 def rows() -> Rows:
-    """Two rows for each case: one process and four, with each way to count."""
+    """Returns two rows for each case: one process and four, with each way to count."""
     times = SHORT if is_quick() else LONG
     cases = [
         Case(processes=processes, algorithm=algorithm, count=count)
@@ -183,7 +182,7 @@ def _measure(case: Case, times: Times) -> Sequence[Stats]:
 
 
 def _exhaust_bucket(dps: StandIn, case: Case) -> None:
-    """Empties a token bucket; a window saves nothing up."""
+    """Empties a token bucket; a fixed window has no unused quota to use up."""
     if case.algorithm == "tokenBucket":
         exhaust_quota(dps)
 

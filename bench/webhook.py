@@ -58,7 +58,7 @@ async def parse(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def rows() -> Rows:
-    """Two rows: in this process, and in Azure's worker if there is one."""
+    """Returns two rows: in this process, and in Azure's worker if there is one."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         policies = directory / "policies.json"
@@ -88,7 +88,7 @@ def create_policies() -> dict[str, object]:
 
 
 def create_condition(number: int) -> dict[str, object]:
-    """Returns a condition that does not hold: on region, model and firmware, id prefix or pattern."""
+    """Returns a condition that does not hold: on region, model, firmware, id prefix or pattern."""
     kinds: tuple[dict[str, object], ...] = (
         {"payload.region": {"in": [f"r{number}", f"s{number}"]}},
         {"payload.model": {"equals": "t300"}, "payload.firmware": {"gte": f"13.{number}"}},
@@ -138,7 +138,7 @@ async def _rate(function: AppFunction, body: bytes) -> float:
         request = func.HttpRequest(method="POST", url="/allocation", body=body)
         reply = await function.call(request)
         if reply.status_code != HTTPStatus.OK:
-            raise RuntimeError(f"{function.name} answers {reply.status_code}")
+            raise RuntimeError(f"{function.name} returned {reply.status_code}")
     return CALLS / (time.perf_counter() - started)
 
 

@@ -1,4 +1,4 @@
-"""HTTP routes of health: whether the worker is alive, and whether the app can do its work."""
+"""HTTP routes of the health checks: liveness of the worker, readiness of the app."""
 
 from http import HTTPStatus
 from typing import Any
@@ -32,7 +32,7 @@ async def live(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the
 @with_error_responses
 async def ready(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the worker passes it
     """
-    Returns 200 if settings, policies and DPS are well, otherwise 503 with each fault and its remedy.
+    Returns 200 if settings, policies and DPS have no fault, else 503 with all faults and remedies.
 
     Both have the state of the rate limiter.
     """
@@ -71,7 +71,7 @@ def _queues_error() -> AppError | None:
     try:
         return messaging().settings_fault
     except NotConfiguredError as error:
-        # An app without queues has their functions disabled.
+        # In an app without queues their functions are disabled.
         return None if are_disabled(_QUEUE_FUNCTIONS) else error
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class StartError(Exception):
-    """A service cannot be started; the text tells the person who started it why."""
+    """A service cannot be started; the text, which is for the user, says why."""
 
 
 class Service(Protocol):

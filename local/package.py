@@ -47,7 +47,7 @@ def build(
     root: Path = ROOT,
     include: Iterable[str] = (),
 ) -> Path:
-    """Writes the package of the app in `root`, with modules compiled by `python`; returns `target`."""
+    """Writes the package of the app in `root`, compiled by `python`; returns `target`."""
     names = sources(root, include)
     with tempfile.TemporaryDirectory() as directory:
         staged = Path(directory)

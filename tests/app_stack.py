@@ -1,4 +1,4 @@
-"""The app with its stand-ins, as a whole test session shares it."""
+"""The app with its stand-ins, shared by a whole test session."""
 
 import asyncio
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class RestartableStack(Stack):
     """A stack whose app can be restarted."""
 
     async def start(self) -> None:
-        """Starts it, and keeps the app's settings for restarts."""
+        """Starts the stack, and keeps the app's settings for restarts."""
         await super().start()
         self._loop = asyncio.get_running_loop()
         names = (*Settings.fields(), *ServiceBusSettings.fields())
@@ -46,5 +46,5 @@ def environment_without_services() -> Iterator[pytest.MonkeyPatch]:
 
 
 def has_throttled(dps: DpsStandIn) -> bool:
-    """Returns whether it has answered 429 since its reset, so that an app has reduced its rate."""
+    """Returns whether DPS has sent a 429 since its reset, so that an app has reduced its rate."""
     return any(request.status == HTTPStatus.TOO_MANY_REQUESTS for request in dps.requests)

@@ -79,10 +79,7 @@ def collected() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_secret_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """
-    Fails a test that lets a secret into a log line, an error, an error response, or the output of a
-    child process.
-    """
+    """Fails a test that leaks a secret in a log line, an error, a response or a child's output."""
     detector = LeakDetector()
     original = AppError.__init__
 

@@ -1,4 +1,4 @@
-"""Child processes whose output is searched for secrets, and ports reserved for services that restart."""
+"""Child processes whose output is searched for secrets, and reserved ports."""
 
 import asyncio
 import contextlib

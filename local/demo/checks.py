@@ -1,4 +1,4 @@
-"""Checks of responses, and the texts of failed ones."""
+"""Checks of responses, and the messages of failed ones."""
 
 import base64
 import binascii
@@ -27,8 +27,8 @@ def expect_document(response: httpx.Response, status: int = 200) -> Any:
     """Returns the JSON of a response; raises CheckFailedError if it has another status."""
     document = _json(response)
     if response.status_code != status:
-        got = _describe_error(response.status_code, document)
-        raise CheckFailedError(f"expected {status}, got {got}")
+        actual = _describe_error(response.status_code, document)
+        raise CheckFailedError(f"expected {status}, got {actual}")
     return document
 
 

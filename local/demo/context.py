@@ -1,4 +1,4 @@
-"""What the steps share: the running stack, its clients, and the records written so far."""
+"""State that the steps share: the running stack, its clients, and the records written so far."""
 
 import asyncio
 import secrets
@@ -37,7 +37,7 @@ _CLEARED_SETTINGS = (*Settings.fields(), *ServiceBusSettings.fields(), *SERVICE_
 
 @dataclass(frozen=True, repr=False)
 class CreatedRecord:
-    """A record that was created: the document that was sent, and DPS's response with keys and etag."""
+    """A created record: the document that was sent, and DPS's response with keys and etag."""
 
     sent: Document
     stored: Document
@@ -76,7 +76,7 @@ class DemoContext:
         return self.loop.run(asyncio.wait_for(coroutine, TIMEOUT))
 
     def first_enrollment(self) -> tuple[str, CreatedRecord]:
-        """Returns the id and record of the first enrollment; raises StepSkippedError without one."""
+        """Returns id and record of the first enrollment; raises StepSkippedError without one."""
         if not self.enrollments:
             raise StepSkippedError("no enrollment was created")
         return next(iter(self.enrollments.items()))

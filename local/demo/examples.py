@@ -25,7 +25,7 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class FleetDevice:
-    """A device to register; `rule` is the allocation rule expected to decide, if the file has one."""
+    """A device to register; `rule` is the allocation rule that must decide, if the file has one."""
 
     id: str
     payload: Any
@@ -43,7 +43,7 @@ class Fleet:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Fleet":
-        """Raises AttributeError, KeyError, TypeError or ValueError if the document is no fleet."""
+        """Parses a fleet; raises AttributeError, KeyError, TypeError or ValueError."""
         group = document["enrollmentGroup"]
         devices = tuple(_parse_device(device) for device in document["devices"])
         if not devices:

@@ -116,7 +116,7 @@ class _Table:
             print(line, end="", file=self._out, flush=True)
 
     def row(self, number: str, step: Step, *, outcome: str, text: str, seconds: float) -> None:
-        """Prints a step that has ended; the reason of a failed one follows in lines of its own."""
+        """Prints a step that has ended; the reason of a failed one follows on separate lines."""
         failed = outcome == "failed"
         titles = textwrap.wrap(step.title, _TITLE, break_on_hyphens=False)
         masked = _KEY_MATERIAL.sub("****", text)

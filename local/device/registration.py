@@ -18,7 +18,7 @@ State = Mapping[str, Any]
 
 
 class RegistrationError(Exception):
-    """A response that is not a registration; the text describes it to a person."""
+    """A response that is not a registration operation; the text is for the user."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class OperationStatus:
     status: str
     state: State
     retry_after_seconds: float
-    remark: str | None  # what the stand-in, unlike DPS, says about itself
+    remark: str | None  # a note of the stand-in, which DPS does not send
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def _parse(text: str, headers: Mapping[str, str]) -> OperationStatus:
 
 
 def _describe_error(status: int, text: str) -> str:
-    """Returns status, error code and message only, for the rest of a body may hold secrets."""
+    """Returns only status, error code and message: the rest of a body may hold secrets."""
     try:
         document = json.loads(text)
         return f"rejected with {status}: {document['errorCode']} {document['message']}"

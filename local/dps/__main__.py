@@ -142,7 +142,7 @@ def positive_number(text: str) -> float:
 
 
 def hub_latency(text: str) -> tuple[str, float]:
-    """Returns a hub and its latency; raises ValueError. argparse shows the name of this function."""
+    """Returns a hub and its latency; raises ValueError. argparse shows this function's name."""
     hub, _, number = text.rpartition("=")
     if not hub:
         raise ValueError(text)

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Allocation:
-    """The hub chosen for a device, and what a webhook returned besides."""
+    """The hub chosen for a device, and the twin and payload that a webhook returned."""
 
     hub: str
     initial_twin: Mapping[str, Any] | None = None
@@ -63,7 +63,7 @@ def allowed_hubs(enrollment: Enrollment, linked_hubs: Sequence[str]) -> Sequence
 
 def _allocate_hashed(registration_id: str, hubs: Sequence[str], _: Options) -> str:
     """
-    Documented: an equal share of devices for each hub.
+    Returns a hub by a hash of the registration id. Documented: each hub has an equal share.
 
     Assumed: the hash. Rendezvous hashing moves few devices when hubs are added or removed.
     """
@@ -75,12 +75,12 @@ def _allocate_hashed(registration_id: str, hubs: Sequence[str], _: Options) -> s
 
 
 def _allocate_static(_: str, hubs: Sequence[str], __: Options) -> str:
-    """Documented: the hub of the enrollment. Assumed: the first if it has several or none."""
+    """Returns the enrollment's hub (documented). Assumed: the first if it has several or none."""
     return hubs[0]
 
 
 def _allocate_by_latency(registration_id: str, hubs: Sequence[str], options: Options) -> str:
-    """Documented: the hub with the lowest latency; by hash between equal ones."""
+    """Returns the hub with the lowest latency (documented), by hash if several have it."""
     known = {hub.lower(): latency for hub, latency in options.hub_latencies.items()}
     latencies = [known.get(hub.lower(), math.inf) for hub in hubs]
     lowest = min(latencies)
@@ -97,7 +97,7 @@ BUILT_IN_POLICIES: Final[Mapping[str, Callable[[str, Sequence[str], Options], st
 
 @dataclass(frozen=True)
 class WebhookResponse:
-    """Status and body of the response of a webhook."""
+    """The status and body of a webhook's response."""
 
     status: int
     body: bytes
@@ -227,7 +227,7 @@ def _show_to_webhook(enrollment: Enrollment) -> dict[str, Any]:
 def _runtime_context(
     device: AuthenticatedDevice, current: HubDevice | None, payload: Any
 ) -> dict[str, Any]:
-    """Recorded: the current hub only if the device has one, the payload only if it sent one."""
+    """Returns the device's context. Recorded: without a current hub or payload if there is none."""
     context: dict[str, Any] = {"registrationId": device.registration_id}
     if current is not None:
         context["currentIotHubHostName"] = current.hub

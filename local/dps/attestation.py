@@ -44,7 +44,7 @@ def accept_attestation(kind: Kind, sent: Any, stored: Members, *, keep_keys: boo
 
 def show_attestation(attestation: Members, *, with_keys: bool = False) -> Members:
     """
-    Returns the attestation as DPS answers it.
+    Returns the attestation as it is in DPS's responses.
 
     Recorded: certificates appear as their `info` only. GET and query omit symmetric keys, but not
     the endorsement key of a TPM.
@@ -106,7 +106,7 @@ def _accept_tpm(_: Kind, sent: Any, __: Members) -> Members:
 
 
 def _accept_x509(kind: Kind, sent: Any, stored: Members) -> Members:
-    """SDK (X509Attestation in Java): exactly one kind of certificates is allowed."""
+    """Returns the certificates to store. SDK (X509Attestation in Java): of one kind only."""
     members = sent.items() if isinstance(sent, dict) else ()
     present = {name: value for name, value in members if value is not None}
     if len(present) != 1 or not present.keys() <= kind.certificates:
@@ -122,7 +122,7 @@ def _accept_x509(kind: Kind, sent: Any, stored: Members) -> Members:
 
 
 def _accept_ca_reference(sent: Any, _: Sequence[Members]) -> str:
-    """Assumed: any name is accepted, for the stand-in has no uploaded CA certificates."""
+    """Returns the name. Assumed: any is valid, because no certificates can be uploaded."""
     if not _is_text(sent):
         raise ApiError(INVALID_REQUEST, "Invalid CA reference")
     return str(sent)
@@ -132,7 +132,7 @@ def _accept_certificate(sent: Any, known: Sequence[Members]) -> Members:
     """
     Returns the certificate with its `info`.
 
-    SDK: an update may send back the `info` alone, as the CLI does; it then stands for the stored
+    SDK: an update may send back the `info` alone, as the CLI does; it then refers to the stored
     certificate. Assumed: an `info` that matches no stored certificate is rejected.
     """
     slot = sent if isinstance(sent, dict) else {}

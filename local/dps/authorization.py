@@ -85,7 +85,7 @@ class Authorization:
             raise ApiError(FORBIDDEN)
 
     def _rights_of_token(self, header: str | None) -> frozenset[Right] | None:
-        """Assumed: each token grants all rights, as the role Data Contributor does."""
+        """Returns all rights for a valid token (assumed: as for the role Data Contributor)."""
         scheme, _, token = (header or "").strip().partition(" ")
         is_known = scheme.lower() == "bearer" and self.identity.is_valid(token.strip())
         return frozenset(Right) if is_known else None
@@ -108,7 +108,7 @@ class Authorization:
 
     def _covers(self, resource: str, host: str, path: str) -> bool:
         """
-        Returns whether the signed resource is a prefix of host and path, without case.
+        Returns whether the signed resource is a prefix of host and path, ignoring case.
 
         The host may be signed with or without its port. SDK: azure-sdk-for-python signs the
         endpoint as configured, including `http://`.

@@ -1,4 +1,4 @@
-"""X.509 certificates: how to read them, what DPS shows of them, and certificate chains."""
+"""X.509 certificates: parsing, the `info` in DPS's responses, and certificate chains."""
 
 import base64
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def load_certificate(text: str) -> x509.Certificate:
 
 def certificate_info(text: str) -> dict[str, str | int]:
     """
-    Returns the `info` that DPS answers for a certificate, as recorded.
+    Returns the `info` of a certificate in DPS's responses, as recorded.
 
     Raises ValueError if the certificate cannot be read.
     """
@@ -54,12 +54,12 @@ def sha256_thumbprint(certificate: x509.Certificate) -> str:
 
 
 def _format_name(name: x509.Name) -> str:
-    """Assumed: parts are joined as .NET does, for all recorded names have one part only."""
+    """Returns the name as text. Assumed: parts are joined as in .NET; recorded names have one."""
     return ", ".join(part.rfc4514_string() for part in reversed(list(name.rdns)))
 
 
 def _format_serial_number(number: int) -> str:
-    """Whole bytes, as .NET prints an integer: a leading 00 if the top bit is set."""
+    """Returns whole bytes in hex, as .NET prints an integer: first 00 if the top bit is set."""
     return number.to_bytes(number.bit_length() // 8 + 1, "big").hex().upper()
 
 
@@ -69,8 +69,8 @@ def chain_distance(
     """
     Returns the number of intermediate certificates between `chain[0]` and `authority`.
 
-    The result is None if `authority` does not vouch for `chain[0]` at the time `at`. The authority
-    need not be in the chain. Assumed: its own certificate is not that of a device.
+    The result is None if the chain does not lead from `chain[0]` to `authority` at the time `at`.
+    The authority need not be in the chain. Assumed: its own certificate is not valid for a device.
     """
     certificate: x509.Certificate | None = chain[0]
     if certificate == authority:

@@ -19,7 +19,7 @@ from local.dps.options import Options
 from local.dps.provisioning import Provisioning, RegistrationOperation, device_view
 from local.dps.records import REGISTRATIONS, Records, is_valid_id
 
-# Sent to every device with a TPM, so that nobody mistakes a registration for a proof.
+# Sent to every device with a TPM, because its registration proves nothing about its key.
 TPM_REMARK: Final = {
     "x-local-dps": "the TPM challenge is not implemented: the endorsement key is trusted"
 }
@@ -53,7 +53,7 @@ class DeviceApi:
             )
 
     def register(self, call: Call) -> Response:
-        """Recorded: 202 at once; the device polls for the result."""
+        """Starts a registration. Recorded: 202 at once; the device polls for the result."""
         document = _read_document(call)
         device = self.authentication.check(call, document.get("tpm"))
         operation = self.provisioning.start(device, document.get("payload"))
@@ -63,7 +63,7 @@ class DeviceApi:
         return Response(202, {"operationId": operation.id, "status": "assigning"}, headers)
 
     def get_operation_status(self, call: Call) -> Response:
-        """Documented: 202 while the status is assigning, then 200, also if it failed."""
+        """Returns the status. Documented: 202 while assigning, then 200, also if it failed."""
         operation = self._find_operation(call)
         body = {
             "operationId": operation.id,
@@ -75,7 +75,7 @@ class DeviceApi:
         return Response(202, body, self._retry_after() | _remark(operation.device))
 
     def get_registration(self, call: Call) -> Response:
-        """Documented: 200. Assumed: 404 for a device that never registered."""
+        """Returns the state (200: documented). Assumed: 404 for a device that never registered."""
         device = self.authentication.check(call, _read_document(call).get("tpm"))
         state = show_registration(self.registrations.get(device.registration_id))
         return Response(200, device_view(device, state), _remark(device))

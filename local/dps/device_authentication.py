@@ -66,7 +66,7 @@ class AuthenticatedDevice:
         The attestation in the registration state that the device sees, or {}.
 
         x509: with the group, and empty without one (reported: logs of devices). symmetricKey: with
-        the group (documented), absent without one (recorded). tpm: absent (assumed), for its
+        the group (documented), absent without one (recorded). tpm: absent (assumed), because its
         authenticationKey requires the TPM challenge.
         """
         group_id = self.enrollment.group_id if self.enrollment else None
@@ -109,7 +109,7 @@ class EnrollmentSearch:
         """
         Returns the enrollment with the thumbprint or the authority of a chain, or None.
 
-        Documented. An individual certificate is not checked for expiry: the TLS handshake does that.
+        Documented: both. An individual certificate's expiry is checked by the TLS handshake only.
         """
         individual = self.individual_enrollments.find(id_)
         if individual is None:
@@ -125,7 +125,7 @@ class EnrollmentSearch:
         return self._individual(individual)
 
     def _nearest_group(self, chain: Sequence[x509.Certificate], at: datetime) -> Enrollment | None:
-        """Documented (concepts-x509-attestation): the authority nearest to the device decides."""
+        """Returns the group of the authority nearest to the device (concepts-x509-attestation)."""
         candidates = [
             (distance, group)
             for group in self.groups
@@ -158,14 +158,14 @@ def _thumbprints(record: Record) -> list[str]:
 
 
 def _authorities(record: Record) -> Iterator[x509.Certificate]:
-    """Assumed: caReferences name none, for the stand-in has no uploaded CA certificates."""
+    """Yields the signing certificates. Assumed: caReferences add none: none can be uploaded."""
     for slot in _details(record, "x509").get("signingCertificates", {}).values():
         yield load_certificate(slot["certificate"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceAuthentication:
-    """Authenticates the device behind a call of the device API."""
+    """Authenticates the device that calls the device API."""
 
     options: Options
     enrollments: EnrollmentSearch
@@ -204,7 +204,7 @@ class DeviceAuthentication:
         return _device(call, enrollment, "symmetricKey", {}) if enrollment else None
 
     def _by_certificate(self, call: Call) -> AuthenticatedDevice | None:
-        """Documented: the registration id is the common name of the certificate."""
+        """Returns the device of a certificate. Documented: its common name is the device's id."""
         certificate = call.certificates[0]
         if call.id.lower() not in _common_names(certificate):
             return None

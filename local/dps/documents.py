@@ -8,7 +8,7 @@ from local.dps.attestation import show_attestation
 from local.dps.errors import INVALID_REQUEST, ApiError
 from local.dps.records import Kind, Record, Records, is_valid_id
 
-# Recorded: the order of the members behind the id. Members that are not listed come last.
+# Recorded: the order of the members after the id. Members that are not listed come last.
 ENROLLMENT_ORDER: Final = (
     "deviceId",
     "registrationState",
@@ -102,7 +102,7 @@ _CHECKS: tuple[tuple[str, _Check, str], ...] = (
         _object_with({"webhookUrl": str, "apiVersion": str}),  # tested: with any allocationPolicy
         "Invalid CustomAllocationDefinition",
     ),
-    # The types of these are assumed as well.
+    # The types of these are assumed too.
     ("iotHubHostName", lambda value: isinstance(value, str), "Invalid IotHubHostName"),
     ("initialTwin", _is_object, "Invalid InitialTwin"),
     ("optionalDeviceInformation", _is_object, "Invalid OptionalDeviceInformation"),
@@ -138,7 +138,7 @@ def check_document(document: Mapping[str, Any], linked_hubs: Collection[str]) ->
 
 
 def _check_hubs(hubs: Any, linked: set[str]) -> None:
-    """Documented: only linked hubs are allowed. Assumed: the error."""
+    """Raises ApiError 400 for a hub that is not linked (documented). Assumed: the error."""
     if hubs is None:
         return
     if not isinstance(hubs, list) or not all(isinstance(hub, str) for hub in hubs):
@@ -186,7 +186,7 @@ def show_enrollment(
     mask_webhook_url: bool = False,
     registration_state: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Returns an enrollment or group as DPS answers it. Recorded: only PUT returns its keys."""
+    """Returns an enrollment or group as in responses. Recorded: only a PUT returns its keys."""
     members = {kind.id_member: record.id, **record.members, **record.system_members()}
     if registration_state is not None:
         members["registrationState"] = registration_state
@@ -199,7 +199,7 @@ def show_enrollment(
 
 
 def show_registration(record: Record) -> dict[str, Any]:
-    """Returns a registration state as the service API answers it."""
+    """Returns a registration state as in responses of the service API."""
     members = {"registrationId": record.id, **record.members, **record.system_members()}
     present = {n: value for n, value in members.items() if n != GROUP_ID and value is not None}
     return _order(present, REGISTRATION_ORDER)

@@ -1,9 +1,9 @@
 """
-Injected faults: what goes wrong, with which requests, how often.
+Injected faults: what fails, for which requests, and how often.
 
     [{"match": {"method": "PUT", "path": "^/enrollments/dev-"}, "every": 3, "do": {"status": 503}}]
 
-`match.path` is a regular expression, searched in the percent-decoded path without case. A member
+`match.path` is a regular expression, searched in the percent-decoded path, ignoring case. A member
 that is missing from `match` matches all requests. `every` n selects each n-th matching request,
 `times` n the first n, `rate` p each with probability p; without any of the three, all are selected.
 Only the first fault in the list that selects a request is applied; the later ones do not count it.
@@ -78,7 +78,7 @@ DO = {
     "halfAnswer": BOOLEAN,
     "stall": BOOLEAN,
 }
-# Members of `do` that replace the response by something that is not one.
+# Members of `do` with which the client gets no complete response.
 CONNECTION_FAULTS = ("resetBefore", "resetAfterCommit", "halfAnswer", "stall")
 # Members of `do` that describe a response.
 RESPONSE_MEMBERS = ("status", "headers", "body", "html", "gatewayShape")

@@ -40,7 +40,7 @@ class Instance:
         self._initialize()
 
     def reset(self) -> None:
-        """Restores the initial state; issued tokens stay valid, for clients cache them."""
+        """Restores the initial state; issued tokens stay valid, because clients cache them."""
         self._provisioning.cancel()
         self._initialize()
 
@@ -52,7 +52,7 @@ class Instance:
     def set_quota(self, quota: Quota) -> None:
         """Replaces the quota and resets its counts."""
         self.quota = quota
-        # Documented: device registrations have a quota of their own, of the same size.
+        # Documented: device registrations have their own quota of the same size.
         self._throttles: Mapping[QuotaName, Throttle] = {
             "operations": Throttle(quota, self.options.clock),
             "registrations": Throttle(quota, self.options.clock),
@@ -64,7 +64,7 @@ class Instance:
             self._throttles[operation.quota].admit(items)
 
     def stats(self) -> dict[str, Any]:
-        """Returns the statistics that GET /_stats answers."""
+        """Returns the statistics for GET /_stats."""
         collections = (self.enrollments, self.enrollment_groups, self.registrations)
         return self.request_log.as_json() | {
             "records": {records.kind.path: len(records) for records in collections}

@@ -25,7 +25,7 @@ QuotaName = Literal["operations", "registrations"]
 
 @dataclass(frozen=True)
 class Response:
-    """Status, JSON body (None: no body) and headers besides those of every response."""
+    """Status, JSON body (None: no body) and headers in addition to those of every response."""
 
     status: int
     body: Any = None
@@ -38,7 +38,7 @@ class Call:
     One call of an operation; `id`, `scope` and `operation_id` are the decoded path parameters.
 
     `origin` is the scheme and host of the URL. `certificates` is the chain of a TLS client, its own
-    certificate first: the client has proved to hold its private key, nothing else is verified.
+    certificate first; only the client's possession of the private key has been verified.
     """
 
     id: str = ""
@@ -63,7 +63,7 @@ class Call:
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
-    """Returns the JSON object in `body`; raises ApiError 400, which quotes nothing of it."""
+    """Returns the JSON object in `body`; raises ApiError 400, without quoting the body."""
     try:
         document = json.loads(body, parse_constant=_reject_constant, parse_float=_finite_float)
     except (ValueError, RecursionError) as error:
@@ -107,9 +107,9 @@ class Operation:
 
     def match(self, segments: list[str]) -> Mapping[str, str] | None:
         """
-        Returns the path parameters, or None if the path is another one.
+        Returns the path parameters, or None if the path does not match.
 
-        SDK: paths are compared without case, for the Node.js client sends lower case.
+        SDK: paths are compared ignoring case, because the Node.js client sends lower case.
         """
         pattern = self.path.strip("/").split("/")
         if len(pattern) != len(segments):
@@ -133,7 +133,7 @@ class Router:
         """
         Returns the operation and its path parameters; raises ApiError 404 or 405.
 
-        SDK: a trailing slash is ignored, for the C client sends one.
+        SDK: a trailing slash is ignored, because the C client sends one.
         """
         segments = raw_path.rstrip("/").split("/")[1:]
         matches = [

@@ -43,7 +43,7 @@ class Options:
     tls_port: int | None = 7443
 
     policies: tuple[AccessPolicy, ...] = (OWNER,)
-    host_names: tuple[str, ...] = ()  # accepted in signatures, besides the called host
+    host_names: tuple[str, ...] = ()  # accepted in signatures, in addition to the called host
     identity_header: str = "local-identity"  # the IDENTITY_HEADER of App Service
 
     id_scope: str = "0ne00000000"
@@ -66,5 +66,5 @@ class Options:
     single_ms: float = 0  # latency of a single operation
     bulk_ms: float = 0  # latency of a bulk call
 
-    seed: int = 0  # of the random generator behind faults with a rate
+    seed: int = 0  # of the random generator for faults with a rate
     clock: Callable[[], int] = time.time_ns  # Unix time in nanoseconds

@@ -50,7 +50,7 @@ class RegistrationOperation:
 
 @dataclass(frozen=True, kw_only=True)
 class Provisioning:
-    """Registers devices, each in a task of its own."""
+    """Registers devices, each in its own task."""
 
     options: Options
     registrations: Records
@@ -110,7 +110,7 @@ class Provisioning:
             members = await self._register(device, current, payload)
         except AllocationError as error:
             members = _failed(error.code, error.message)
-        except Exception:  # noqa: BLE001 - otherwise the device would poll for ever
+        except Exception:  # noqa: BLE001 - otherwise the device would poll forever
             _log.exception("a registration failed unexpectedly")
             members = _failed(500000, "Internal Server Error")
         operation.state = device_view(device, self._write(device, members))
@@ -225,5 +225,5 @@ def _initial_data(
 
 
 def _reprovision_policy(enrollment: Enrollment, member: str) -> bool:
-    """Documented: both members default to true."""
+    """Returns a member of the reprovision policy. Documented: both members default to true."""
     return bool((enrollment.get("reprovisionPolicy") or {}).get(member, True))

@@ -121,7 +121,7 @@ def read_if_match(headers: Mapping[str, str]) -> IfMatch | None:
 
 
 class Records:
-    """All records of one kind. Documented: ids are compared without case."""
+    """All records of one kind. Documented: ids are case-insensitive."""
 
     def __init__(self, kind: Kind, *, clock: Callable[[], int]) -> None:
         self.kind = kind
@@ -182,7 +182,7 @@ class Records:
 
 def sort_by_position(records: Iterable[Record], *, after: bytes, limit: int) -> list[Record]:
     """
-    Returns the first `limit` records behind the position `after`.
+    Returns the first `limit` records after the position `after`.
 
     Recorded: queries return records ordered neither by id nor by time but, it seems, by the hash
     that Cosmos DB partitions by.
@@ -192,7 +192,7 @@ def sort_by_position(records: Iterable[Record], *, after: bytes, limit: int) -> 
 
 
 def _create_etag(number: int, now: int) -> str:
-    """Recorded: base64 of a quoted Cosmos DB etag that ends in the time of the write."""
+    """Returns an etag. Recorded: base64 of a quoted Cosmos DB etag with the time of the write."""
     etag = f'"{number:08x}-0000-0800-0000-{now // SECOND:08x}0000"'
     return base64.b64encode(etag.encode()).decode()
 

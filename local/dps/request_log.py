@@ -53,7 +53,7 @@ class RequestLog:
         self._operations[operation] += 1
 
     def set_status(self, request: LoggedRequest, status: int) -> None:
-        """Sets the status of a request; call it before the response is sent, so no reader misses it."""
+        """Sets the status; call it before the response is sent, so that no reader misses it."""
         request.status = status
         self._statuses[str(status)] += 1
 

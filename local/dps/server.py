@@ -123,7 +123,7 @@ def _open_connections(runner: web.AppRunner) -> list[TransportSocket]:
 
 
 async def _shut_down(connections: list[TransportSocket]) -> None:
-    """Shuts down open sockets, for asyncio waits 30 seconds for the close_notify of TLS clients."""
+    """Shuts down open sockets: asyncio would wait 30 s for the close_notify of TLS clients."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + SHUTDOWN_SECONDS
     while connections and loop.time() < deadline:
@@ -135,7 +135,7 @@ async def _shut_down(connections: list[TransportSocket]) -> None:
 
 
 async def _remove_headers(_: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Recorded: no response has a Server header, and a 204 has no Content-Type."""
+    """Removes headers that DPS does not send (recorded): Server, and Content-Type from a 204."""
     response.headers.popall("Server", None)
     if response.status == web.HTTPNoContent.status_code:
         response.headers.popall("Content-Type", None)

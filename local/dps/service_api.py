@@ -59,7 +59,7 @@ class Enrollments:
         yield BulkOperation(enrollments=self).operation()
 
     def get(self, call: Call) -> Response:
-        """Recorded: an individual enrollment is returned with its registration state."""
+        """Returns a record. Recorded: an individual enrollment has its registration state."""
         record = self.records.get(call.id)
         state = None
         if self.kind.has_registration_state:
@@ -67,17 +67,17 @@ class Enrollments:
         return Response(200, self._show(record, registration_state=state))
 
     def put(self, call: Call) -> Response:
-        """Recorded: 200 for a create and for an update, with the keys."""
+        """Creates or updates a record. Recorded: 200 in both cases, with the keys."""
         record = self.write(call.id, call.document, read_if_match(call.headers))
         return Response(200, self._show(record, with_keys=True))
 
     def delete(self, call: Call) -> Response:
-        """Recorded: 204. Documented: the registrations of the devices remain."""
+        """Deletes a record. Recorded: 204. Documented: the registrations of the devices remain."""
         self.records.delete(call.id, read_if_match(call.headers))
         return Response(204)
 
     def query(self, call: Call) -> Response:
-        """Recorded: as `get`, but without registration states."""
+        """Returns a page of records. Recorded: as from `get`, but without registration states."""
         check_query(call)
         return create_page(
             call,
@@ -88,7 +88,7 @@ class Enrollments:
         )
 
     def get_attestation_mechanism(self, call: Call) -> Response:
-        """Recorded: the attestation with its keys."""
+        """Returns the attestation. Recorded: with its keys."""
         stored = self.records.get(call.id).members["attestation"]
         return Response(200, show_attestation(stored, with_keys=True))
 
@@ -96,7 +96,7 @@ class Enrollments:
         """
         Creates a record or, with `if_match`, replaces it.
 
-        Reported: without `if_match`, an existing record is a 409.
+        Reported: without `if_match`, an existing record is an error 409.
         """
         check_id(self.kind, document, id_)
         check_document(document, self.options.linked_hubs)
@@ -151,7 +151,7 @@ class BulkOperation:
         )
 
     def run(self, call: Call) -> Response:
-        """Documented: items run in order, and a failed one does not undo those before it."""
+        """Runs the items in order. Documented: a failed one does not undo those before it."""
         mode, items = self._read_mode(call.document), self._read_items(call.document)
         self._check_items(mode, items)
         errors = [error for item in items if (error := self._run_item(mode, item))]
@@ -188,7 +188,7 @@ class BulkOperation:
         self.enrollments.write(self._id(item), item, None if etag is None else IfMatch(str(etag)))
 
     def _delete(self, item: Item) -> None:
-        """Recorded: no etag is needed. Assumed: an etag is ignored."""
+        """Deletes a record. Recorded: no etag is needed. Assumed: an etag is ignored."""
         self.enrollments.records.delete(self._id(item), None)
 
     def _run_item(self, mode: str, item: Item) -> dict[str, Any] | None:
@@ -254,11 +254,11 @@ class RegistrationStates:
         )
 
     def get(self, call: Call) -> Response:
-        """Recorded for devices of groups. SDK: for individual enrollments as well."""
+        """Returns a state. Recorded for devices of groups. SDK: for individual enrollments too."""
         return Response(200, show_registration(self.records.get(call.id)))
 
     def delete(self, call: Call) -> Response:
-        """Recorded: 204 without If-Match. Documented: 412 with a stale one."""
+        """Deletes a state. Recorded: 204 without If-Match. Documented: 412 with a stale one."""
         self.records.delete(call.id, read_if_match(call.headers))
         return Response(204)
 

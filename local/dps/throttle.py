@@ -29,7 +29,7 @@ class Quota:
     retryAfter: bool = True  # noqa: N815
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the settings as `/_throttle` answers them."""
+        """Returns the settings as in responses of `/_throttle`."""
         return asdict(self)
 
 
@@ -42,7 +42,7 @@ class Throttle:
         self._clock = clock
 
     def admit(self, items: int) -> None:
-        """Counts an operation; raises ApiError 429, without counting it, if the quota is used up."""
+        """Counts an operation; raises ApiError 429 without counting if the quota is used up."""
         if not self.quota.enabled:
             return
         cost = items if self.quota.count == "items" else 1
@@ -77,7 +77,7 @@ class TokenBucket:
 
 
 class FixedWindow:
-    """A quota that starts anew with each window of the clock, in proportion to its length."""
+    """A quota for each window of the clock, in proportion to the window's length."""
 
     def __init__(self, quota: Quota) -> None:
         self._seconds = quota.windowSeconds

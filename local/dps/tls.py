@@ -1,11 +1,11 @@
 """
 TLS: the server certificate of the stand-in, and the certificates that clients present.
 
-A client may present any certificate or none, for DPS answers 401 over HTTP to a certificate that it
-does not know (tested). Python's ssl requests a client certificate only if it also verifies it, and
-cannot be told to accept unknown ones. So each certificate is made a trust anchor just before it is
-verified: the handshake then proves only that the client holds its private key. The certificates
-behind it in the chain must still be valid authorities.
+A client may present any certificate or none, because DPS responds to an unknown certificate with
+401 over HTTP (tested). Python's ssl requests a client certificate only if it also verifies it, and
+has no option to accept unknown ones. So each certificate is made a trust anchor just before it is
+verified: the handshake then proves only that the client holds the private key. The other
+certificates of the chain must still be valid authorities.
 """
 
 import ipaddress

@@ -1,4 +1,4 @@
-"""`python -m local.host --app DIR`: runs one app on this machine, without Azure Functions Core Tools."""
+"""`python -m local.host --app DIR`: runs one app locally, without Azure Functions Core Tools."""
 
 import argparse
 import asyncio

@@ -37,7 +37,7 @@ def section(name: str) -> dict[str, str]:
 
 
 def is_disabled(function: str) -> bool:
-    """Whether a setting disables `function`; setting names are case-insensitive."""
+    """Returns whether a setting disables `function`; setting names are case-insensitive."""
     names = {name.format(function).lower() for name in _DISABLED}
     values = [value for name, value in _variables.items() if name.lower() in names]
     return any(value.strip().lower() in {"true", "1"} for value in values)

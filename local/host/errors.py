@@ -14,4 +14,4 @@ class AppStartError(StartError):
 
 
 class TriggerSkippedError(Exception):
-    """This host starts no listener for the trigger; the text says why and holds no setting value."""
+    """This host starts no listener for the trigger; the text says why, without setting values."""

@@ -135,7 +135,7 @@ class Host:
         self._listeners.start()
 
     async def stop(self) -> None:
-        """Stops listening and receiving; functions in flight get a short time, then are cancelled."""
+        """Stops listening and receiving; waits briefly for running functions, then cancels them."""
         runner, self._runner = self._runner, None
         listeners, self._listeners = self._listeners, None
         stops = [runner.cleanup()] if runner is not None else []
@@ -191,7 +191,9 @@ def describe_functions(host: Host) -> list[str]:
     ]
     rows += [(f.name, f.trigger, f"not started: {f.reason}") for f in host.skipped_functions]
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
-    return [f"  {name:{widths[0]}}  {what:{widths[1]}}  {where}" for name, what, where in rows]
+    return [
+        f"  {name:{widths[0]}}  {trigger:{widths[1]}}  {target}" for name, trigger, target in rows
+    ]
 
 
 def _server_logger() -> logging.Logger:

@@ -1,5 +1,5 @@
 """
-HTTP triggers: from a request to the function and from its result to the response.
+HTTP triggers: pass requests to functions, and send what the functions return as responses.
 
 Requests are converted as azure-functions-host does (GrpcMessageConversionExtensions.cs), responses
 as azure.functions does (HttpResponseConverter).
@@ -95,7 +95,7 @@ class HttpTriggerHandler:
 
 def _is_authorized(request: web.Request, auth_level: str, key: str | None) -> bool:
     """
-    Whether `request` may call a function of `auth_level`; without a `key` every request may.
+    Returns whether `request` may call a function of `auth_level`; without a `key` every one may.
 
     One key serves as function, host and master key. The header takes precedence over the query,
     even if it is wrong (azure-functions-host, AuthenticationLevelHandler.cs).

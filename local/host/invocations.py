@@ -49,7 +49,7 @@ class TraceContext:
 
 
 class RetryContext:
-    """No retries: the host retries neither HTTP functions nor messages; the queue redelivers those."""
+    """No retries: the host retries neither HTTP functions nor messages, which are redelivered."""
 
     retry_count = 0
     max_retry_count = 0
@@ -138,7 +138,7 @@ class Invocations:
                 return await call()
             return await self._threads.run(functools.partial(_call_in_thread, call, context))
         except SystemExit as exc:
-            # Not caught, it would end the event loop and with it the host.
+            # If it were not caught, it would end the event loop and with it the host.
             raise RuntimeError("the function called sys.exit") from exc
 
 

@@ -68,7 +68,7 @@ class RouteParameter:
         )
 
     def accepts(self, value: str) -> bool:
-        """Whether `value` meets all constraints."""
+        """Returns whether `value` meets all constraints."""
         return all(constraint(value) for constraint in self.constraints)
 
 
@@ -98,7 +98,7 @@ class RouteTemplate:
         )
 
     def match(self, path: str) -> dict[str, str] | None:
-        """Returns the parameters' values if `path`, which begins with a slash, matches, else None."""
+        """Returns the parameters' values if `path`, with its first slash, matches, else None."""
         match = self.pattern.fullmatch(path)
         if match is None:
             return None
@@ -168,11 +168,11 @@ class HttpFunction:
         )
 
     def accepts(self, method: str) -> bool:
-        """Whether the function takes requests of `method`."""
+        """Returns whether the function takes requests of `method`."""
         return not self.methods or method.upper() in self.methods
 
     def conflicts_with(self, other: "HttpFunction") -> bool:
-        """Whether both functions have the same template and a common method."""
+        """Returns whether both functions have the same template and a common method."""
         common = not self.methods or not other.methods or set(self.methods) & set(other.methods)
         return bool(common) and self.template.text.lower() == other.template.text.lower()
 

@@ -1,4 +1,4 @@
-"""Background tasks with a bound on each wait for them."""
+"""Background tasks, and bounded waits for them."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -9,7 +9,7 @@ _CANCEL_TIMEOUT = 5.0
 
 
 class BackgroundTasks:
-    """Tasks that are referenced until they end; its length is the number that still run."""
+    """Running tasks, referenced so that none is garbage-collected; `len()` is their number."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()

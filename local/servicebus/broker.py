@@ -151,7 +151,7 @@ class Broker:
         self.refuse(Step.SEND, Condition.SERVER_BUSY, times=times, queue=queue)
 
     def ignore(self, step: Step, *, times: int = 1, queue: str | None = None) -> None:
-        """Neither executes nor answers the next `times` operations of kind `step`."""
+        """Ignores the next `times` operations of kind `step`: no execution, no answer."""
         self._add_fault(step, Effect.IGNORED, times, queue)
 
     def leave_unconfirmed(self, step: Step, *, times: int = 1, queue: str | None = None) -> None:

@@ -21,7 +21,7 @@ class Receiver(Protocol):
 
 class AvailableMessages:
     """
-    Active, unlocked messages, delivered in order of sequence number to receivers in turn.
+    Active, unlocked messages, delivered by sequence number to the receivers round robin.
 
     `remove_if_expired` is called for each message just before it is delivered.
     """
@@ -43,7 +43,7 @@ class AvailableMessages:
         self._numbers.push(message.sequence_number)
 
     def add_receiver(self, receiver: Receiver) -> None:
-        """Delivers messages to `receiver` as well, until it can receive no more."""
+        """Delivers messages to `receiver` too, until it can receive no more."""
         if not receiver.is_waiting:
             receiver.is_waiting = True
             self._receivers.append(receiver)

@@ -1,4 +1,4 @@
-"""Injected faults: errors and lost responses that tests ask for."""
+"""Injected faults: errors and lost responses that tests request."""
 
 from dataclasses import dataclass
 from enum import Enum, auto

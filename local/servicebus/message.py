@@ -33,7 +33,7 @@ _BROKER_ANNOTATIONS = {
     "x-opt-lock-token",
     "x-opt-enqueue-sequence-number",
 }
-# Bytes of memory that a stored message takes besides its content, measured with small messages.
+# Bytes of memory that a stored message needs beyond its content, measured with small messages.
 _OVERHEAD = 1024
 
 

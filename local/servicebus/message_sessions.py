@@ -8,8 +8,8 @@ from local.servicebus.delivery import AvailableMessages, Receiver
 from local.servicebus.resources import MemoryQuota
 from local.servicebus.timers import Alarm, Timers
 
-_STATE_OVERHEAD = 1024  # bytes of memory that a session with a state takes besides the state
-# With a last-updated-time from the year 10000 on, clients ask for all sessions with messages.
+_STATE_OVERHEAD = 1024  # bytes of memory that a session with a state needs beyond the state
+# With a last-updated-time from the year 10000 on, clients request all sessions with messages.
 _YEAR_10000 = 253402300800000
 
 
@@ -154,7 +154,7 @@ class MessageSessions:
         """
         Returns a page of the ids of sessions whose state was set after `updated_since`.
 
-        From the year 10000 on, of all sessions with a state or messages.
+        From the year 10000 on, `updated_since` selects all sessions with a state or messages.
         """
         sessions = self._sessions.values()
         if updated_since >= _YEAR_10000:

@@ -21,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9]([\w./-]{0,258}[A-Za-z0-9])?", re.ASCII)
 
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", re.ASCII)
 _SECONDS = (86400, 3600, 60, 1)
-# Service Bus's maximum, 10675199 days, stands for no time to live.
+# Service Bus's maximum, 10675199 days, means no time to live.
 _MAX_TIME_TO_LIVE = 10_000 * 86400
 _UNSUPPORTED = ("ForwardTo", "ForwardDeadLetteredMessagesTo")
 

@@ -28,7 +28,7 @@ _TICKS_AT_1970 = 621_355_968_000_000_000
 _TICKS_PER_MILLISECOND = 10_000
 _SETTLED = 1  # snd-settle-mode
 
-# By whether the client asks for a session.
+# By whether the client requests a session.
 _SESSION_MISMATCH: Mapping[bool, str] = {
     True: "The entity does not support sessions.",
     False: "It is not possible for an entity that requires sessions to create a "
@@ -206,7 +206,7 @@ class QueueLink(OutgoingLink):
 
 
 def _session_filter(request: Attach) -> tuple[bool, str | None]:
-    """Returns whether the client asks for a session, and its id, None for the next available."""
+    """Returns whether the client requests a session, and its id, None for the next available."""
     fields = request.source.value if request.source is not None else None
     filters = fields[_FILTER] if isinstance(fields, list) and len(fields) > _FILTER else None
     if not isinstance(filters, dict) or _SESSION_FILTER not in filters:

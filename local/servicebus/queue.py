@@ -20,7 +20,7 @@ from local.servicebus.settlement import (
 )
 from local.servicebus.timers import MessageTimer, Timers
 
-# The response to a peek is one message, so its size is bounded whatever count is asked for.
+# The response to a peek is one message, so its size is limited, whatever count is requested.
 _MAX_PEEKED_BYTES = 1024 * 1024
 _REMEMBERED_ID_BYTES = 256  # bytes of memory that duplicate detection takes for each message id
 

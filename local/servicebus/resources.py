@@ -1,4 +1,4 @@
-"""What the queues of a broker share: clock, memory quota and statistics."""
+"""Resources that a broker's queues share: clock, memory quota and statistics."""
 
 from dataclasses import dataclass, fields
 

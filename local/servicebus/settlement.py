@@ -1,5 +1,5 @@
 """
-Settlement of messages, and the delivery states that ask for it (part 3, 3.4).
+Settlement of messages, and the delivery states that request it (part 3, 3.4).
 
 How Service Bus uses the states: learn.microsoft.com, "AMQP 1.0 protocol guide".
 """

@@ -19,7 +19,7 @@ Decide = Callable[[Facts], Decision | None]
 """Returns the decision of a rule that matches, or None if it has no hub."""
 
 OTHER_HUBS = "*"
-"""In weights: every linked hub without a weight of its own."""
+"""In weights: every linked hub without its own weight."""
 
 
 def choose_named(hub: str) -> ChooseHub:

@@ -17,7 +17,7 @@ MAX_OPERANDS = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """`outcome` is what `decide` returns or raises; `rules` has the result of each rule."""
+    """The outcome, which is what `decide` returns or raises, and the result of each rule."""
 
     outcome: Decision | NoHubError
     rules: list[dict[str, Any]]

@@ -39,7 +39,7 @@ class Operator:
     find_fault: Callable[[Any], str | None]
     create_test: Callable[[Any], Test]
     create_test_ignoring_case: Callable[[Any], Test] | None = None
-    """Set only if lower-casing operand and value would not do."""
+    """Set only if lower-casing operand and value is not enough."""
 
     def test_for(self, operand: Any, *, ignore_case: bool) -> Test:
         """Returns the test for an operand."""

@@ -16,7 +16,8 @@ algorithm:
   started, which does not show its share of the next window.
 - The ceiling is at most what was admitted in the minute before (TCP Westwood+), if callers waited
   all that time; but consecutive throttlings lower it by four fifths at most, because a process that
-  is locked out for long has not measured its share. A third of the quota is found in one window.
+  is locked out for long has not measured its share. A real quota of a third of the configured one
+  is still found within one window.
 - Randomness keeps processes from probing in step. The configured quota is never exceeded. A rate
   that was not used for ten minutes is reset (RFC 7661): a rate below the start, unless a caller had
   to wait or was throttled; any other rate, unless there was a call.

@@ -120,7 +120,7 @@ async def patch(
         writable = {name: stored[name] for name in stored if name not in READ_ONLY_MEMBERS}
         document = apply_merge_patch(writable, merge_patch)
         _remove_outdated_info(document)
-        # What DPS stores it accepts again, even if our models find faults in it.
+        # DPS accepts what it stores, even if our models find faults in it.
         known = find_faults(stored, resource.kind.record).items()
         faults = dict(find_faults(document, resource.kind.record).items() - known)
         faults |= _change_faults(stored, document)

@@ -1,4 +1,4 @@
-"""The resources of the DPS service API and their operations, each written once."""
+"""The resources of the DPS service API and their operations."""
 
 import math
 from collections.abc import AsyncIterator, Awaitable, Mapping

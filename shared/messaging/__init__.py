@@ -1,1 +1,1 @@
-"""Service Bus messages: requests, their processing and settlement, results and rejected messages."""
+"""Service Bus messages: requests, their processing, their results, and rejected messages."""

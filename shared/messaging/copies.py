@@ -48,7 +48,7 @@ _DROPPABLE = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RejectionReason:
-    """Why a message is rejected; what is not known is `None`."""
+    """The reason of a rejection; an unknown member is `None`."""
 
     reason: str
     description: str | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Property:
-    """Names of the app's own application properties. Every copy of a message keeps the first four."""
+    """Names of the app's application properties. Every copy of a message keeps the first four."""
 
     SOURCE_MESSAGE_ID = "sourceMessageId"
     SOURCE_QUEUE = "sourceQueue"
@@ -43,7 +43,7 @@ class Message:
 
     @property
     def attempt(self) -> int:
-        """The number of the counted attempt. Only a copy has one: `attempt` may be a sender's own."""
+        """The number of the counted attempt; 1 unless the message is a copy that says so."""
         attempt = (
             self.application_properties.get(Property.ATTEMPT) if self._source_message_id else None
         )

@@ -206,8 +206,8 @@ def _find_faults(
         others = set(targets) - {target}
         part = {name: value for name, value in request.items() if name not in others}
         suggestions = () if given else targets
-        found = find_faults(part, model_for(request, target), at=at, suggestions=suggestions)
-        faults |= {mask_unknown_names(member): fault for member, fault in found.items()}
+        part_faults = find_faults(part, model_for(request, target), at=at, suggestions=suggestions)
+        faults |= {mask_unknown_names(member): fault for member, fault in part_faults.items()}
     if len(given) != 1:
         faults[pointer(*at)] = f"must have exactly one of {', '.join(targets)}"
     return faults

@@ -77,7 +77,7 @@ def _matching_errors(error: BaseException) -> Iterator[tuple[type[SendError], st
 
 @contextlib.contextmanager
 def translate_errors(queue: str) -> Iterator[None]:
-    """Raises the app's error for any error; only calls of the SDK belong inside."""
+    """Raises the app's error for any error; the block must only call the SDK."""
     try:
         yield
     except Exception as error:
@@ -118,7 +118,7 @@ class ServiceBusNamespace:
         await self.aclose()
 
     def client(self) -> "ServiceBusClient":
-        """Returns the client; each of its senders and receivers has a connection of its own."""
+        """Returns the client; each of its senders and receivers has its own connection."""
         if self._client is None:
             self._client = self._create_client()
         return self._client

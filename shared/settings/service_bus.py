@@ -25,7 +25,7 @@ _NO_NAMESPACE = {
 }
 
 
-# Each must be a queue of its own: an input queue must not receive what the app itself sends.
+# Each must be a different queue: an input queue must not receive what the app itself sends.
 _DISTINCT_QUEUES = (
     "ENROLLMENT_REQUESTS_QUEUE",
     "BULK_OPERATIONS_QUEUE",
@@ -47,8 +47,7 @@ def _credential(value: str) -> str:
 
 class ServiceBusSettings(EnvironmentSettings):
     """
-    The settings for Service Bus. Those of the connection have the names that the Functions host
-    uses.
+    The settings for Service Bus; the connection's have the names that the Functions host uses.
 
     Docs page "Common properties for identity-based connections"
     (learn.microsoft.com/azure/azure-functions/functions-reference).

@@ -1,4 +1,4 @@
-"""The clients that the contract is tested with, behind one interface: httpx, the SDK, the app's own."""
+"""The clients that test the contract, with one interface: httpx, the SDK, the app's client."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -126,11 +126,11 @@ class HttpResource:
     async def run_bulk_operation(self, operation: Document) -> Reply:
         return await self._send("POST", "", operation)
 
-    async def query(self, what: Document | str, **options: str | None) -> Reply:
+    async def query(self, query: Document | str, **options: str | None) -> Reply:
         """Returns a page: of a query specification, or of a group's registrations."""
-        if isinstance(what, str):
-            return await self._send("POST", f"/{_quote(what)}/query", None, **options)
-        return await self._send("POST", "/query", what, **options)
+        if isinstance(query, str):
+            return await self._send("POST", f"/{_quote(query)}/query", None, **options)
+        return await self._send("POST", "/query", query, **options)
 
     async def _send(
         self, method: str, path: str, document: Document | None = None, **options: str | None

@@ -24,7 +24,7 @@ NUMBERS = count(1)
 
 @pytest.fixture(params=[ENROLLMENT, GROUP], ids=lambda kind: kind.path)
 def kind(request: pytest.FixtureRequest) -> Kind:
-    """Enrollments and enrollment groups in turn."""
+    """Enrollments, then enrollment groups."""
     return cast(Kind, request.param)
 
 
@@ -98,7 +98,7 @@ def live() -> Target:
 
 @pytest.fixture(params=ALL_COMBINATIONS)
 def combination(request: pytest.FixtureRequest) -> Combination:
-    """All combinations in turn; the marks of `targets` confine a test to some."""
+    """Each combination of target and client; the marks of `targets` confine a test to some."""
     return cast(Combination, request.param)
 
 

@@ -17,7 +17,7 @@ TLS = ssl.create_default_context()  # created once: it takes longer than most te
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """DPS, the stand-in for it, or the app in front of it; `headers` are sent with every request."""
+    """DPS, its stand-in, or the app in front of it; `headers` are sent with every request."""
 
     url: str
     connection_string: str = field(repr=False)

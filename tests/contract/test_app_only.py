@@ -55,7 +55,7 @@ async def test_liveness_needs_no_key(client_without_key: httpx.AsyncClient) -> N
     assert reply.status_code == 200
 
 
-async def test_caller_s_signature_is_ignored(
+async def test_signature_of_the_caller_is_ignored(
     app_client: httpx.AsyncClient, record_path: str
 ) -> None:
     """The app signs its DPS calls itself: an invalid signature of the caller has no effect."""

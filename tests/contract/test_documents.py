@@ -66,7 +66,7 @@ async def test_twin_is_unchanged(put_and_get: PutAndGet, given: dict[str, Any]) 
 
 @local_only
 async def test_unknown_twin_members_are_kept(put_and_get: PutAndGet) -> None:
-    """Members beside tags and desired properties come back, at each level."""
+    """Members other than tags and desired properties come back, at each level."""
     twin = {"properties": {"desired": {}, "reported": {"x": 1}, **CONFUSING}, **CONFUSING}
 
     shown = await put_and_get(initialTwin=twin)

@@ -42,7 +42,7 @@ NEXT = {
 
 @pytest.fixture
 def enroll(environment: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
-    """Enrolls the fleet with a stack of its own, whose policies are the example's and `next`."""
+    """Enrolls the fleet with its own stack, whose policies are the example's and `next`."""
     document = json.loads(EXAMPLE.read_text())
     document["policies"]["next"] = NEXT
     path = tmp_path / "policies.json"
@@ -97,7 +97,7 @@ def test_new_rules_move_devices_by_reprovision_policy(
 
 
 def test_new_rules_keep_other_devices(enroll: Callable[..., Fleet]) -> None:
-    """A device that a rule keeps stays in its hub with its twin, though it could be moved."""
+    """A device that a rule keeps stays in its hub with its twin, although it could be moved."""
     fleet = enroll(**RESET)
     asyncio.run(fleet.register())
     before = fleet.devices_in_hubs()

@@ -13,10 +13,10 @@ from tests.ledger.ledger import Entry, Ledger, ObservedOutcome
 from tests.ledger.messages import STATUS_BY_REASON, SUCCEEDED, Document, Item, Key, Scenario
 from tests.ledger.testbed import INPUTS, REJECTED_QUEUE, RESULTS_QUEUE, Testbed
 
-# Members that DPS adds, and those that are compared separately or without case.
+# Members that DPS adds, and those that are compared separately or ignoring case.
 _NOT_COMPARED = {"etag", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "attestation"}
 _NOT_COMPARED |= {"registrationId", "enrollmentGroupId"}
-# Scenarios of several messages that a crash may put out of order: a few, and a share of all.
+# The number of chains that crashes may put out of order: a few, plus a share of all chains.
 _OUT_OF_ORDER_AT_MOST, _OUT_OF_ORDER_SHARE = 10, 0.2
 
 
@@ -40,7 +40,7 @@ async def find_violations(testbed: Testbed, plan: Sequence[Scenario], ledger: Le
 
 
 async def _find_lost(testbed: Testbed, ledger: Ledger) -> AsyncIterator[str]:
-    """Lost messages: those without all of their outcomes, and where they are now."""
+    """Yields a line for each message without all of its outcomes, with the queue that has it."""
     unfinished = [entry for entry in ledger.entries.values() if not entry.is_finished]
     locations: dict[str, list[str]] = defaultdict(list)
     for queue in INPUTS if unfinished else ():
@@ -115,7 +115,7 @@ def _decode(value: Any) -> Any:
 def _find_wrong_copies(
     ledger: Ledger, rejected: Sequence[RejectedCopy], *, crashes: int
 ) -> Iterator[str]:
-    """Rejected copies that do not agree with the observed outcomes."""
+    """Yields a line for each rejected copy that does not agree with the observed outcomes."""
     copies: dict[tuple[str, Key | None], list[RejectedCopy]] = defaultdict(list)
     for copy in rejected:
         entry = ledger.entries.get(copy.source)
@@ -223,7 +223,7 @@ def _describe(record: Document | None) -> str:
 
 
 async def _find_dead_letters(testbed: Testbed, ledger: Ledger) -> AsyncIterator[str]:
-    """Dead letters other than the messages that are too large for a rejected copy."""
+    """Yields a line for each dead letter that is not too large for a rejected copy."""
     entries = ledger.entries
     expected = {id for id, entry in entries.items() if entry.message.is_dead_lettered}
     actual = {

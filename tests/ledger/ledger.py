@@ -14,7 +14,7 @@ _COLLECTION_OF = {"registrationId": "enrollments", "enrollmentGroupId": "enrollm
 
 @dataclass(frozen=True, kw_only=True)
 class ObservedOutcome:
-    """What a result reported of an item: `status` is that of the error code, `None` if it succeeded."""
+    """An item's outcome in a result: `status` is that of the error code, `None` for a success."""
 
     status: int | None
     etag: str | None

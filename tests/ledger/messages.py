@@ -35,7 +35,7 @@ _JSON, _EVENT_BATCH = "application/json", "application/cloudevents-batch+json"
 
 
 def etag_placeholder(key: Key) -> str:
-    """Stands in a planned body for the etag that the record has when the message is sent."""
+    """Returns the text that is replaced by the record's etag when the message is sent."""
     return f"<etag of {key[0]}/{key[1]}>"
 
 
@@ -67,9 +67,9 @@ class Message:
     content_type: str | None = _JSON
     properties: Properties = field(default_factory=dict)
     copies: int = 1
-    """How often it is sent, with the same message id."""
+    """How many times the message is sent, with the same message id."""
     is_dead_lettered: bool = False
-    """Whether it ends in the dead-letter queue, without an outcome."""
+    """Whether the message ends in the dead-letter queue, without an outcome."""
 
     @property
     def etag_keys(self) -> list[Key]:
@@ -102,7 +102,7 @@ class Scenario:
 # Records
 
 
-# Few: after each test they are all searched for in everything that was logged.
+# Only a few, because after each test the logs are searched for each of them.
 _KEYS = _CERTIFICATES = 8
 
 
@@ -124,7 +124,7 @@ def _endorsement_key() -> str:
 
 @dataclass(kw_only=True)
 class Record:
-    """A record that the messages of a scenario change; `document` is `None` if it does not exist."""
+    """A record that a scenario's messages change; `document` is `None` if it does not exist."""
 
     scenario: Scenario
     rng: random.Random
@@ -207,7 +207,7 @@ class Record:
 Body = dict[str, Any]
 CreateRequest = Callable[[Record, str], Body]
 Operation = tuple[CreateRequest, str, tuple[str, ...]]
-"""What makes the request, its expected outcome, and those also allowed if it is sent twice."""
+"""A function that creates the request, its outcome, and those also allowed if it is sent twice."""
 
 _MEMBER = {"enrollments": "enrollment", "enrollmentGroups": "enrollmentGroup"}
 _STALE_ETAG = "IjAwMDAwMDAwLTAwMDAtMDAwMC0wMDAwLTAwMDAwMDAwMDAwMCI="
@@ -219,7 +219,7 @@ def _write(record: Record, operation: str, id: str, **members: Any) -> Body:
     return {"operation": operation, _MEMBER[record.kind.path]: document, **members}
 
 
-def _write_in_vain(record: Record, operation: str, id: str, **members: Any) -> Body:
+def _write_refused(record: Record, operation: str, id: str, **members: Any) -> Body:
     document = record.create_document(id)
     record.allow_state(document)
     return {"operation": operation, _MEMBER[record.kind.path]: document, **members}
@@ -251,9 +251,9 @@ ON_EXISTING: dict[str, Operation] = {
         SUCCEEDED,
         ("DpsNotFound",),
     ),
-    "create over": (lambda r, id: _write_in_vain(r, "create", id), "DpsConflict", ()),
+    "create over": (lambda r, id: _write_refused(r, "create", id), "DpsConflict", ()),
     "update ifMatch stale": (
-        lambda r, id: _write_in_vain(r, "update", id, ifMatch=_STALE_ETAG),
+        lambda r, id: _write_refused(r, "update", id, ifMatch=_STALE_ETAG),
         "DpsPreconditionFailed",
         (),
     ),
@@ -261,7 +261,7 @@ ON_EXISTING: dict[str, Operation] = {
 ON_MISSING: dict[str, Operation] = {
     "create": (lambda r, id: _write(r, "create", id), SUCCEEDED, ("DpsConflict",)),
     "upsert": (lambda r, id: _write(r, "upsert", id), SUCCEEDED, ()),
-    "update missing": (lambda r, id: _write_in_vain(r, "update", id), "DpsNotFound", ()),
+    "update missing": (lambda r, id: _write_refused(r, "update", id), "DpsNotFound", ()),
 }
 
 
@@ -360,7 +360,7 @@ def _etag_member(record: Record, mode: str) -> dict[str, str]:
 
 _VALID = {"registrationId": "never", "attestation": {"type": "symmetricKey"}}
 _TOO_DEEP = 150
-# What the envelope of a batch of one adds to its message, as the SDK counts.
+# Bytes that a batch adds to its only message, as the SDK counts.
 _BATCH_OVERHEAD = 8
 
 
@@ -375,7 +375,7 @@ def _delete_missing(n: int) -> bytes:
 
 
 Poison = tuple[Callable[[int], bytes], tuple[str, ...], str]
-"""What makes the body, the expected outcomes, and the content type."""
+"""A function that creates the body, the expected outcomes, and the content type."""
 
 POISON: dict[str, Poison] = {
     "empty": (lambda _: b"", ("InvalidRequest",), _JSON),
@@ -395,13 +395,13 @@ POISON: dict[str, Poison] = {
     "too deep": (lambda _: b"[" * _TOO_DEEP + b"]" * _TOO_DEEP, ("InvalidRequest",), _JSON),
     "batch of events": (lambda _: b"[]", ("UnsupportedMediaType",), _EVENT_BATCH),
     "refused by DPS": (_refused_by_dps, ("DpsBadRequest",), _JSON),
-    # A redelivery after a crash takes the missing record for one that the first delivery deleted.
+    # A redelivery after a crash assumes that the first delivery deleted the missing record.
     "delete of a missing record": (_delete_missing, ("DpsNotFound", SUCCEEDED), _JSON),
 }
 
 
 def create_poison(n: int, id: str) -> Message:
-    """Returns a message that can never be applied, of each kind in turn."""
+    """Returns a message that can never be applied; `n` selects the kind."""
     name = list(POISON)[n % len(POISON)]
     create_body, outcomes, content_type = POISON[name]
     return Message(

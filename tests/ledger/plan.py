@@ -1,4 +1,4 @@
-"""The plan of a run: scenarios in the order in which they start; the same seed makes the same plan."""
+"""The plan of a run: scenarios in order of their start; the same seed makes the same plan."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -133,7 +133,7 @@ class _Planner:
         return create_single(record, name, self._next_id())
 
     def _create_bulk_link(self, scenario: Scenario, record: Record) -> Message:
-        """Returns a bulk message for the record and others that like it exist, or do not."""
+        """Returns a bulk message for the record and others, which all exist or all do not."""
         exists = record.document is not None
         mode = self._rng.choice(BULK_ON_EXISTING if exists else BULK_ON_MISSING)
         # An upsert also creates records: the others do not exist yet.

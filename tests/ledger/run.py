@@ -16,16 +16,16 @@ from tests.ledger.messages import Document, Key, Message, Scenario
 from tests.ledger.testbed import BUDGET_SECONDS, INPUTS, RESULTS_QUEUE, Testbed
 
 _POLL_SECONDS = 0.05
-# So long without a new result: all messages in flight wait for their scheduled time.
+# After this time without a new result, all messages in flight wait for their scheduled time.
 _QUIET_SECONDS = 3 * _POLL_SECONDS
-# So long without a new result: locks that remain belong to no running host.
+# After this time without a new result, locks that remain belong to no running host.
 _IDLE_SECONDS = BUDGET_SECONDS + 5.0
-# So long without a new result: no more will come.
+# After this time without a new result, no more will come.
 _STUCK_SECONDS = 90.0
 _PRINT_SECONDS = 5.0
 
 Fault = tuple[float, Callable[[], Awaitable[None]]]
-"""What is injected when this share of the messages is finished."""
+"""The share of messages that must be finished first, and the function that injects the fault."""
 
 
 class Run:

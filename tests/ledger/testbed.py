@@ -235,26 +235,26 @@ class Testbed:
 
     async def fail_and_refuse(self) -> None:
         """
-        Lets DPS fail now and then, and for a few seconds refuse one call in twenty with 429.
+        Lets DPS fail occasionally, and throttle one call in twenty with 429 for a few seconds.
 
-        No longer, because these refusals have nothing to do with the rate, which falls with each.
+        The time is short because each 429 lowers the host's rate, which did not cause it.
         """
         await self._control("PUT", "_faults", [*_REFUSALS, *_FAULTS])
         await asyncio.sleep(_REFUSING_SECONDS)
         await self._control("PUT", "_faults", _FAULTS)
 
     async def fail_and_throttle(self) -> None:
-        """Lets DPS fail now and then, and refuse calls beyond its quota."""
+        """Lets DPS fail occasionally, and throttle calls beyond its quota."""
         await self._control("PUT", "_faults", _FAULTS)
         await self._control("PUT", "_throttle", _THROTTLE)
 
     async def stop_faults(self) -> None:
-        """Lets DPS neither fail nor refuse."""
+        """Ends all failures and throttling of DPS."""
         await self._control("DELETE", "_faults", None)
         await self._control("PUT", "_throttle", {"enabled": False})
 
     async def interrupt_dps(self) -> None:
-        """Stops DPS for a while."""
+        """Stops DPS for some seconds, then starts it again."""
         await self.dps.stop()
         await asyncio.sleep(_OUTAGE_SECONDS)
         await self.dps.start()

@@ -89,7 +89,9 @@ def test_operations_use_messages_of_their_channel() -> None:
             assert all(item["$ref"].startswith(prefix) for item in part["messages"])
 
 
-@pytest.mark.parametrize("name", [name for name, found in MESSAGES.items() if "examples" in found])
+@pytest.mark.parametrize(
+    "name", [name for name, message_object in MESSAGES.items() if "examples" in message_object]
+)
 def test_every_example_is_valid(name: str) -> None:
     """The app can parse each example, with the content type in the document."""
     message_object = MESSAGES[name]
@@ -103,7 +105,9 @@ def test_every_example_is_valid(name: str) -> None:
 def test_every_example_file_is_included() -> None:
     """The document has every file of examples/messages."""
     included = {
-        example["name"] for found in MESSAGES.values() for example in found.get("examples", ())
+        example["name"]
+        for message_object in MESSAGES.values()
+        for example in message_object.get("examples", ())
     }
 
     assert included == {path.stem for path in EXAMPLES.glob("*.json")}
@@ -111,8 +115,8 @@ def test_every_example_file_is_included() -> None:
 
 def test_envelopes_are_closed_and_records_open() -> None:
     """Unknown members are rejected in an envelope, but allowed in a record, as DPS may add some."""
-    envelopes = [found["$ref"] for found in SCHEMAS["EnrollmentRequest"]["oneOf"]]
-    envelopes += [found["$ref"] for found in SCHEMAS["BulkRequest"]["oneOf"]]
+    envelopes = [schema["$ref"] for schema in SCHEMAS["EnrollmentRequest"]["oneOf"]]
+    envelopes += [schema["$ref"] for schema in SCHEMAS["BulkRequest"]["oneOf"]]
 
     assert {resolve(envelope)["additionalProperties"] for envelope in envelopes} == {False}
     assert SCHEMAS["IndividualEnrollment"]["additionalProperties"] is True
@@ -120,7 +124,7 @@ def test_envelopes_are_closed_and_records_open() -> None:
 
 def test_content_types_are_those_of_the_app() -> None:
     """Structured events and results have the content type of CloudEvents."""
-    types = {name: found.get("contentType") for name, found in MESSAGES.items()}
+    types = {name: message_object.get("contentType") for name, message_object in MESSAGES.items()}
 
     assert types["bulkRequestEvent"] == types["enrollmentRequestEvent"] == STRUCTURED
     assert types["result"] == CONTENT_TYPE

@@ -163,11 +163,11 @@ async def banner(process: Process) -> str:
     return output.decode()
 
 
-async def run_curl(text: str, **given: str) -> httpx.Response:
-    """Sends the request of the curl command in the banner; `given` are its variables."""
+async def run_curl(text: str, **variables: str) -> httpx.Response:
+    """Sends the request of the curl command in the banner; `variables` are those it refers to."""
     line = next(line for line in text.splitlines() if line.startswith("Try: curl "))
     arguments = shlex.split(line)[2:]
-    for name, value in given.items():
+    for name, value in variables.items():
         arguments = [argument.replace(f"${name}", value) for argument in arguments]
     names = itertools.pairwise(arguments)
     headers = dict(value.split(": ") for name, value in names if name == "-H")

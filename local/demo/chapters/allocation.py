@@ -22,7 +22,7 @@ API_VERSION = "2021-10-01"
 
 
 def steps(demo: DemoContext) -> list[Step]:
-    """Returns steps that create each fleet's group, register its devices, and delete all of it."""
+    """Returns steps that create each fleet's group, register its devices, and delete all of them."""
     fleets = demo.examples.fleets
     return [
         *(step for fleet in fleets for step in _fleet_steps(demo, fleet)),
@@ -115,7 +115,7 @@ def _describe_twin(twin: Mapping[str, Any]) -> str:
 def _explain(
     demo: DemoContext, fleet: Fleet, device: FleetDevice, **runtime_context: str
 ) -> Mapping[str, Any]:
-    """Returns what the app's explain endpoint says the webhook will respond."""
+    """Returns the app's explanation, with the response that the webhook will send."""
     if fleet.group_id not in demo.fleet_keys:
         raise StepSkippedError(f"the group {fleet.group_id} was not created")
     payload = {} if device.payload is None else {"payload": device.payload}

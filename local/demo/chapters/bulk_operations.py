@@ -71,7 +71,7 @@ def _create_existing(demo: DemoContext) -> str:
 
 
 def _upsert(demo: DemoContext) -> str:
-    """Existing records must be replaced and keep their keys; the others must be created."""
+    """Checks that existing records are replaced and keep their keys, and the others are created."""
     if not demo.bulk_enrollments:
         raise StepSkippedError("no bulk operation created a record")
     old = list(demo.bulk_enrollments.values())[: UPSERTED - 2]

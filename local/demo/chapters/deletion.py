@@ -17,7 +17,7 @@ Operations = EnrollmentOperations | EnrollmentGroupOperations
 
 
 def steps(demo: DemoContext) -> list[Step]:
-    """Returns a delete that must fail, the deletes of all records, and a check that none is left."""
+    """Returns a delete that must fail, deletes of all records, and a check that none is left."""
     return [
         Step(
             Client.SDK_AIO,

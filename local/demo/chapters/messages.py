@@ -57,7 +57,7 @@ THROTTLE_FAULT = {
 
 
 def steps(demo: DemoContext) -> list[Step]:
-    """Returns a step per example message, then one result in full, a throttled DPS, a redelivery."""
+    """Returns a step per example message, then a full result, a throttled DPS, and a redelivery."""
     examples = [
         Step(Client.QUEUE, message.title, partial(_send_example, demo, message))
         for message in demo.examples.messages

@@ -44,7 +44,7 @@ _TEXT_METADATA: Mapping[str, str] = {
 def to_trigger_value(
     message: "ServiceBusReceivedMessage", *, is_binary: bool
 ) -> func.ServiceBusMessage:
-    """Returns what the function receives; raises ValueError if Azure could not deliver it either."""
+    """Returns what the function receives; raises ValueError if Azure could not deliver it."""
     metadata = _metadata(message)
     body = _body(message)
     data = Datum(body, "bytes")
@@ -59,12 +59,12 @@ def to_trigger_value(
 
 
 def delivery_count(message: "ServiceBusReceivedMessage") -> int:
-    """Returns the delivery count as in Azure Functions, which counts from 1; the SDK counts from 0."""
+    """Returns the delivery count as in Azure Functions, counted from 1; the SDK's is from 0."""
     return (message.delivery_count or 0) + 1
 
 
 def traceparent(message: "ServiceBusReceivedMessage") -> str:
-    """Returns the traceparent that the sender's Azure SDK added to the message, or "" without one."""
+    """Returns the traceparent that the sender's Azure SDK added, or "" without one."""
     return str(_properties(message).get("Diagnostic-Id", ""))
 
 
@@ -132,7 +132,7 @@ def _text(value: bytes) -> str:
 
 
 def _time(value: datetime) -> str:
-    # azure.functions tries several formats in turn, which is slow; this is one of the first.
+    # azure.functions tries several formats one after the other, which is slow; this is one of the first.
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f+00:00")
 
 

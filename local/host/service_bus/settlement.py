@@ -71,7 +71,7 @@ class SettlementClient:
         await self._request(lambda receiver: receiver.complete_message(message))
 
     async def abandon(self, message: "ServiceBusReceivedMessage") -> None:
-        """Abandons `message`: it is redelivered at once, or dead-lettered after its last delivery."""
+        """Abandons `message`: it is redelivered, or dead-lettered after its last delivery."""
         await self._request(lambda receiver: receiver.abandon_message(message))
 
     async def renew(self, message: "ServiceBusReceivedMessage") -> None:

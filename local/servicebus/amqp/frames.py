@@ -1,4 +1,4 @@
-"""Encodes the frames and delivery states that a broker writes (part 2, 2.3 and 2.7; part 3, 3.4)."""
+"""Encodes frames and delivery states that a broker writes (part 2, 2.3 and 2.7; part 3, 3.4)."""
 
 import struct
 

@@ -23,7 +23,7 @@ from shared.allocation.policy_file.models import (
 from shared.allocation.templates import compile_template
 
 ONLY_HUB = "only linked hub"
-"""The last rule of a policy without `otherwise`: keeps a device whose hub is the only one linked."""
+"""The last rule of a policy without `otherwise`: keeps a device on the only linked hub."""
 
 
 class UnusablePolicyError(ValueError):

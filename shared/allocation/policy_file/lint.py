@@ -85,8 +85,8 @@ def _unreachable(
     earlier: list[tuple[str, frozenset[Constraint]]],
     path: tuple[object, ...],
 ) -> Iterator[Fault]:
-    for name, earlier_constraints in earlier:
-        if all(any(_implies(one, other) for one in constraints) for other in earlier_constraints):
+    for name, others in earlier:
+        if all(any(_implies(constraint, other) for constraint in constraints) for other in others):
             yield pointer(*path), f'is never reached: rule "{name}" decides about all its devices'
             return
 
@@ -95,7 +95,7 @@ def _in_conditions(constraints: frozenset[Constraint], path: tuple[object, ...])
     for fact in sorted({constraint.fact for constraint in constraints}):
         of_fact = [constraint for constraint in constraints if constraint.fact == fact]
         location = pointer(*path, "when", fact)
-        if any(_contradicts(one, other) for one in of_fact for other in of_fact):
+        if any(_contradicts(constraint, other) for constraint in of_fact for other in of_fact):
             yield location, "never holds: its operators contradict each other"
         if fact.startswith(_DEVICE_CERTIFICATE) and not any(map(_is_absence, of_fact)):
             yield location, _MAY_NEVER_HOLD
@@ -145,33 +145,33 @@ def _keys(constraint: Constraint) -> frozenset[Any]:
     return frozenset((isinstance(operand, bool), operand) for operand in constraint.operands)
 
 
-def _is_subset(one: Constraint, other: Constraint) -> bool:
-    return one.operator in _ONE_OF and _keys(one) <= _keys(other)
+def _is_subset(constraint: Constraint, other: Constraint) -> bool:
+    return constraint.operator in _ONE_OF and _keys(constraint) <= _keys(other)
 
 
-def _is_disjoint(one: Constraint, other: Constraint) -> bool:
-    if one.operator == "notIn":
-        return _keys(one) >= _keys(other)
-    return one.operator in _ONE_OF and not _keys(one) & _keys(other)
+def _is_disjoint(constraint: Constraint, other: Constraint) -> bool:
+    if constraint.operator == "notIn":
+        return _keys(constraint) >= _keys(other)
+    return constraint.operator in _ONE_OF and not _keys(constraint) & _keys(other)
 
 
-def _starts_with(one: Constraint, other: Constraint) -> bool:
-    return one.operator in {*_ONE_OF, "startsWith"} and all(
-        isinstance(text, str) and text.startswith(other.operands) for text in one.operands
+def _starts_with(constraint: Constraint, other: Constraint) -> bool:
+    return constraint.operator in {*_ONE_OF, "startsWith"} and all(
+        isinstance(text, str) and text.startswith(other.operands) for text in constraint.operands
     )
 
 
-def _ends_with(one: Constraint, other: Constraint) -> bool:
-    return one.operator in {*_ONE_OF, "endsWith"} and all(
-        isinstance(text, str) and text.endswith(other.operands) for text in one.operands
+def _ends_with(constraint: Constraint, other: Constraint) -> bool:
+    return constraint.operator in {*_ONE_OF, "endsWith"} and all(
+        isinstance(text, str) and text.endswith(other.operands) for text in constraint.operands
     )
 
 
-def _is_present(one: Constraint, other: Constraint) -> bool:
-    return other.operands == (True,) and one.operator != "exists"
+def _is_present(constraint: Constraint, other: Constraint) -> bool:
+    return other.operands == (True,) and constraint.operator != "exists"
 
 
-# By the operator of `other`: whether `one` implies it.
+# By the operator of `other`: whether `constraint` implies it.
 _IMPLIES: Mapping[str, Callable[[Constraint, Constraint], bool]] = {
     "equals": _is_subset,
     "in": _is_subset,
@@ -182,21 +182,21 @@ _IMPLIES: Mapping[str, Callable[[Constraint, Constraint], bool]] = {
 }
 
 
-def _implies(one: Constraint, other: Constraint) -> bool:
-    """Returns whether `other` certainly holds wherever `one` does."""
-    if one.fact != other.fact:
+def _implies(constraint: Constraint, other: Constraint) -> bool:
+    """Returns whether `other` certainly holds wherever `constraint` does."""
+    if constraint.fact != other.fact:
         return False
-    if one.operator == other.operator and _keys(one) == _keys(other):
+    if constraint.operator == other.operator and _keys(constraint) == _keys(other):
         return True
-    return other.operator in _IMPLIES and _IMPLIES[other.operator](one, other)
+    return other.operator in _IMPLIES and _IMPLIES[other.operator](constraint, other)
 
 
-def _contradicts(one: Constraint, other: Constraint) -> bool:
+def _contradicts(constraint: Constraint, other: Constraint) -> bool:
     """Returns whether certainly no value meets both constraints of one fact."""
-    if _is_absence(one):
-        return other != one
-    if one.operator not in _ONE_OF:
+    if _is_absence(constraint):
+        return other != constraint
+    if constraint.operator not in _ONE_OF:
         return False
     if other.operator == "notIn":
-        return _keys(one) <= _keys(other)
-    return other.operator in _ONE_OF and not _keys(one) & _keys(other)
+        return _keys(constraint) <= _keys(other)
+    return other.operator in _ONE_OF and not _keys(constraint) & _keys(other)

@@ -28,7 +28,7 @@ class Policies:
     """
     The compiled policies of a file.
 
-    `version` is the start of the file's SHA-256: files of the same version decide alike.
+    `version` is the start of the file's SHA-256: equal files have the same version.
     """
 
     version: str

@@ -1,4 +1,4 @@
-"""The command, run in this process and as a process of its own."""
+"""The command, run in this process and as a separate process."""
 
 import os
 import subprocess

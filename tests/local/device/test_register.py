@@ -24,7 +24,7 @@ def state_in(output: str) -> Any:
 
 
 def test_assigned_device_exits_with_0(fleet: Fleet, register: Register) -> None:
-    """It prints each request and the final state."""
+    """The command prints each request and the final state."""
     key = fleet.enroll(iotHubs=[HUBS[1]]).key
 
     code, output, errors = register("--id", "dev-1", "--key", key)
@@ -35,7 +35,7 @@ def test_assigned_device_exits_with_0(fleet: Fleet, register: Register) -> None:
 
 
 def test_group_key_is_derived(fleet: Fleet, register: Register) -> None:
-    """For the registration id."""
+    """`--group-key` derives the device's key from its registration id."""
     fleet.enroll_group()
     _, key = fleet.keys_of("/enrollmentGroups/group-1")
 
@@ -48,7 +48,7 @@ def test_group_key_is_derived(fleet: Fleet, register: Register) -> None:
 def test_certificate_is_presented(
     fleet: Fleet, register: Register, tmp_path: Path, files: str
 ) -> None:
-    """With its private key in the same file or another."""
+    """The private key is in the certificate's file or in a separate file."""
     own = Certificate.create("dev-1")
     enroll(fleet, own)
     certificate, key = tmp_path / "own.pem", tmp_path / "key.pem"
@@ -66,7 +66,7 @@ def test_certificate_is_presented(
 def test_endorsement_key_prints_that_there_is_no_challenge(
     fleet: Fleet, register: Register
 ) -> None:
-    """So that nobody mistakes a registration for a proof."""
+    """The output says that the registration proves nothing about the TPM."""
     document = tpm_document("tpm-1")
     fleet.put("/enrollments/tpm-1", document)
     key = document["attestation"]["tpm"]["endorsementKey"]
@@ -80,7 +80,7 @@ def test_endorsement_key_prints_that_there_is_no_challenge(
 def test_payloads_are_exchanged_with_the_webhook(
     fleet: Fleet, register: Register, webhook: Webhook
 ) -> None:
-    """The one of the webhook is in the state."""
+    """The webhook receives the device's payload; the state has the webhook's payload."""
     webhook.answer_with(to_hub(1, payload={"tier": "eu"}))
     key = fleet.enroll(**custom(webhook.url)).key
 
@@ -93,7 +93,7 @@ def test_payloads_are_exchanged_with_the_webhook(
 def test_device_rejected_by_a_webhook_exits_with_1(
     fleet: Fleet, register: Register, webhook: Webhook
 ) -> None:
-    """The state has the error."""
+    """The printed state has the error."""
     webhook.answer_with(status(403))
     key = fleet.enroll(**custom(webhook.url)).key
 
@@ -105,11 +105,11 @@ def test_device_rejected_by_a_webhook_exits_with_1(
 def test_device_polls_while_it_is_assigning(
     fleet: Fleet, register: Register, webhook: Webhook
 ) -> None:
-    """More than once if necessary."""
+    """The device polls more than once if necessary."""
 
     async def answer_after_a_poll(request: dict[str, Any]) -> web.Response:
         for _ in range(1000):
-            if any(seen.operation == "device.operationStatus" for seen in fleet.dps.requests):
+            if any(request.operation == "device.operationStatus" for request in fleet.dps.requests):
                 break
             await asyncio.sleep(0.005)
         response = to_hub(1)(request)
@@ -126,7 +126,7 @@ def test_device_polls_while_it_is_assigning(
 
 
 def test_disabled_device_exits_with_1(fleet: Fleet, register: Register) -> None:
-    """The state says so."""
+    """The printed state has the status `disabled`."""
     key = fleet.enroll(provisioningStatus="disabled").key
 
     code, output, _ = register("--id", "dev-1", "--key", key)
@@ -135,7 +135,7 @@ def test_disabled_device_exits_with_1(fleet: Fleet, register: Register) -> None:
 
 
 def test_unauthorized_device_exits_with_1(fleet: Fleet, register: Register) -> None:
-    """It prints status, code and message in one line."""
+    """The command prints status, code and message in one line."""
     fleet.enroll()
     other_key = fleet.enroll("dev-2").key
 
@@ -146,7 +146,7 @@ def test_unauthorized_device_exits_with_1(fleet: Fleet, register: Register) -> N
 
 @pytest.mark.parametrize("proof", ["--key", "--group-key", "--endorsement-key"])
 def test_keys_are_not_printed(fleet: Fleet, register: Register, proof: str) -> None:
-    """Whether the device is authenticated or not."""
+    """No key is printed, whether the device is authenticated or not."""
     key = fleet.enroll().key
 
     _, output, errors = register("--id", "dev-1", proof, key)
@@ -185,7 +185,7 @@ def test_invalid_arguments_exit_with_2(
 
 
 def test_missing_certificate_file_exits_with_1(register: Register, tmp_path: Path) -> None:
-    """The error says so."""
+    """The error says that the file is missing."""
     code, _, errors = register("--id", "dev-1", "--certificate", tmp_path / "none.pem")
 
     assert code == 1
@@ -195,7 +195,7 @@ def test_missing_certificate_file_exits_with_1(register: Register, tmp_path: Pat
 def test_unreachable_service_exits_with_1(
     register: Register,
 ) -> None:
-    """It prints one line with the address."""
+    """The command prints one line with the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -210,7 +210,7 @@ def test_unreachable_service_exits_with_1(
 def test_response_that_is_not_a_registration_exits_with_1(
     fleet: Fleet, register: Register, body: str
 ) -> None:
-    """It prints no traceback."""
+    """The command prints no traceback."""
     fault = {"do": {"status": 202, "body": body}}
     fleet.client.put("/_faults", json=[fault])
 
@@ -222,7 +222,7 @@ def test_response_that_is_not_a_registration_exits_with_1(
 def test_process_finds_the_stand_in_by_dps_port(
     fleet: Fleet, process: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    """With the id scope of the stand-in."""
+    """The command calls the port in DPS_PORT with the stand-in's id scope."""
     key = fleet.enroll().key
 
     ended = process("register", "--id", "dev-1", "--key", key, DPS_PORT=str(fleet.dps.port))
@@ -244,7 +244,7 @@ def test_invalid_dps_port_exits_with_1(
 def test_trust_verifies_the_server_certificate(
     fleet: Fleet, register: Register, tmp_path: Path
 ) -> None:
-    """Also on loopback."""
+    """With `--trust` the certificate is verified, even on loopback."""
     other = tmp_path / "other.pem"
     other.write_text(Certificate.create("127.0.0.1", ca=True).pem)
 

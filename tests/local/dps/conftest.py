@@ -1,4 +1,4 @@
-"""Clients of the stand-in, and stand-ins with options of their own."""
+"""Clients of the stand-in, and stand-ins with their own options."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

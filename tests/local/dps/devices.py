@@ -150,7 +150,7 @@ Answer = Callable[[dict[str, Any]], web.Response | Awaitable[web.Response]]
 
 
 class Webhook:
-    """A webhook that records its requests and gives its answers in turn, the last one for ever."""
+    """A webhook that records requests; it sends its answers in order, and repeats the last one."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []

@@ -35,7 +35,7 @@ def register_many(fleet: Fleet, **members: Any) -> list[str]:
 
 @pytest.mark.parametrize("members", [{"allocationPolicy": "hashed"}, {}])
 def test_hashed_uses_all_linked_hubs(fleet: Fleet, members: dict[str, Any]) -> None:
-    """It is the default policy."""
+    """`hashed` is the default policy."""
     assert set(register_many(fleet, **members)) == set(HUBS)
 
 
@@ -52,14 +52,14 @@ def test_hashed_keeps_devices_in_the_remaining_hubs(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("policy", ["hashed", "static", "geoLatency"])
 def test_only_hubs_of_the_enrollment_are_used(fleet: Fleet, policy: str) -> None:
-    """However many are linked."""
+    """A hub that is linked but not in the enrollment gets no device."""
     state = fleet.enroll(allocationPolicy=policy, iotHubs=[HUBS[2]]).register()
 
     assert state["assignedHub"] == HUBS[2]
 
 
 def test_deprecated_iot_hub_host_name_is_used(fleet: Fleet) -> None:
-    """Like iotHubs with one hub."""
+    """iotHubHostName has the same effect as iotHubs with one hub."""
     assert fleet.enroll(iotHubHostName=HUBS[3]).register()["assignedHub"] == HUBS[3]
 
 
@@ -80,7 +80,7 @@ def test_geo_latency_uses_the_hub_with_the_lowest_latency(
 def test_geo_latency_hashes_between_hubs_of_equal_latency(
     start_fleet: StartFleet,
 ) -> None:
-    """As documented."""
+    """Hubs of equal latency share the devices."""
     fleet = start_fleet(hub_latencies={HUBS[0]: 20, HUBS[1]: 20})
 
     assert set(register_many(fleet, allocationPolicy="geoLatency")) == set(HUBS[:2])
@@ -116,7 +116,7 @@ GROUP_MEMBERS = [
 
 
 def test_webhook_request_has_the_recorded_members(fleet: Fleet, webhook: Webhook) -> None:
-    """Of a device of a group that registers for the first time, in order."""
+    """The members are in the recorded order, for the first registration of a group's device."""
     webhook.answer_with(to_hub(1))
     device = fleet.enroll_group(
         **custom(webhook.url),
@@ -156,7 +156,7 @@ def test_webhook_url_is_called_with_its_query_but_sent_without(
 
 
 def test_webhook_request_has_the_media_type_of_json(fleet: Fleet, webhook: Webhook) -> None:
-    """In Content-Type."""
+    """The Content-Type of the request is that of JSON."""
     webhook.answer_with(to_hub(1))
 
     fleet.enroll_group(**custom(webhook.url)).register()
@@ -165,7 +165,7 @@ def test_webhook_request_has_the_media_type_of_json(fleet: Fleet, webhook: Webho
 
 
 def test_webhook_request_has_the_decoded_etag(fleet: Fleet, webhook: Webhook) -> None:
-    """With quotes, unlike the base64 of the service API."""
+    """The etag has quotes, unlike the base64 of the service API."""
     webhook.answer_with(to_hub(1))
 
     fleet.enroll(**custom(webhook.url)).register()
@@ -194,7 +194,7 @@ def test_webhook_request_omits_missing_members(fleet: Fleet, webhook: Webhook) -
 
 
 def test_webhook_request_has_the_current_hub(fleet: Fleet, webhook: Webhook) -> None:
-    """And the device id, between the registration id and the attestation."""
+    """The hub and the device id are between the registration id and the attestation."""
     webhook.answer_with(to_hub(2))
     device = fleet.enroll(**custom(webhook.url), deviceId="meter-7")
     device.register()
@@ -215,7 +215,7 @@ def test_webhook_request_has_the_current_hub(fleet: Fleet, webhook: Webhook) -> 
 def test_webhook_request_has_the_payload_of_the_device(
     fleet: Fleet, webhook: Webhook, payload: Any
 ) -> None:
-    """Any JSON value."""
+    """The payload may be any JSON value."""
     webhook.answer_with(to_hub(1))
 
     fleet.enroll(**custom(webhook.url)).register(payload=payload)
@@ -224,7 +224,7 @@ def test_webhook_request_has_the_payload_of_the_device(
 
 
 def test_webhook_request_has_the_tpm(fleet: Fleet, webhook: Webhook) -> None:
-    """With the storage root key if the device sent it."""
+    """The TPM's keys include the storage root key if the device sent it."""
     webhook.answer_with(to_hub(1))
     document = tpm_document("tpm-1") | custom(webhook.url)
     fleet.put("/enrollments/tpm-1", document)
@@ -238,7 +238,7 @@ def test_webhook_request_has_the_tpm(fleet: Fleet, webhook: Webhook) -> None:
 def test_webhook_request_has_the_certificate(
     fleet: Fleet, webhook: Webhook, tmp_path: Path
 ) -> None:
-    """Base64 of DER; the shape is assumed."""
+    """The certificate is base64 of DER; the shape is assumed."""
     webhook.answer_with(to_hub(1))
     own = Certificate.create("dev-1")
     enroll(fleet, own, **custom(webhook.url))
@@ -253,7 +253,7 @@ TWIN = {"tags": {"site": "north"}, "properties": {"desired": {"rate": 5}}}
 
 
 def test_webhook_determines_hub_twin_and_payload(fleet: Fleet, webhook: Webhook) -> None:
-    """The device gets the payload, the hub the twin."""
+    """The device receives the payload, and the hub has the twin."""
     webhook.answer_with(to_hub(3, initialTwin=TWIN, payload={"tier": "eu"}))
 
     state = fleet.enroll(**custom(webhook.url)).register()
@@ -275,7 +275,7 @@ def test_webhook_determines_hub_twin_and_payload(fleet: Fleet, webhook: Webhook)
 def test_webhook_without_a_twin_uses_that_of_the_enrollment(
     fleet: Fleet, webhook: Webhook, more: dict[str, Any]
 ) -> None:
-    """Null counts as missing."""
+    """A null initialTwin counts as missing."""
     webhook.answer_with(to_hub(1, **more))
 
     state = fleet.enroll(**custom(webhook.url), initialTwin=TWIN).register()
@@ -307,7 +307,7 @@ def test_other_webhook_status_fails_the_registration(
 
 
 def test_failed_registration_has_the_documented_members(fleet: Fleet, webhook: Webhook) -> None:
-    """No hub and no device id; the service API shows the same."""
+    """The state has no hub and no device id; the service API shows the same."""
     webhook.answer_with(status(400))
 
     state = fleet.enroll(**custom(webhook.url)).register()
@@ -330,14 +330,14 @@ def test_failed_registration_has_the_documented_members(fleet: Fleet, webhook: W
 def test_webhook_response_without_a_hub_is_400208(
     fleet: Fleet, webhook: Webhook, body: str
 ) -> None:
-    """Null, empty, absent, or unreadable."""
+    """The hub is null, empty or absent, or the body cannot be read."""
     webhook.answer_with(lambda _: web.Response(text=body))
 
     assert fleet.enroll(**custom(webhook.url)).register()["errorCode"] == 400208
 
 
 def test_webhook_status_401_is_400209(fleet: Fleet, webhook: Webhook) -> None:
-    """There is no retry."""
+    """A 401 is not retried."""
     webhook.answer_with(status(401))
 
     state = fleet.enroll(**custom(webhook.url)).register()
@@ -349,7 +349,7 @@ def test_webhook_status_401_is_400209(fleet: Fleet, webhook: Webhook) -> None:
 def test_webhook_with_a_hub_not_in_linked_hubs_fails(
     fleet: Fleet, webhook: Webhook, hub: str
 ) -> None:
-    """Linked to the service or not."""
+    """The hub must be in linkedHubs, even if it is linked to the service."""
     webhook.answer_with(json_answer(iotHubHostName=hub))
 
     state = fleet.enroll(**custom(webhook.url), iotHubs=list(HUBS[:2])).register()
@@ -358,7 +358,7 @@ def test_webhook_with_a_hub_not_in_linked_hubs_fails(
 
 
 def test_disabled_enrollment_does_not_call_the_webhook(fleet: Fleet, webhook: Webhook) -> None:
-    """The device is disabled without it."""
+    """The device is disabled without a call."""
     state = fleet.enroll(**custom(webhook.url), provisioningStatus="disabled").register()
 
     assert (state["status"], webhook.requests) == ("disabled", [])
@@ -366,7 +366,7 @@ def test_disabled_enrollment_does_not_call_the_webhook(fleet: Fleet, webhook: We
 
 @pytest.mark.parametrize("number", [429, 500, 503])
 def test_webhook_is_retried_after_429_and_5xx(fleet: Fleet, webhook: Webhook, number: int) -> None:
-    """The device is assigned as if nothing had happened."""
+    """The device is assigned after the retry."""
     webhook.answer_with(status(number), status(number), to_hub(2))
 
     state = fleet.enroll(**custom(webhook.url)).register()
@@ -375,7 +375,7 @@ def test_webhook_is_retried_after_429_and_5xx(fleet: Fleet, webhook: Webhook, nu
 
 
 def test_retry_sends_the_same_request(fleet: Fleet, webhook: Webhook) -> None:
-    """Member by member."""
+    """The bodies of both attempts are equal."""
     webhook.answer_with(status(503), to_hub(2))
 
     fleet.enroll(**custom(webhook.url)).register(payload={"n": 1})
@@ -397,7 +397,7 @@ def test_registration_fails_after_ten_retries(fleet: Fleet, webhook: Webhook, nu
 
 
 def test_unreachable_webhook_fails_the_registration(fleet: Fleet) -> None:
-    """After retries like those of a 5xx."""
+    """After the last retry the registration fails with 400207."""
     state = fleet.enroll(**custom("http://127.0.0.1:9/nobody")).register()
 
     assert (state["status"], state["errorCode"]) == ("failed", 400207)
@@ -405,12 +405,12 @@ def test_unreachable_webhook_fails_the_registration(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("url", ["no url", "ftp://127.0.0.1/x", "http://"])
 def test_invalid_webhook_url_fails_the_registration(fleet: Fleet, url: str) -> None:
-    """The device does not wait for ever."""
+    """The registration ends instead of staying in progress."""
     assert fleet.enroll(**custom(url)).register()["status"] == "failed"
 
 
 def test_webhook_is_retried_after_a_timeout(start_fleet: StartFleet, webhook: Webhook) -> None:
-    """The timeout is an option."""
+    """An attempt times out after the option `webhook_seconds`."""
     fleet = start_fleet(webhook_seconds=0.2)
 
     async def hang(_: Any) -> web.Response:

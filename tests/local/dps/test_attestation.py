@@ -31,7 +31,7 @@ def x509(kind: Kind, **slots: str) -> dict[str, Any]:
 def test_missing_keys_are_generated(
     client: httpx.Client, kind: Kind, symmetric_keys: dict[str, Any]
 ) -> None:
-    """Null, empty or absent: two different keys of 64 bytes."""
+    """For null, empty or absent keys DPS generates two different keys of 64 bytes."""
     attestation = {"type": "symmetricKey"} | symmetric_keys
 
     response = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
@@ -56,12 +56,12 @@ def test_only_put_and_attestation_mechanism_return_keys(client: httpx.Client, ki
     document = kind.document()
 
     put = client.put(f"/{kind.path}/rec-1", json=document).json()
-    got = client.get(f"/{kind.path}/rec-1").json()
+    read = client.get(f"/{kind.path}/rec-1").json()
     [queried] = client.post(f"/{kind.path}/query", json={"query": "SELECT *"}).json()
     mechanism = client.post(f"/{kind.path}/rec-1/attestationmechanism").json()
 
     assert put["attestation"] == mechanism == document["attestation"]
-    assert got["attestation"] == queried["attestation"] == {"type": "symmetricKey"}
+    assert read["attestation"] == queried["attestation"] == {"type": "symmetricKey"}
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -80,7 +80,7 @@ def test_update_without_keys_keeps_or_replaces_them(
 
 @pytest.mark.parametrize("nbytes", [16, 64])
 def test_key_of_16_to_64_bytes_is_accepted(client: httpx.Client, kind: Kind, nbytes: int) -> None:
-    """Both ends of the range."""
+    """Both ends of the range are accepted."""
     attestation = {"type": "symmetricKey", "symmetricKey": {"primaryKey": symmetric_key(nbytes)}}
 
     response = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
@@ -89,7 +89,7 @@ def test_key_of_16_to_64_bytes_is_accepted(client: httpx.Client, kind: Kind, nby
 
 
 def test_get_returns_an_endorsement_key(client: httpx.Client) -> None:
-    """Unlike a symmetric key it is public."""
+    """A GET shows an endorsement key, which is public, unlike a symmetric key."""
     document = tpm_document()
     client.put("/enrollments/tpm-1", json=document)
 
@@ -99,7 +99,7 @@ def test_get_returns_an_endorsement_key(client: httpx.Client) -> None:
 
 
 def test_certificate_is_returned_as_its_info(client: httpx.Client, kind: Kind) -> None:
-    """Names, thumbprints and times as recorded."""
+    """The info has names, thumbprints and times as recorded."""
     serial_number = 0x2BB8B739DEE17099EAF40668B40E596C2F7E1DDD
     pem = certificate("cert-1", serial_number=serial_number)
 
@@ -126,22 +126,22 @@ def test_certificate_is_returned_as_its_info(client: httpx.Client, kind: Kind) -
 
 
 def test_no_response_contains_a_certificate(client: httpx.Client, kind: Kind) -> None:
-    """Neither of PUT and GET nor of a query and the attestation mechanism."""
+    """PUT, GET, query and attestation mechanism show only the info."""
     path = f"/{kind.path}/rec-1"
     document = kind.document(attestation=x509(kind, primary=certificate("a")))
 
     put = client.put(path, json=document).json()
-    got = client.get(path).json()
+    read = client.get(path).json()
     [queried] = client.post(f"/{kind.path}/query", json={"query": "SELECT *"}).json()
     mechanism = client.post(f"{path}/attestationmechanism").json()
 
-    attestations = [put["attestation"], got["attestation"], queried["attestation"], mechanism]
+    attestations = [put["attestation"], read["attestation"], queried["attestation"], mechanism]
     slots = [attestation["x509"][kind.certificates]["primary"] for attestation in attestations]
     assert [list(slot) for slot in slots] == [["info"]] * 4
 
 
 def test_certificate_may_be_base64_of_der(client: httpx.Client) -> None:
-    """Without PEM lines it is the same certificate."""
+    """The certificate is the same without PEM lines."""
     pem = certificate("cert-1", organization="Contoso")
     bare = "".join(pem.splitlines()[1:-1])
 
@@ -154,7 +154,7 @@ def test_certificate_may_be_base64_of_der(client: httpx.Client) -> None:
 
 
 def test_update_with_the_info_alone_keeps_the_certificate(client: httpx.Client, kind: Kind) -> None:
-    """A document from GET has no certificate."""
+    """A document from a GET, which has no certificate, can be put back."""
     attestation = x509(kind, primary=certificate("a"), secondary=certificate("b"))
     client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
     stored = client.get(f"/{kind.path}/rec-1").json()
@@ -165,7 +165,7 @@ def test_update_with_the_info_alone_keeps_the_certificate(client: httpx.Client, 
 
 
 def test_create_with_the_info_alone_is_400(client: httpx.Client, kind: Kind) -> None:
-    """There is no stored certificate for it."""
+    """A new record has no stored certificate that the info could stand for."""
     details = {"primary": {"info": {"sha256Thumbprint": "AB"}}}
     attestation = {"type": "x509", "x509": {kind.certificates: details}}
 
@@ -175,7 +175,7 @@ def test_create_with_the_info_alone_is_400(client: httpx.Client, kind: Kind) -> 
 
 
 def test_group_may_have_ca_references(client: httpx.Client) -> None:
-    """They are returned as sent."""
+    """The references are returned as sent."""
     attestation = {"type": "x509", "x509": {"caReferences": {"primary": "root-1"}}}
 
     response = client.put("/enrollmentGroups/rec-1", json=GROUP.document(attestation=attestation))
@@ -224,7 +224,7 @@ PAIR = {"primary": {"certificate": certificate("a")}}
     ],
 )
 def test_invalid_attestation_is_400(client: httpx.Client, kind: Any, attestation: Any) -> None:
-    """Unknown, empty, ambiguous, unreadable, or not for this kind of record."""
+    """An attestation is unknown, empty, ambiguous, unreadable, or not for this kind of record."""
     response = client.put(f"/{kind.path}/rec-1", json=kind.document(attestation=attestation))
 
     assert (response.status_code, response.json()["errorCode"]) == (400, 400004)

@@ -31,7 +31,7 @@ def get(dps: DpsStandIn, header: str | None) -> httpx.Response:
 
 
 def test_signature_of_the_tests_equals_that_of_the_sdk() -> None:
-    """For the same key, host and expiry as a signature by azure-sdk-for-python."""
+    """azure-sdk-for-python makes the same signature from the same key, host and expiry."""
     key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
     header = signature(
@@ -58,7 +58,7 @@ def test_signature_of_the_tests_equals_that_of_the_sdk() -> None:
 def test_valid_signature_is_accepted(
     dps: DpsStandIn, resource: str, key: Any, name: Any, lasts: int
 ) -> None:
-    """By either key, for a prefix of host and path, up to five minutes after expiry."""
+    """Either key may sign a prefix of host and path; five minutes after expiry are tolerated."""
     expiry = int(time.time()) + lasts
     header = signature(resource.format(port=dps.port), key=key, name=name, expiry=expiry)
 
@@ -81,7 +81,7 @@ def test_valid_signature_is_accepted(
 def test_invalid_signature_is_401(
     dps: DpsStandIn, resource: str, key: Any, name: Any, lasts: int
 ) -> None:
-    """By another key or policy, for another host or path, or expired."""
+    """The signature is by another key or policy, for another host or path, or expired."""
     expiry = int(time.time()) + lasts
     response = get(dps, signature(resource, key=key, name=name, expiry=expiry))
 
@@ -103,7 +103,7 @@ def test_invalid_signature_is_401(
     ],
 )
 def test_unknown_credential_is_401(dps: DpsStandIn, header: str | None) -> None:
-    """Missing, incomplete, or of another scheme."""
+    """The header is missing, incomplete, or of another scheme."""
     assert get(dps, header).status_code == 401
 
 
@@ -119,7 +119,7 @@ def test_signature_is_verified_as_received(dps: DpsStandIn) -> None:
 def test_configured_host_name_is_accepted_in_a_signature(
     start_dps: StartDps,
 ) -> None:
-    """For clients that reach the stand-in by another name."""
+    """Clients may reach the stand-in by a name of the option `host_names`."""
     dps, _ = start_dps(host_names=("mydps.azure-devices-provisioning.net",))
     header = signature(
         "mydps.azure-devices-provisioning.net",
@@ -148,7 +148,7 @@ NEEDED = [
 def test_operation_requires_its_right(
     start_dps: StartDps, method: Any, path: Any, right: Any
 ) -> None:
-    """All other rights are a 403; this right alone is enough."""
+    """Without the right the response is 403; this right alone is enough."""
     policies = [
         AccessPolicy(
             name=name, primary_key=symmetric_key(), secondary_key=symmetric_key(), rights=rights
@@ -187,7 +187,7 @@ def get_token(dps: DpsStandIn, header: str = IDENTITY_HEADER, **query: str) -> h
 
 
 def test_token_expires(start_dps: StartDps) -> None:
-    """After an hour it is a 401."""
+    """A token is 401 after an hour."""
     clock = Clock()
     dps, _ = start_dps(clock=clock)
     token = get_token(dps).json()["access_token"]
@@ -209,5 +209,5 @@ def test_token_expires(start_dps: StartDps) -> None:
 def test_invalid_token_request_is_rejected(
     dps: DpsStandIn, query: dict[str, Any], status: int
 ) -> None:
-    """The header, the resource and the api-version must be right."""
+    """The identity header, the resource and the api-version are checked."""
     assert get_token(dps, **query).status_code == status

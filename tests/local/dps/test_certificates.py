@@ -16,7 +16,7 @@ from tests.local.dps.devices import Fleet
 def test_certificate_of_an_individual_enrollment_is_accepted(
     fleet: Fleet, tmp_path: Path, tls12: bool
 ) -> None:
-    """With TLS 1.2 and 1.3; the state names no group."""
+    """TLS 1.2 and 1.3 work; the state names no group."""
     own = Certificate.create("dev-1")
     enroll(fleet, own)
 
@@ -28,7 +28,7 @@ def test_certificate_of_an_individual_enrollment_is_accepted(
 def test_issued_certificate_of_an_individual_enrollment_is_accepted(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    """Its issuer need not be known."""
+    """The issuer of the certificate need not be known."""
     own = Certificate.create("Root", ca=True).issue("dev-1")
     enroll(fleet, own)
 
@@ -38,7 +38,7 @@ def test_issued_certificate_of_an_individual_enrollment_is_accepted(
 
 
 def test_unknown_certificate_is_401(fleet: Fleet, tmp_path: Path) -> None:
-    """As an HTTP response, not as a failed handshake."""
+    """The handshake succeeds, and the HTTP response is an error."""
     unknown = Certificate.create("dev-1")
 
     response = fleet.device(tls=unknown.tls(tmp_path)).put()
@@ -47,7 +47,7 @@ def test_unknown_certificate_is_401(fleet: Fleet, tmp_path: Path) -> None:
 
 
 def test_other_certificate_with_the_same_name_is_401(fleet: Fleet, tmp_path: Path) -> None:
-    """The thumbprint is compared."""
+    """The thumbprint is compared, not only the name."""
     enroll(fleet, Certificate.create("dev-1"))
     unknown = Certificate.create("dev-1")
 
@@ -63,7 +63,7 @@ def test_registration_id_other_than_the_common_name_is_401(fleet: Fleet, tmp_pat
 
 
 def test_service_api_needs_no_certificate(fleet: Fleet) -> None:
-    """On the same port."""
+    """The service API works on the same port without a certificate."""
     expiry = int(time.time()) + 60
     header = signature("127.0.0.1", key=OWNER.primary_key, name=OWNER.name, expiry=expiry)
     headers, url = {"Authorization": header}, f"{fleet.dps.tls_url}/enrollments/nobody"
@@ -75,7 +75,7 @@ def test_service_api_needs_no_certificate(fleet: Fleet) -> None:
 
 
 def test_certificate_is_valid_for_its_connection_only(fleet: Fleet, tmp_path: Path) -> None:
-    """The next connection, without one, is a 401."""
+    """A later connection without a certificate is 401."""
     own = Certificate.create("dev-1")
     enroll(fleet, own)
     tls = own.tls(tmp_path)
@@ -104,7 +104,7 @@ def test_tls_sessions_are_not_resumed(fleet: Fleet, tmp_path: Path, tls12: bool)
 
 
 def test_expired_certificate_fails_the_handshake(fleet: Fleet, tmp_path: Path) -> None:
-    """Even if it is enrolled."""
+    """An expired certificate is rejected even if it is enrolled."""
     own = Certificate.create("dev-1", days=-1)
     enroll(fleet, own)
 
@@ -116,7 +116,7 @@ def test_expired_certificate_fails_the_handshake(fleet: Fleet, tmp_path: Path) -
 def test_certificate_with_its_intermediate_belongs_to_the_group_of_the_root(
     fleet: Fleet, tmp_path: Path, tls12: bool
 ) -> None:
-    """With TLS 1.2 and 1.3."""
+    """The chain is verified with TLS 1.2 and 1.3."""
     root = Certificate.create("Root", ca=True)
     factory = root.issue("Factory", ca=True)
     own = factory.issue("dev-1")
@@ -129,7 +129,7 @@ def test_certificate_with_its_intermediate_belongs_to_the_group_of_the_root(
 
 
 def test_certificate_without_its_intermediate_is_401(fleet: Fleet, tmp_path: Path) -> None:
-    """The chain does not lead to the root."""
+    """Without the intermediate the chain does not lead to the root."""
     root = Certificate.create("Root", ca=True)
     own = root.issue("Factory", ca=True).issue("dev-1")
     enroll_group(fleet, root)
@@ -138,7 +138,7 @@ def test_certificate_without_its_intermediate_is_401(fleet: Fleet, tmp_path: Pat
 
 
 def test_group_of_the_nearest_authority_is_chosen(fleet: Fleet, tmp_path: Path) -> None:
-    """Whichever group was created first."""
+    """The order in which the groups were created does not matter."""
     root = Certificate.create("Root", ca=True)
     factory = root.issue("Factory", ca=True)
     own = factory.issue("dev-1")
@@ -153,7 +153,7 @@ def test_group_of_the_nearest_authority_is_chosen(fleet: Fleet, tmp_path: Path) 
 def test_individual_enrollment_takes_precedence_over_the_group(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    """If it is disabled, so is its device."""
+    """A disabled enrollment disables the device although the group is enabled."""
     root = Certificate.create("Root", ca=True)
     own = root.issue("dev-1")
     enroll_group(fleet, root)
@@ -178,7 +178,7 @@ def test_certificate_issued_by_a_device_fails_the_handshake(fleet: Fleet, tmp_pa
 def test_group_with_a_certificate_that_is_not_a_ca_accepts_nobody(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    """It may not issue certificates."""
+    """A certificate that is no CA must not issue certificates."""
     root = Certificate.create("Root")
     enroll_group(fleet, root)
     own = root.issue("dev-1")
@@ -187,7 +187,7 @@ def test_group_with_a_certificate_that_is_not_a_ca_accepts_nobody(
 
 
 def test_issuer_with_the_same_name_is_401(fleet: Fleet, tmp_path: Path) -> None:
-    """The signature is verified."""
+    """The issuer's signature is verified."""
     enroll_group(fleet, Certificate.create("Root", ca=True))
     own = Certificate.create("Root", ca=True).issue("dev-1")
 
@@ -195,7 +195,7 @@ def test_issuer_with_the_same_name_is_401(fleet: Fleet, tmp_path: Path) -> None:
 
 
 def test_certificate_of_the_authority_itself_is_401(fleet: Fleet, tmp_path: Path) -> None:
-    """It is not that of a device."""
+    """The authority's certificate is not valid for a device."""
     root = Certificate.create("Root", ca=True)
     enroll_group(fleet, root)
 
@@ -203,7 +203,7 @@ def test_certificate_of_the_authority_itself_is_401(fleet: Fleet, tmp_path: Path
 
 
 def test_expired_authority_is_401(fleet: Fleet, tmp_path: Path) -> None:
-    """Although the certificate of the device is valid."""
+    """The authority's expiry counts although the device's certificate is valid."""
     root = Certificate.create("Root", ca=True, days=-1)
     own = root.issue("dev-1")
     enroll_group(fleet, root)
@@ -214,7 +214,7 @@ def test_expired_authority_is_401(fleet: Fleet, tmp_path: Path) -> None:
 def test_unknown_certificate_does_not_affect_later_connections(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    """Not even one with the name of an enrolled authority."""
+    """This holds even for a certificate with the name of an enrolled authority."""
     unknown, root = Certificate.create("Root", ca=True), Certificate.create("Root", ca=True)
     enroll_group(fleet, root)
     rejected = fleet.device("Root", tls=unknown.tls(tmp_path)).put()
@@ -228,7 +228,7 @@ def test_unknown_certificate_does_not_affect_later_connections(
 def test_group_updated_with_the_info_alone_accepts_its_devices(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    """As after a PUT of a document from GET."""
+    """An update with a document from a GET, which has only the info, keeps the certificate."""
     root = Certificate.create("Root", ca=True)
     enroll_group(fleet, root)
 

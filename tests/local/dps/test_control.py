@@ -10,7 +10,7 @@ from tests.local.dps.calls import ENROLLMENT, tpm_document
 
 
 def test_reset_restores_the_initial_state(dps: DpsStandIn, client: httpx.Client) -> None:
-    """Records, registrations, faults, quota, latency and statistics."""
+    """A reset clears records, registrations, faults, quota, latency and statistics."""
     client.put("/enrollments/tpm-1", json=tpm_document())
     client.post("/_registrations", json={"registrationId": "dev-1"})
     client.put("/_throttle", json={"operationsPerMinute": 1})
@@ -28,7 +28,7 @@ def test_reset_restores_the_initial_state(dps: DpsStandIn, client: httpx.Client)
 
 
 def test_statistics_count_requests(client: httpx.Client) -> None:
-    """By method, operation and status, with bulk items, faults, connections and records."""
+    """Requests are counted by method, operation and status, with items, faults and connections."""
     items = [ENROLLMENT.document(f"rec-{n}") for n in range(3)]
     client.post("/enrollments", json={"enrollments": items, "mode": "create"})
     client.get("/enrollments/nobody")
@@ -71,7 +71,7 @@ def test_invalid_latency_is_400(client: httpx.Client, latency: dict[str, Any]) -
 def test_unknown_control_endpoint_lists_the_known_ones(
     client: httpx.Client, method: str, path: str, status: int
 ) -> None:
-    """With 404 for a path and 405 for a method."""
+    """An unknown path is 404, an unknown method 405."""
     response = client.request(method, path)
 
     assert response.status_code == status

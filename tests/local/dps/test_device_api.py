@@ -9,7 +9,7 @@ from tests.local.dps.devices import SCOPE, Fleet, StartFleet, Webhook, custom, s
 
 
 def test_register_response_is_that_recorded(fleet: Fleet) -> None:
-    """202 with operation id and status, and the recorded headers."""
+    """The response is 202 with operation id, status and the recorded headers."""
     response = fleet.enroll().put()
 
     assert response.status_code == 202
@@ -30,7 +30,7 @@ def test_register_response_is_that_recorded(fleet: Fleet) -> None:
 
 
 def test_operation_id_has_the_recorded_form(fleet: Fleet) -> None:
-    """A digit, sixteen hexadecimal digits and a UUID."""
+    """An operation id has a digit, sixteen hexadecimal digits and a UUID."""
     operation_id = fleet.enroll().put().json()["operationId"]
 
     first, second, third = operation_id.split(".")
@@ -38,14 +38,14 @@ def test_operation_id_has_the_recorded_form(fleet: Fleet) -> None:
 
 
 def test_retry_after_is_an_option(start_fleet: StartFleet) -> None:
-    """As many seconds as configured; DPS sends 3."""
+    """Retry-After has the configured seconds."""
     fleet = start_fleet(retry_after_seconds=3)
 
     assert fleet.enroll().put().headers["Retry-After"] == "3"
 
 
 def test_status_of_an_assigned_device_is_that_recorded(fleet: Fleet) -> None:
-    """The members in order, without Retry-After."""
+    """The members are in the recorded order; there is no Retry-After."""
     device = fleet.enroll()
     operation_id = device.put().json()["operationId"]
     device.finish(operation_id)
@@ -68,7 +68,7 @@ def test_status_of_an_assigned_device_is_that_recorded(fleet: Fleet) -> None:
 
 
 def test_service_api_shows_the_same_state(fleet: Fleet) -> None:
-    """By id and with the enrollment."""
+    """The state is shown by id and with the enrollment."""
     state = fleet.enroll().register()
 
     assert fleet.registration() == state
@@ -76,7 +76,7 @@ def test_service_api_shows_the_same_state(fleet: Fleet) -> None:
 
 
 def test_device_can_read_its_registration(fleet: Fleet) -> None:
-    """With POST."""
+    """A POST to the registration returns the state."""
     device = fleet.enroll()
     state = device.register()
 
@@ -86,14 +86,14 @@ def test_device_can_read_its_registration(fleet: Fleet) -> None:
 
 
 def test_device_that_never_registered_has_no_registration(fleet: Fleet) -> None:
-    """404, with the code of the service API."""
+    """The response is 404, with the code of the service API."""
     response = fleet.enroll().send("POST", "", json={"registrationId": "dev-1"})
 
     assert (response.status_code, response.json()["errorCode"]) == (404, 404202)
 
 
 def test_operation_of_another_device_is_404(fleet: Fleet) -> None:
-    """Like one that never existed."""
+    """The response is the same as for an unknown operation."""
     first, second = fleet.enroll("dev-1"), fleet.enroll("dev-2")
     operation_id = first.put().json()["operationId"]
 
@@ -103,7 +103,7 @@ def test_operation_of_another_device_is_404(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("version", ["2019-03-31", "2021-06-01", "2021-10-01"])
 def test_known_api_version_is_accepted(fleet: Fleet, version: str) -> None:
-    """Those that the device SDKs of Microsoft send."""
+    """The versions that Microsoft's device SDKs send are accepted."""
     key = fleet.enroll().key
 
     response = fleet.device(key=key, api_version=version).put()
@@ -113,7 +113,7 @@ def test_known_api_version_is_accepted(fleet: Fleet, version: str) -> None:
 
 @pytest.mark.parametrize("version", ["2018-04-01", ""])
 def test_unknown_api_version_is_400(fleet: Fleet, version: str) -> None:
-    """Even one that the service API accepts."""
+    """Even a version of the service API is unknown to the device API."""
     key = fleet.enroll().key
 
     response = fleet.device(key=key, api_version=version).put()
@@ -135,7 +135,7 @@ def test_content_encoding_utf_8_is_accepted(fleet: Fleet) -> None:
     "body", [{"registrationId": "dev-2"}, {"registrationId": 1}, {"registrationId": None}]
 )
 def test_id_in_the_body_other_than_in_the_path_is_400(fleet: Fleet, body: dict[str, Any]) -> None:
-    """Or one that is not a string."""
+    """An id that is not a string is an error too."""
     response = fleet.enroll().send("PUT", "/register", json=body)
 
     assert (response.status_code, response.json()["message"]) == (400, "Invalid RegistrationId")
@@ -143,7 +143,7 @@ def test_id_in_the_body_other_than_in_the_path_is_400(fleet: Fleet, body: dict[s
 
 @pytest.mark.parametrize("content", ["", "{}"])
 def test_body_may_omit_the_id(fleet: Fleet, content: str) -> None:
-    """The path has it."""
+    """The id in the path is enough."""
     response = fleet.enroll().send(
         "PUT", "/register", content=content, headers={"Content-Type": "application/json"}
     )
@@ -152,12 +152,12 @@ def test_body_may_omit_the_id(fleet: Fleet, content: str) -> None:
 
 
 def test_error_has_a_request_id(fleet: Fleet) -> None:
-    """Like any response of the device API."""
+    """Errors have an x-ms-request-id like any response of the device API."""
     assert "x-ms-request-id" in fleet.device().put().headers
 
 
 def test_service_api_takes_precedence_for_an_enrollment_called_registrations(fleet: Fleet) -> None:
-    """Its path also matches one of the device API."""
+    """The path of that enrollment also matches one of the device API."""
     fleet.enroll("registrations")
 
     response = fleet.client.post("/enrollments/registrations/attestationmechanism")
@@ -181,7 +181,7 @@ def test_registrations_have_a_quota_of_their_own(fleet: Fleet) -> None:
 
 
 def test_faults_apply_to_the_device_api(fleet: Fleet) -> None:
-    """By path."""
+    """A fault is selected by its path."""
     device = fleet.enroll()
     fleet.client.put(
         "/_faults", json=[{"match": {"path": "/register$"}, "times": 1, "do": {"status": 503}}]
@@ -191,7 +191,7 @@ def test_faults_apply_to_the_device_api(fleet: Fleet) -> None:
 
 
 def test_registration_in_progress_is_assigning(start_fleet: StartFleet, webhook: Webhook) -> None:
-    """For the device and for the service API."""
+    """Both APIs show the status while the webhook runs."""
     webhook.answer_with(status(503))
     fleet = start_fleet(retry_scale=1000)
     device = fleet.enroll(**custom(webhook.url))
@@ -210,7 +210,7 @@ def test_registration_in_progress_is_assigning(start_fleet: StartFleet, webhook:
 def test_second_registration_while_one_is_in_progress_is_409(
     start_fleet: StartFleet, webhook: Webhook
 ) -> None:
-    """With the reported code."""
+    """The error has the reported code."""
     webhook.answer_with(status(503))
     device = start_fleet(retry_scale=1000).enroll(**custom(webhook.url))
     first = device.put()
@@ -222,7 +222,7 @@ def test_second_registration_while_one_is_in_progress_is_409(
 
 
 def test_reset_cancels_registrations_in_progress(start_fleet: StartFleet, webhook: Webhook) -> None:
-    """Operations and hub devices are deleted, and the device can register device."""
+    """Operations and hub devices are deleted, and the device can register again."""
     webhook.answer_with(status(503))
     fleet = start_fleet(retry_scale=1000)
     fleet.enroll("dev-2").register()

@@ -35,7 +35,7 @@ from tests.secret_factory import endorsement_key, symmetric_key
 def test_published_derived_keys_are_accepted(
     fleet: Fleet, group_key: str, registration_id: str, key: str
 ) -> None:
-    """Group key, registration id and derived key from learn.microsoft.com."""
+    """Group key, registration id and derived key are those on learn.microsoft.com."""
     group = {"enrollmentGroupId": "group-1", "attestation": keys(group_key)}
     fleet.put("/enrollmentGroups/group-1", group)
 
@@ -45,7 +45,7 @@ def test_published_derived_keys_are_accepted(
 
 
 def test_both_keys_of_an_enrollment_are_accepted(fleet: Fleet) -> None:
-    """The device needs one of the two."""
+    """A device can sign with either key."""
     fleet.enroll()
 
     states = [fleet.device(key=key).register() for key in fleet.keys_of("/enrollments/dev-1")]
@@ -93,7 +93,7 @@ def test_key_derived_for_another_device_is_401(fleet: Fleet) -> None:
 
 
 def test_individual_enrollment_takes_precedence_over_the_group(fleet: Fleet) -> None:
-    """Its policies apply, and the derived key of the group is rejected."""
+    """The enrollment's policies apply, and the group's derived key is rejected."""
     member = fleet.enroll_group(allocationPolicy="static", iotHubs=["hub-1.azure-devices.net"])
     device = fleet.enroll(allocationPolicy="static", iotHubs=["hub-2.azure-devices.net"])
 
@@ -136,7 +136,7 @@ NOW = int(time.time())
 def test_invalid_signature_of_a_device_is_401(
     fleet: Fleet, resource: str, name: str, expiry: int
 ) -> None:
-    """For another device or scope, with another skn, or expired."""
+    """The signature is for another device or scope, has another skn, or has expired."""
     key = fleet.enroll().key
     header = signature(resource, key=key, name=name, expiry=expiry)
 
@@ -149,7 +149,7 @@ def test_invalid_signature_of_a_device_is_401(
     "header", ["", "SharedAccessSignature", "SharedAccessSignature sr=a", "Bearer x"]
 )
 def test_invalid_authorization_of_a_device_is_401(fleet: Fleet, header: str) -> None:
-    """Missing, incomplete, or of another scheme."""
+    """The header is missing, incomplete, or of another scheme."""
     fleet.enroll()
 
     response = fleet.device(headers={"Authorization": header}).put()
@@ -158,7 +158,7 @@ def test_invalid_authorization_of_a_device_is_401(fleet: Fleet, header: str) -> 
 
 
 def test_unknown_device_is_401(fleet: Fleet) -> None:
-    """With an error body of DPS."""
+    """The response has an error body of DPS."""
     response = fleet.device("nobody", key=symmetric_key()).put()
 
     assert response.status_code == 401
@@ -166,7 +166,7 @@ def test_unknown_device_is_401(fleet: Fleet) -> None:
 
 
 def test_unknown_id_scope_is_401(fleet: Fleet) -> None:
-    """Even with a valid signature."""
+    """Another id scope is rejected even with a valid signature."""
     key = fleet.enroll().key
 
     response = fleet.device(key=key, scope="0ne11111111").put()
@@ -175,14 +175,14 @@ def test_unknown_id_scope_is_401(fleet: Fleet) -> None:
 
 
 def test_registration_id_with_a_colon_is_accepted(fleet: Fleet) -> None:
-    """It is signed without percent-encoding of its own."""
+    """The id is signed as it is in the path, without additional percent-encoding."""
     state = fleet.enroll("aa:bb").register()
 
     assert (state["registrationId"], state["deviceId"]) == ("aa:bb", "aa:bb")
 
 
 def test_device_id_of_the_enrollment_is_used(fleet: Fleet) -> None:
-    """It may differ from the registration id."""
+    """The device id may differ from the registration id."""
     state = fleet.enroll(deviceId="meter-7").register()
 
     assert (state["registrationId"], state["deviceId"]) == ("dev-1", "meter-7")
@@ -204,14 +204,14 @@ def enroll_tpm(fleet: Fleet) -> Device:
 
 
 def test_enrolled_endorsement_key_is_accepted(fleet: Fleet) -> None:
-    """Without a signature, for the TPM challenge is not implemented."""
+    """A TPM registers without a signature, because the challenge is not implemented."""
     state = enroll_tpm(fleet).register()
 
     assert (state["status"], state["deviceId"]) == ("assigned", "tpm-1")
 
 
 def test_responses_to_a_tpm_say_that_there_is_no_challenge(fleet: Fleet) -> None:
-    """So that nobody mistakes a registration for a proof."""
+    """The header x-local-dps says that the key was not verified."""
     device = enroll_tpm(fleet)
     responses = [device.put()]
     operation_id = responses[0].json()["operationId"]
@@ -228,13 +228,13 @@ def test_responses_to_a_tpm_say_that_there_is_no_challenge(fleet: Fleet) -> None
 
 
 def test_responses_to_other_devices_do_not_mention_the_challenge(fleet: Fleet) -> None:
-    """The header is for TPMs only."""
+    """Only a device with a TPM receives the header."""
     assert "x-local-dps" not in fleet.enroll().put().headers
 
 
 @pytest.mark.parametrize("id_", ["tpm-1", "tpm-2"])
 def test_unknown_endorsement_key_fails_the_registration(fleet: Fleet, id_: str) -> None:
-    """With the code of a missing enrollment, not with 401."""
+    """The state has the code of a missing enrollment; the response is not 401."""
     enroll_tpm(fleet)
 
     state = fleet.device(id_, tpm={"endorsementKey": endorsement_key()}).register()
@@ -244,7 +244,7 @@ def test_unknown_endorsement_key_fails_the_registration(fleet: Fleet, id_: str) 
 
 
 def test_endorsement_key_for_an_enrollment_with_keys_fails(fleet: Fleet) -> None:
-    """It requires a signature."""
+    """An enrollment with symmetric keys requires a signature."""
     fleet.enroll("tpm-1")
 
     state = fleet.device("tpm-1", tpm={"endorsementKey": endorsement_key()}).register()
@@ -253,7 +253,7 @@ def test_endorsement_key_for_an_enrollment_with_keys_fails(fleet: Fleet) -> None
 
 
 def test_operation_id_alone_is_401_for_a_device_with_a_key(fleet: Fleet) -> None:
-    """It is enough only for a device with a TPM."""
+    """Only a device with a TPM may poll without a signature."""
     device = fleet.enroll()
     operation_id = device.put().json()["operationId"]
 
@@ -264,7 +264,7 @@ def test_operation_id_alone_is_401_for_a_device_with_a_key(fleet: Fleet) -> None
 def test_tpm_without_endorsement_key_is_400(
     fleet: Fleet, tpm: str | list[Any] | dict[str, Any]
 ) -> None:
-    """Or with one that is not a string."""
+    """An endorsement key that is not a string is an error too."""
     response = fleet.device("tpm-1").put(tpm=tpm)
 
     assert (response.status_code, response.json()["errorCode"]) == (400, 400004)

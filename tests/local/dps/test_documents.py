@@ -42,7 +42,7 @@ BOOLEANS = {"updateHubAssignment": True, "migrateDeviceData": True}
 def test_invalid_document_is_400(
     client: httpx.Client, kind: Kind, members: dict[str, Any], message: str
 ) -> None:
-    """For enrollments and groups, by the documented rules."""
+    """The documented rules apply to enrollments and groups."""
     response = client.put(f"/{kind.path}/rec-1", json=kind.document(**members))
 
     assert (response.status_code, response.json()["errorCode"]) == (400, 400004)
@@ -69,7 +69,7 @@ def test_invalid_document_is_400(
 def test_valid_document_is_accepted(
     client: httpx.Client, kind: Kind, members: dict[str, Any]
 ) -> None:
-    """Also static without hubs, an unused webhook definition, and read-only members."""
+    """Static without hubs, an unused webhook definition and read-only members are valid."""
     response = client.put(f"/{kind.path}/rec-1", json=kind.document(**members))
 
     assert response.status_code == 200
@@ -77,7 +77,7 @@ def test_valid_document_is_accepted(
 
 @pytest.mark.parametrize("id_", ["a", "A-", "a.b_c:d-1", "x" * 128])
 def test_valid_id_is_accepted(client: httpx.Client, kind: Kind, id_: str) -> None:
-    """Up to 128 of letters, digits and - . _ : with a letter, digit or dash at the end."""
+    """An id has up to 128 letters, digits and - . _ : and ends with a letter, digit or dash."""
     response = client.put(f"/{kind.path}/{id_}", json=kind.document(id_))
 
     assert response.status_code == 200
@@ -85,7 +85,7 @@ def test_valid_id_is_accepted(client: httpx.Client, kind: Kind, id_: str) -> Non
 
 @pytest.mark.parametrize("id_", ["a.", "a b", "a@b", "ä", "x" * 129])
 def test_invalid_id_is_400(client: httpx.Client, kind: Kind, id_: str) -> None:
-    """With the message of DPS."""
+    """The error has DPS's message."""
     response = client.put(f"/{kind.path}/{id_}", json=kind.document(id_))
 
     assert (response.status_code, response.json()["errorCode"]) == (400, 400004)
@@ -96,14 +96,14 @@ def test_invalid_id_is_400(client: httpx.Client, kind: Kind, id_: str) -> None:
 def test_id_in_the_body_other_than_in_the_path_is_400(
     client: httpx.Client, kind: Kind, body_id: str | int | None
 ) -> None:
-    """Or a missing one."""
+    """A missing id is an error too."""
     response = client.put(f"/{kind.path}/rec-1", json=kind.document(body_id))
 
     assert (response.status_code, response.json()["errorCode"]) == (400, 400004)
 
 
 def test_error_body_has_the_documented_members(client: httpx.Client, kind: Kind) -> None:
-    """And does not repeat the key that was sent."""
+    """The error does not repeat the key that was sent."""
     key = symmetric_key(8)
     attestation = {"type": "symmetricKey", "symmetricKey": {"primaryKey": key}}
 
@@ -115,7 +115,7 @@ def test_error_body_has_the_documented_members(client: httpx.Client, kind: Kind)
 
 
 def test_empty_device_id_counts_as_missing(client: httpx.Client) -> None:
-    """The response does not have it."""
+    """The response has no deviceId."""
     response = client.put("/enrollments/rec-1", json=ENROLLMENT.document(deviceId=""))
 
     assert "deviceId" not in response.json()

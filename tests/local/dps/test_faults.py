@@ -19,7 +19,7 @@ def get(client: httpx.Client, path: str = "/enrollments/nobody") -> int:
 
 
 def test_fault_with_a_status_is_an_error_of_dps(client: httpx.Client) -> None:
-    """Code and headers fit the status."""
+    """Code and headers are DPS's for the status."""
     set_fault(client, {"status": 503, "headers": {"Retry-After": "7"}})
 
     response = client.get("/enrollments/nobody")
@@ -48,7 +48,7 @@ def test_fault_with_a_status_is_an_error_of_dps(client: httpx.Client) -> None:
 def test_fault_determines_the_response(
     client: httpx.Client, do: dict[str, Any], status: int, media_type: str, text: str
 ) -> None:
-    """HTML, an error of the gateway, or any status and body."""
+    """The response may be HTML, an error of the gateway, or any status and body."""
     set_fault(client, do)
 
     response = client.get("/enrollments/nobody")
@@ -79,7 +79,7 @@ def test_lost_response_with_and_without_a_write(
 
 
 def test_stalled_request_waits_until_the_faults_are_deleted(client: httpx.Client) -> None:
-    """It gets no response."""
+    """A stalled request gets no response."""
     set_fault(client, {"stall": True}, times=1)
 
     with pytest.raises(httpx.ReadTimeout):
@@ -90,7 +90,7 @@ def test_stalled_request_waits_until_the_faults_are_deleted(client: httpx.Client
 
 
 def test_fault_with_status_204_has_no_body(client: httpx.Client) -> None:
-    """As HTTP requires."""
+    """HTTP allows no body with 204."""
     set_fault(client, {"status": 204})
 
     assert client.delete("/enrollments/nobody").content == b""
@@ -116,14 +116,14 @@ def test_delay_alone_runs_the_operation(client: httpx.Client) -> None:
 def test_fault_is_applied_as_often_as_configured(
     client: httpx.Client, when: dict[str, Any], statuses: list[int]
 ) -> None:
-    """Always, to each n-th or the first n requests, or with a probability."""
+    """A fault applies always, to each n-th or the first n requests, or with a probability."""
     set_fault(client, {"status": 500}, **when)
 
     assert [get(client) for _ in range(6)] == statuses
 
 
 def test_rate_is_repeatable(client: httpx.Client) -> None:
-    """The same fault is applied to the same requests again."""
+    """Setting the same fault again applies it to the same requests."""
     runs = []
     for _ in range(2):
         set_fault(client, {"status": 500}, rate=0.5)
@@ -146,7 +146,7 @@ def test_rate_is_repeatable(client: httpx.Client) -> None:
 def test_fault_is_applied_to_matching_requests(
     client: httpx.Client, match: dict[str, Any], status: int
 ) -> None:
-    """By method and path, without case; a missing member matches all."""
+    """Method and path match ignoring case; a missing member matches all."""
     set_fault(client, {"status": 500}, match=match)
 
     assert get(client) == status
@@ -186,7 +186,7 @@ def test_faults_do_not_apply_to_control_endpoints(client: httpx.Client) -> None:
 def test_invalid_faults_are_400_with_all_problems(
     client: httpx.Client, faults: Any, pointers: list[str]
 ) -> None:
-    """By JSON Pointer; none of the faults comes into force."""
+    """Problems have JSON Pointers; no fault of the list takes effect."""
     response = client.put("/_faults", json=faults)
 
     assert (response.status_code, sorted(response.json()["errors"])) == (400, pointers)

@@ -23,7 +23,7 @@ def test_path_without_case_and_with_a_trailing_slash_is_accepted(
 
 
 def test_bulk_path_with_a_trailing_slash_is_accepted(client: httpx.Client) -> None:
-    """As the C SDK sends it."""
+    """The C SDK sends bulk operations like this."""
     body = {"enrollments": [tpm_document()], "mode": "create"}
 
     assert client.post("/enrollments/", json=body).json()["isSuccessful"] is True
@@ -40,7 +40,7 @@ def test_enrollment_with_the_id_query_is_readable(client: httpx.Client) -> None:
     "path", ["/", "/devices/a", "/enrollments/a/b", "/enrollments//attestationmechanism"]
 )
 def test_unknown_path_is_404(client: httpx.Client, path: str) -> None:
-    """With an error body of DPS."""
+    """The response has an error body of DPS."""
     response = client.post(path)
 
     assert (response.status_code, response.json()["errorCode"]) == (404, 404000)
@@ -64,13 +64,13 @@ def test_unknown_method_is_405(client: httpx.Client, method: str, path: str, all
 
 @pytest.mark.parametrize("version", ["2018-04-01", "2019-03-31", "2021-10-01"])
 def test_known_api_version_is_accepted(client: httpx.Client, version: str) -> None:
-    """Those that the service SDKs of Microsoft send."""
+    """The versions that Microsoft's service SDKs send are accepted."""
     assert client.get("/enrollments/nobody", params={"api-version": version}).status_code == 404
 
 
 @pytest.mark.parametrize("params", [{"api-version": "2020-01-01"}, {"api-version": ""}, {}])
 def test_unknown_api_version_is_400(dps: DpsStandIn, params: dict[str, Any]) -> None:
-    """With the error body of the gateway."""
+    """The response has the error body of the gateway."""
     response = httpx.get(f"{dps.url}/enrollmentGroups/a", params=params, verify=NO_TLS)
 
     assert response.status_code == 400
@@ -82,7 +82,7 @@ def test_unknown_api_version_is_400(dps: DpsStandIn, params: dict[str, Any]) -> 
 
 
 def test_response_headers_are_those_recorded(client: httpx.Client) -> None:
-    """Without ETag, request id and Server, and with a chunked body."""
+    """There is no ETag, request id or Server; the body is chunked."""
     response = client.put("/enrollments/tpm-1", json=tpm_document())
 
     assert set(response.headers) == {
@@ -100,7 +100,7 @@ def test_response_headers_are_those_recorded(client: httpx.Client) -> None:
     ["", "{", "[]", "null", '"text"', '{"a": NaN}', '{"a": 1e999}', b"\xff", "[" * 99_999],
 )
 def test_body_that_is_not_a_json_object_is_400(client: httpx.Client, content: str | bytes) -> None:
-    """Empty, incomplete, of another type, or not JSON."""
+    """The body is empty, incomplete, of another type, or not JSON."""
     response = client.put(
         "/enrollments/a", content=content, headers={"Content-Type": "application/json"}
     )
@@ -110,14 +110,14 @@ def test_body_that_is_not_a_json_object_is_400(client: httpx.Client, content: st
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/merge-patch+json", ""])
 def test_media_type_other_than_json_is_415(client: httpx.Client, media_type: str) -> None:
-    """Or without a media type."""
+    """A missing media type is an error too."""
     response = client.put("/enrollments/a", content="{}", headers={"Content-Type": media_type})
 
     assert response.status_code == 415
 
 
 def test_charset_with_the_media_type_is_accepted(client: httpx.Client) -> None:
-    """As the SDKs for Node.js, C# and C send it."""
+    """The SDKs for Node.js, C# and C send a charset."""
     response = client.put(
         "/enrollments/tpm-1",
         json=tpm_document(),
@@ -128,7 +128,7 @@ def test_charset_with_the_media_type_is_accepted(client: httpx.Client) -> None:
 
 
 def test_body_of_more_than_a_megabyte_is_413(client: httpx.Client) -> None:
-    """With an error body of DPS."""
+    """The response has an error body of DPS."""
     body = tpm_document() | {"optionalDeviceInformation": {"text": "x" * 1024 * 1024}}
 
     response = client.put("/enrollments/tpm-1", json=body)
@@ -137,14 +137,14 @@ def test_body_of_more_than_a_megabyte_is_413(client: httpx.Client) -> None:
 
 
 def test_requests_are_logged(dps: DpsStandIn, client: httpx.Client) -> None:
-    """With method, decoded path, operation and status, whatever the result."""
+    """Each request has method, decoded path, operation and status, whatever the result."""
     client.get("/enrollments/a%3Ab")
     client.patch("/nowhere")
     httpx.get(f"{dps.url}/enrollments/a", params=API_VERSION, verify=NO_TLS)
 
-    seen = [(r.method, r.path, r.operation, r.status) for r in dps.requests]
+    logged = [(r.method, r.path, r.operation, r.status) for r in dps.requests]
 
-    assert seen == [
+    assert logged == [
         ("GET", "/enrollments/a:b", "enrollments.get", 404),
         ("PATCH", "/nowhere", None, 404),
         ("GET", "/enrollments/a", "enrollments.get", 401),

@@ -30,7 +30,7 @@ def register_twice(fleet: Fleet, **members: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("members", [MIGRATE, {}], ids=["migrate", "by default"])
 def test_migrate_keeps_device_id_and_twin(fleet: Fleet, members: dict[str, Any]) -> None:
-    """In the new hub."""
+    """The device has them in the new hub."""
     state = register_twice(fleet, **members)
 
     [device] = fleet.hub_devices()
@@ -39,7 +39,7 @@ def test_migrate_keeps_device_id_and_twin(fleet: Fleet, members: dict[str, Any])
 
 
 def test_reset_uses_device_id_and_twin_of_the_enrollment(fleet: Fleet) -> None:
-    """In the new hub, as the enrollment is now."""
+    """The device has those of the current enrollment in the new hub."""
     state = register_twice(fleet, **RESET)
 
     [device] = fleet.hub_devices()
@@ -48,8 +48,8 @@ def test_reset_uses_device_id_and_twin_of_the_enrollment(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("members", [NEVER, policy(update=False, migrate=True)])
-def test_never_keeps_the_hub(fleet: Fleet, members: dict[str, Any]) -> None:
-    """Whatever the enrollment says now."""
+def test_without_reprovisioning_the_hub_stays(fleet: Fleet, members: dict[str, Any]) -> None:
+    """A change of the enrollment does not move the device."""
     state = register_twice(fleet, **members)
 
     [device] = fleet.hub_devices()
@@ -75,7 +75,7 @@ def test_device_in_the_same_hub_keeps_its_substatus_and_twin(
 
 
 def test_migrated_device_in_the_same_hub_stays_migrated(fleet: Fleet) -> None:
-    """Its substatus does not change."""
+    """The substatus does not change."""
     device = fleet.enroll(iotHubs=[HUBS[0]])
     device.register()
     fleet.change("/enrollments/dev-1", iotHubs=[HUBS[1]])
@@ -85,8 +85,10 @@ def test_migrated_device_in_the_same_hub_stays_migrated(fleet: Fleet) -> None:
     assert substatuses == ["deviceDataMigrated"] * 2
 
 
-def test_never_offers_a_webhook_only_the_current_hub(fleet: Fleet, webhook: Webhook) -> None:
-    """The webhook is called all the same."""
+def test_without_reprovisioning_a_webhook_is_offered_only_the_current_hub(
+    fleet: Fleet, webhook: Webhook
+) -> None:
+    """The webhook is still called."""
     webhook.answer_with(to_hub(1))
     device = fleet.enroll(**custom(webhook.url), **NEVER)
     device.register()
@@ -96,8 +98,10 @@ def test_never_offers_a_webhook_only_the_current_hub(fleet: Fleet, webhook: Webh
     assert [request["linkedHubs"] for request in webhook.requests] == [list(HUBS), [HUBS[0]]]
 
 
-def test_never_with_another_hub_from_a_webhook_fails(fleet: Fleet, webhook: Webhook) -> None:
-    """The hub was not offered."""
+def test_without_reprovisioning_another_hub_from_a_webhook_fails(
+    fleet: Fleet, webhook: Webhook
+) -> None:
+    """The webhook chose a hub that was not offered."""
     webhook.answer_with(to_hub(1), to_hub(2))
     device = fleet.enroll(**custom(webhook.url), **NEVER)
     device.register()
@@ -112,7 +116,7 @@ def test_never_with_another_hub_from_a_webhook_fails(fleet: Fleet, webhook: Webh
 def test_twin_of_a_webhook_is_used_if_the_hub_changes_with_reset(
     fleet: Fleet, webhook: Webhook, members: dict[str, Any], hub: int, twin: dict[str, Any]
 ) -> None:
-    """Otherwise it is ignored."""
+    """In any other case the twin is ignored."""
     webhook.answer_with(to_hub(1, initialTwin=FIRST), to_hub(hub, initialTwin=SECOND))
     device = fleet.enroll(**custom(webhook.url), **members)
     device.register()
@@ -123,7 +127,7 @@ def test_twin_of_a_webhook_is_used_if_the_hub_changes_with_reset(
 
 
 def test_payload_of_a_webhook_is_used_each_time(fleet: Fleet, webhook: Webhook) -> None:
-    """In the same hub as well."""
+    """A device that stays in its hub receives the payload too."""
     webhook.answer_with(to_hub(1, payload=1), to_hub(1, payload=2))
     device = fleet.enroll(**custom(webhook.url))
 
@@ -157,7 +161,7 @@ def test_failed_registration_does_not_move_the_device(fleet: Fleet, webhook: Web
 
 
 def test_registration_from_the_control_endpoint_counts_as_earlier(fleet: Fleet) -> None:
-    """So that tests can start with an assigned device."""
+    """Tests can start with an assigned device."""
     device = fleet.enroll(iotHubs=[HUBS[0]])
     fleet.client.post("/_registrations", json={"registrationId": "dev-1", "assignedHub": HUBS[3]})
 

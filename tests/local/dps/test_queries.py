@@ -33,19 +33,19 @@ def pages(client: httpx.Client, kind: Kind, size: int) -> Iterator[list[str]]:
 
 
 def test_pages_contain_each_record_once(client: httpx.Client, kind: Kind) -> None:
-    """Not in the order of their ids."""
+    """The records are not in the order of their ids."""
     ids = create(client, kind, 10)
 
-    found = list(pages(client, kind, 3))
+    page_ids = list(pages(client, kind, 3))
 
-    all_ids = [id_ for page in found for id_ in page]
-    assert [len(page) for page in found] == [3, 3, 3, 1]
+    all_ids = [id_ for page in page_ids for id_ in page]
+    assert [len(page) for page in page_ids] == [3, 3, 3, 1]
     assert sorted(all_ids) == ids
     assert all_ids != ids
 
 
 def test_page_has_100_records_by_default(client: httpx.Client, kind: Kind) -> None:
-    """As recorded."""
+    """The recorded default page size is 100."""
     create(client, kind, 101)
 
     response = client.post(f"/{kind.path}/query", json=ALL)
@@ -62,7 +62,7 @@ def test_full_last_page_has_no_continuation_token(client: httpx.Client, kind: Ki
 
 
 def test_query_response_headers_are_those_recorded(client: httpx.Client, kind: Kind) -> None:
-    """Without x-ms-max-item-count."""
+    """There is no x-ms-max-item-count."""
     response = client.post(f"/{kind.path}/query", json=ALL, headers={"x-ms-max-item-count": "5"})
 
     assert set(response.headers) == {
@@ -77,7 +77,7 @@ def test_query_response_headers_are_those_recorded(client: httpx.Client, kind: K
 
 
 def test_continuation_token_has_the_recorded_form(client: httpx.Client, kind: Kind) -> None:
-    """Base64 of a list with a token and a range."""
+    """A token is base64 of a list with a token and a range."""
     create(client, kind, 2)
 
     response = client.post(f"/{kind.path}/query", json=ALL, headers={"x-ms-max-item-count": "1"})
@@ -88,7 +88,7 @@ def test_continuation_token_has_the_recorded_form(client: httpx.Client, kind: Ki
 
 
 def test_continuation_token_stays_valid_after_deletes(client: httpx.Client, kind: Kind) -> None:
-    """It is a position, not a count: no remaining record is skipped."""
+    """A token is a position, not a count: no remaining record is skipped."""
     create(client, kind, 9)
     remaining_pages = pages(client, kind, 3)
     first = next(remaining_pages)
@@ -101,7 +101,7 @@ def test_continuation_token_stays_valid_after_deletes(client: httpx.Client, kind
 
 
 def test_continuation_token_does_not_depend_on_page_sizes(client: httpx.Client, kind: Kind) -> None:
-    """After four records it is the same for any sizes."""
+    """After four records the token is the same for any page sizes."""
     create(client, kind, 6)
 
     def after(*sizes: int) -> dict[str, str]:
@@ -116,7 +116,7 @@ def test_continuation_token_does_not_depend_on_page_sizes(client: httpx.Client, 
 
 
 def test_continuation_token_of_another_query_is_400(client: httpx.Client, kind: Kind) -> None:
-    """With the code and message of DPS."""
+    """The error has DPS's code and message."""
     create(client, kind, 2)
     response = client.post(f"/{kind.path}/query", json=ALL, headers={"x-ms-max-item-count": "1"})
     token = {"x-ms-continuation": response.headers["x-ms-continuation"]}
@@ -134,7 +134,7 @@ def test_continuation_token_of_another_query_is_400(client: httpx.Client, kind: 
     + [{"x-ms-max-item-count": size} for size in ("", "0", "-1", "ten", "1.5")],
 )
 def test_invalid_paging_header_is_400(client: httpx.Client, kind: Kind, headers: Any) -> None:
-    """With the code that DPS has for a continuation token it did not create."""
+    """The error has DPS's code for a continuation token that it did not create."""
     response = client.post(f"/{kind.path}/query", json=ALL, headers=headers)
 
     assert (response.status_code, response.json()["errorCode"]) == (400, 400000)

@@ -41,7 +41,7 @@ def test_stale_if_match_is_412(client: httpx.Client, kind: Kind, method: str) ->
 @pytest.mark.parametrize("etag", ["not base64!", '"IjEi', "", '""', 'W/"IjEi"'])
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_invalid_if_match_is_400(client: httpx.Client, kind: Kind, method: str, etag: str) -> None:
-    """With the message of DPS."""
+    """The error has DPS's message."""
     client.put(f"/{kind.path}/rec-1", json=kind.document())
 
     response = client.request(
@@ -53,7 +53,7 @@ def test_invalid_if_match_is_400(client: httpx.Client, kind: Kind, method: str, 
 
 
 def test_etag_is_that_of_cosmos_db(start_dps: StartDps, kind: Kind) -> None:
-    """Decoded as in the recordings: its last group begins with Unix seconds in hexadecimal."""
+    """The last group of the decoded etag begins with Unix seconds in hexadecimal, as recorded."""
     clock = Clock()
     _, client = start_dps(clock=clock)
 
@@ -64,7 +64,7 @@ def test_etag_is_that_of_cosmos_db(start_dps: StartDps, kind: Kind) -> None:
 
 
 def test_each_write_changes_the_etag(start_dps: StartDps, kind: Kind) -> None:
-    """Even if nothing else has changed."""
+    """A write that changes nothing else changes the etag."""
     _, client = start_dps(clock=Clock())
     document = kind.document()
     first = client.put(f"/{kind.path}/rec-1", json=document).json()

@@ -28,25 +28,25 @@ def address(
 
 
 def test_sync_client(address: tuple[str, dict[str, Any]]) -> None:
-    """Creates, reads, queries in pages, gets keys, runs bulk operations and deletes."""
+    """The sync client creates, reads, queries, gets keys, runs bulk operations and deletes."""
     url, tls = address
     documents = [ENROLLMENT.document(f"dev:{n}") for n in range(3)]
     with DeviceProvisioningClient(url, CREDENTIAL, **tls) as client:
         created = client.enrollment.create_or_update("dev:0", documents[0])
         bulk = client.enrollment.run_bulk_operation({"enrollments": documents, "mode": "create"})
-        found = list(client.enrollment.query({"query": "SELECT *"}, top=2))
+        queried = list(client.enrollment.query({"query": "SELECT *"}, top=2))
         mechanism = client.enrollment.get_attestation_mechanism("dev:0")
         client.enrollment.delete("dev:1")
-        got = client.enrollment.get("dev:0")
+        read = client.enrollment.get("dev:0")
 
     assert bulk["errors"][0]["errorCode"] == ENROLLMENT.exists
-    assert len(found) == 3
+    assert len(queried) == 3
     assert mechanism == created["attestation"]
-    assert got["etag"] == created["etag"]
+    assert read["etag"] == created["etag"]
 
 
 async def test_async_client(address: tuple[str, dict[str, Any]]) -> None:
-    """The same for groups, and updates with an etag."""
+    """The async client does the same for groups, and updates with an etag."""
     url, tls = address
     async with AsyncClient(url, CREDENTIAL, **tls) as client:
         groups = client.enrollment_group
@@ -56,13 +56,13 @@ async def test_async_client(address: tuple[str, dict[str, Any]]) -> None:
             "group-1", GROUP.document("group-1"), headers=headers
         )
         pages = await groups.query({"query": "SELECT *"})
-        found = [group async for group in pages]
+        queried = [group async for group in pages]
         states = await client.device_registration_state.query("group-1")
         registered = [state async for state in states]
         with pytest.raises(HttpResponseError) as stale:
             await groups.delete("group-1", headers=headers)
         await groups.delete("group-1")
 
-    assert [group["etag"] for group in found] == [updated["etag"]]
+    assert [group["etag"] for group in queried] == [updated["etag"]]
     assert registered == []
     assert stale.value.status_code == 412

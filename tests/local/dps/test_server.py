@@ -102,7 +102,7 @@ def test_tls_url_without_https_is_an_error(
 
 
 def test_stop_does_not_wait_for_open_requests() -> None:
-    """Neither for a stalled request nor for one that takes a minute."""
+    """It waits neither for a stalled request nor for one that takes a minute."""
     server = DpsStandIn(Options(port=0, tls_port=None, single_ms=60_000))
     with in_thread(server, stop_within=5) as dps, signed_client(dps) as client:
         client.put("/_faults", json=[{"do": {"stall": True}, "times": 1}])
@@ -160,7 +160,7 @@ def test_stop_releases_the_port() -> None:
 
 
 async def test_server_certificate_passes_strict_verification() -> None:
-    """As Python 3.13 verifies by default, for 127.0.0.1 and localhost."""
+    """Python 3.13 verifies like this by default; 127.0.0.1 and localhost are valid."""
     dps = DpsStandIn(Options(port=0, tls_port=0))
     context = ssl.create_default_context(cadata=dps.tls_certificate.decode())
     context.verify_flags |= ssl.VERIFY_X509_STRICT

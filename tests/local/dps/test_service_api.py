@@ -22,7 +22,7 @@ MEMBERS: dict[str, Any] = {
 
 
 def test_put_is_200_for_create_and_update(client: httpx.Client, kind: Kind) -> None:
-    """Not 201, even for a new record."""
+    """The status is not 201, even for a new record."""
     created = client.put(f"/{kind.path}/rec-1", json=kind.document())
     etag = {"If-Match": created.json()["etag"]}
 
@@ -32,7 +32,7 @@ def test_put_is_200_for_create_and_update(client: httpx.Client, kind: Kind) -> N
 
 
 def test_put_returns_members_in_the_recorded_order(client: httpx.Client, kind: Kind) -> None:
-    """Whatever their order in the request."""
+    """The order of the members in the request does not matter."""
     response = client.put(f"/{kind.path}/rec-1", json=kind.document(**MEMBERS)).json()
 
     assert list(response) == [
@@ -56,7 +56,7 @@ def test_put_returns_members_in_the_recorded_order(client: httpx.Client, kind: K
 def test_put_omits_nulls_except_that_of_provisioning_status(
     client: httpx.Client, kind: Kind
 ) -> None:
-    """As recorded."""
+    """Responses omit nulls as recorded."""
     nulls: dict[str, Any] = dict.fromkeys((*MEMBERS, "iotHubHostName"))
 
     response = client.put(f"/{kind.path}/rec-1", json=kind.document(**nulls)).json()
@@ -66,14 +66,14 @@ def test_put_omits_nulls_except_that_of_provisioning_status(
 
 
 def test_put_adds_no_default_provisioning_status(client: httpx.Client, kind: Kind) -> None:
-    """The response does not have it."""
+    """The response has no provisioningStatus if the request has none."""
     response = client.put(f"/{kind.path}/rec-1", json=kind.document()).json()
 
     assert "provisioningStatus" not in response
 
 
 def test_put_stores_unknown_members(client: httpx.Client, kind: Kind) -> None:
-    """Twins with nulls, preview members, and names that the SDKs use themselves."""
+    """Twins may have nulls, preview members, and names that the SDKs use themselves."""
     tags: dict[str, Any] = {
         "version": 1,
         "count": None,
@@ -118,7 +118,7 @@ def test_put_of_an_existing_record_without_if_match_is_409(
 def test_missing_record_is_404(
     client: httpx.Client, kind: Kind, method: str, suffix: str, headers: dict[str, str]
 ) -> None:
-    """For each operation on one record, with the code of its kind."""
+    """Each operation on a missing record has the code of the record's kind."""
     document = kind.document() if method == "PUT" else None
 
     response = client.request(method, f"/{kind.path}/rec-1{suffix}", headers=headers, json=document)
@@ -150,7 +150,7 @@ def test_only_an_individual_enrollment_has_a_registration_state(
 
 
 def test_registration_state_follows_the_device_id(client: httpx.Client) -> None:
-    """As recorded."""
+    """The order of the members is as recorded."""
     client.put("/enrollments/tpm-1", json=tpm_document() | {"deviceId": "device-1"})
 
     response = client.get("/enrollments/tpm-1").json()
@@ -182,7 +182,7 @@ def test_ids_in_paths_are_percent_decoded(client: httpx.Client, kind: Kind) -> N
 def test_query_of_a_webhook_url_is_masked_if_configured(
     start_dps: StartDps, kind: Kind, is_masked: bool, query: str
 ) -> None:
-    """Whether DPS does so is unknown."""
+    """The option exists because it is unknown whether DPS masks the query."""
     _, client = start_dps(mask_webhook_urls=is_masked)
     definition = {"webhookUrl": "https://a.test/hook?code=c0de", "apiVersion": "2021-10-01"}
 
@@ -199,7 +199,7 @@ def run(client: httpx.Client, kind: Kind, mode: str, items: list[Any]) -> httpx.
 
 
 def test_bulk_create_stores_all_items(client: httpx.Client, kind: Kind) -> None:
-    """Ten at once; the response has no other members."""
+    """Ten items are stored at once; the response has no other members."""
     items = [kind.document(f"rec-{n}") for n in range(10)]
 
     response = run(client, kind, "create", items)
@@ -230,7 +230,7 @@ def test_bulk_item_that_fails_does_not_undo_the_others(client: httpx.Client, kin
 def test_bulk_update_without_etag_is_a_conflict(
     client: httpx.Client, kind: Kind, mode: str
 ) -> None:
-    """As recorded: the record exists."""
+    """The record exists, so the item is a 409, as recorded."""
     client.put(f"/{kind.path}/rec-1", json=kind.document())
 
     response = run(client, kind, mode, [kind.document()])
@@ -257,7 +257,7 @@ def test_bulk_update_compares_the_etag_of_the_item(
 def test_bulk_item_whose_record_is_missing_is_an_error(
     client: httpx.Client, kind: Kind, mode: str
 ) -> None:
-    """It is neither created nor ignored."""
+    """The record is neither created nor ignored."""
     response = run(client, kind, mode, [kind.document(etag="IjEi")])
 
     assert [error["errorCode"] for error in response.json()["errors"]] == [kind.missing]
@@ -276,7 +276,7 @@ def test_bulk_delete_needs_only_the_id(client: httpx.Client, kind: Kind) -> None
 def test_bulk_delete_without_attestation_is_400_if_configured(
     start_dps: StartDps, kind: Kind
 ) -> None:
-    """Whether DPS does so is unknown."""
+    """The option exists because it is unknown whether DPS requires one."""
     _, client = start_dps(delete_needs_attestation=True)
     client.put(f"/{kind.path}/rec-1", json=kind.document())
 
@@ -304,7 +304,7 @@ ITEM = ENROLLMENT.document()
     ],
 )
 def test_invalid_bulk_call_is_400(client: httpx.Client, body: dict[str, Any]) -> None:
-    """Unknown mode, no items, more than ten, an id missing or twice: nothing is written."""
+    """Unknown mode, no items, too many, or an id missing or given twice: nothing is written."""
     response = client.post("/enrollments", json=body)
 
     assert (response.status_code, response.json()["errorCode"]) == (400, 400004)
@@ -317,7 +317,7 @@ def register(client: httpx.Client, id_: str = "dev-1", **members: Any) -> None:
 
 
 def test_registration_state_has_the_recorded_members(client: httpx.Client) -> None:
-    """In the recorded order, without its group."""
+    """The members are in the recorded order, without the group."""
     register(client, enrollmentGroupId="group-1", assignedHub="hub-1.azure-devices.net")
 
     response = client.get("/registrations/DEV-1")
@@ -336,7 +336,7 @@ def test_registration_state_has_the_recorded_members(client: httpx.Client) -> No
 
 
 def test_failed_registration_state_has_an_error(client: httpx.Client) -> None:
-    """Code and message, but no device id."""
+    """The state has code and message, but no device id."""
     register(client, status="failed", errorCode=400207, errorMessage="Custom allocation failed")
 
     response = client.get("/registrations/dev-1").json()
@@ -346,7 +346,7 @@ def test_failed_registration_state_has_an_error(client: httpx.Client) -> None:
 
 
 def test_enrollment_contains_the_registration_state(client: httpx.Client) -> None:
-    """The same one as the registration route returns."""
+    """The state is the one that the registration route returns."""
     client.put("/enrollments/dev-1", json=ENROLLMENT.document("dev-1"))
     register(client, payload={"a": None})
 
@@ -360,7 +360,7 @@ def test_enrollment_contains_the_registration_state(client: httpx.Client) -> Non
 def test_registration_query_finds_those_of_the_group(
     client: httpx.Client, body: dict[str, Any]
 ) -> None:
-    """With and without a body; the group id is compared without case."""
+    """The request may have a body; the group id is case-insensitive."""
     register(client, "dev-1", enrollmentGroupId="group-1")
     register(client, "dev-2", enrollmentGroupId="group-2")
 
@@ -385,14 +385,14 @@ def test_registration_query_has_pages(client: httpx.Client) -> None:
 
 
 def test_registration_query_of_an_unknown_group_is_empty(client: httpx.Client) -> None:
-    """It is not an error."""
+    """A query of an unknown group is not an error."""
     response = client.post("/registrations/nobody/query")
 
     assert (response.status_code, response.json()) == (200, [])
 
 
 def test_delete_of_a_group_keeps_its_registrations(client: httpx.Client) -> None:
-    """As documented."""
+    """Registrations remain after the group is deleted, as documented."""
     client.put("/enrollmentGroups/group-1", json=GROUP.document("group-1"))
     register(client, enrollmentGroupId="group-1")
 
@@ -405,7 +405,7 @@ def test_delete_of_a_group_keeps_its_registrations(client: httpx.Client) -> None
 def test_delete_of_a_registration_checks_if_match(
     client: httpx.Client, etag: str | None, status: int
 ) -> None:
-    """Without one it is unconditional."""
+    """Without If-Match the delete is unconditional."""
     register(client)
     headers = {} if etag is None else {"If-Match": etag}
 
@@ -414,7 +414,7 @@ def test_delete_of_a_registration_checks_if_match(
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_missing_registration_is_404(client: httpx.Client, method: str) -> None:
-    """With a code of its own."""
+    """A missing registration has its own code."""
     response = client.request(method, "/registrations/nobody")
 
     assert (response.status_code, response.json()["errorCode"]) == (404, 404202)
@@ -434,7 +434,7 @@ def test_missing_registration_is_404(client: httpx.Client, method: str) -> None:
 def test_invalid_registration_is_400_with_all_problems(
     client: httpx.Client, body: Any, pointers: list[str]
 ) -> None:
-    """For the control endpoint, by JSON Pointer."""
+    """The control endpoint reports all problems by JSON Pointer."""
     response = client.post("/_registrations", json=body)
 
     assert response.status_code == 400

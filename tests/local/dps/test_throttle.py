@@ -39,7 +39,7 @@ def test_no_quota_by_default(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("algorithm", ["tokenBucket", "fixedWindow"])
 def test_call_beyond_the_quota_is_429(client: httpx.Client, algorithm: str) -> None:
-    """With the code and message of DPS, and the seconds to wait."""
+    """The error has DPS's code and message, and the seconds to wait."""
     set_quota(client, operationsPerMinute=3, algorithm=algorithm)
 
     statuses = call(client, 3)
@@ -52,7 +52,7 @@ def test_call_beyond_the_quota_is_429(client: httpx.Client, algorithm: str) -> N
 
 
 def test_token_bucket_refills_at_a_constant_rate(client: httpx.Client, clock: Clock) -> None:
-    """Up to its burst."""
+    """The bucket is refilled up to its burst."""
     set_quota(client, operationsPerMinute=6, burst=2)
     call(client, 2)
 
@@ -65,7 +65,7 @@ def test_token_bucket_refills_at_a_constant_rate(client: httpx.Client, clock: Cl
 
 
 def test_fixed_window_starts_with_the_minute(client: httpx.Client, clock: Clock) -> None:
-    """The quota is available again then, not before."""
+    """The quota is available again at the next minute, not before."""
     set_quota(client, operationsPerMinute=2, algorithm="fixedWindow")
     call(client, 2)
 
@@ -90,7 +90,7 @@ def test_shorter_window_has_a_proportional_quota(client: httpx.Client, clock: Cl
 def test_bulk_call_counts_as_one_call_or_as_its_items(
     client: httpx.Client, count: str, admitted: int
 ) -> None:
-    """What DPS does is unknown, so the quota can count either."""
+    """The quota can count either, because it is unknown which DPS counts."""
     set_quota(client, operationsPerMinute=3, count=count)
     items = [ENROLLMENT.document(f"rec-{n}") for n in range(2)]
 
@@ -103,7 +103,7 @@ def test_bulk_call_counts_as_one_call_or_as_its_items(
 
 
 def test_call_with_more_items_than_the_quota_is_admitted(client: httpx.Client) -> None:
-    """It uses up the whole quota."""
+    """The call uses up the whole quota."""
     set_quota(client, operationsPerMinute=3, count="items")
     items = [ENROLLMENT.document(f"rec-{n}") for n in range(5)]
 
@@ -113,7 +113,7 @@ def test_call_with_more_items_than_the_quota_is_admitted(client: httpx.Client) -
 
 
 def test_retry_after_can_be_disabled(client: httpx.Client) -> None:
-    """Whether DPS sends the header is unknown."""
+    """The option exists because it is unknown whether DPS sends the header."""
     set_quota(client, operationsPerMinute=1, retryAfter=False)
     call(client, 1)
 
@@ -132,7 +132,7 @@ def test_quota_can_be_disabled(client: httpx.Client) -> None:
 
 
 def test_statistics_count_throttled_call(client: httpx.Client) -> None:
-    """Under `throttled`."""
+    """The statistics have a throttled call under `throttled`."""
     set_quota(client, operationsPerMinute=1)
 
     call(client, 3)

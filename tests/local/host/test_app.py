@@ -98,9 +98,9 @@ async def test_import_error_names_file_and_line(write_app: WriteApp) -> None:
 
 async def test_all_faults_are_reported_at_once(write_app: WriteApp) -> None:
     """One start reports every fault of every function."""
-    found = await faults(write_app(function("_a", "admin/x") + function("b", "{b:odd}")))
+    text = await faults(write_app(function("_a", "admin/x") + function("b", "{b:odd}")))
 
-    assert [part in found for part in ("_a: the name", "_a: the route", "b: the route")] == [
+    assert [part in text for part in ("_a: the name", "_a: the route", "b: the route")] == [
         True
     ] * 3
 

@@ -27,10 +27,10 @@ async def test_context_describes_the_invocation(serve: Serve) -> None:
     """The context has the function's name and directory, and no retries."""
     served = await serve(CONTEXT)
 
-    seen = (await served.client.get("/api/it")).json()
+    context = (await served.client.get("/api/it")).json()
 
-    assert (seen["name"], seen["directory"]) == ("it", str(served.app_dir))
-    assert seen["retries"] == [0, 0]
+    assert (context["name"], context["directory"]) == ("it", str(served.app_dir))
+    assert context["retries"] == [0, 0]
 
 
 async def test_each_invocation_has_its_own_id(serve: Serve) -> None:
@@ -47,21 +47,21 @@ async def test_trace_of_the_caller_is_continued(serve: Serve) -> None:
     served = await serve(CONTEXT)
 
     headers = {"traceparent": TRACE, "tracestate": "a=b"}
-    seen = (await served.client.get("/api/it", headers=headers)).json()
+    context = (await served.client.get("/api/it", headers=headers)).json()
 
-    version, trace_id, span, flags = seen["parent"].split("-")
+    version, trace_id, span, flags = context["parent"].split("-")
     assert [version, trace_id, flags] == ["00", "0af7651916cd43dd8448eb211c80319c", "01"]
     assert span != "b7ad6b7169203331"
-    assert (seen["documented"], seen["state"]) == (seen["parent"], "a=b")
+    assert (context["documented"], context["state"]) == (context["parent"], "a=b")
 
 
 async def test_invalid_trace_is_replaced(serve: Serve) -> None:
     """An invalid traceparent is replaced by a new trace."""
     served = await serve(CONTEXT)
 
-    seen = (await served.client.get("/api/it", headers={"traceparent": "rubbish"})).json()
+    context = (await served.client.get("/api/it", headers={"traceparent": "rubbish"})).json()
 
-    assert [len(part) for part in seen["parent"].split("-")] == [2, 32, 16, 2]
+    assert [len(part) for part in context["parent"].split("-")] == [2, 32, 16, 2]
 
 
 async def test_blocking_functions_run_concurrently(serve: Serve) -> None:

@@ -93,7 +93,7 @@ class RunningApp:
 
 
 WriteApp = Callable[..., Path]
-"""Writes an app (`source`, `preamble`, `host_json`; None leaves that out); returns its directory."""
+"""Writes an app (`source`, `preamble`, `host_json`; None: left out); returns its directory."""
 Serve = Callable[..., Awaitable[RunningApp]]
 """Writes an app as WriteApp does, and runs it until the test ends, with options of Host."""
 Send = Callable[..., None]

@@ -29,8 +29,8 @@ def leaves_sockets(test: Any) -> Any:
     It does not close the sockets of connections that the broker ended, nor those of some asyncio
     sessions. They are garbage-collected within the test, and the warnings are ignored.
     """
-    found = "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
-    return pytest.mark.filterwarnings(found)(pytest.mark.usefixtures("collected")(test))
+    warning = "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
+    return pytest.mark.filterwarnings(warning)(pytest.mark.usefixtures("collected")(test))
 
 
 class Handlers:

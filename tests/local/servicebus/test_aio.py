@@ -67,18 +67,18 @@ async def test_consumers_share_the_messages(
 ) -> None:
     """Every message is delivered to exactly one of several receivers."""
     await sender.send_messages([ServiceBusMessage(str(number)) for number in range(200)])
-    seen: list[int] = []
+    numbers: list[int] = []
 
     async def consume() -> None:
         async with aio_client.get_queue_receiver(queue) as receiver:
             while messages := await receiver.receive_messages(20, max_wait_time=1):
                 for message in messages:
                     await receiver.complete_message(message)
-                    seen.append(number(message))
+                    numbers.append(number(message))
 
     await asyncio.gather(*(consume() for _ in range(4)))
 
-    assert sorted(seen) == list(range(1, 201))
+    assert sorted(numbers) == list(range(1, 201))
 
 
 @pytest.mark.parametrize("end", ["detach_all", "close_all", "drop_all"])

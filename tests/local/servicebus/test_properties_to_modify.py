@@ -148,7 +148,7 @@ def test_dead_lettered_message_has_modified_properties(
 def test_management_operation_modifies_properties(
     receiver: Receiver, handlers: Handlers, queue: str, status: str, reason: str | None
 ) -> None:
-    """A settlement through $management sets properties besides the dead-letter reason."""
+    """A settlement through $management sets properties in addition to the dead-letter reason."""
     _, tag = receiver.take()
     body = encode.map_(
         (encode.string("disposition-status"), encode.string(status)),
@@ -168,7 +168,7 @@ def test_management_operation_modifies_properties(
 def test_memory_of_modified_properties_is_released(
     receiver: Receiver, broker: Broker, handlers: Handlers, queue: str
 ) -> None:
-    """Completing a message releases the memory of its properties as well."""
+    """Completing a message also releases the memory of its properties."""
     receiver.settle(modified())
     next_receiver = handlers.receiver(queue)
     [message] = take(next_receiver)

@@ -43,9 +43,9 @@ def test_broker_sends_heartbeats(broker: Broker) -> None:
     with wire.connected(broker) as client:
         client.sendall(wire.opening(idle_time_out=encode.uint(50)))
 
-        seen = wire.read(client, until=0)
+        frames = wire.read(client, until=0)
 
-    assert seen[0][0] == wire.OPEN
+    assert frames[0][0] == wire.OPEN
 
 
 def test_idle_connection_is_closed() -> None:
@@ -54,10 +54,10 @@ def test_idle_connection_is_closed() -> None:
     with in_thread(Broker(options)) as broker, wire.connected(broker) as client:
         client.sendall(wire.opening())
 
-        seen = wire.read(client)
+        frames = wire.read(client)
 
-    assert seen[-1][0] == wire.CLOSE
-    assert wire.condition(seen[-1][1]) == "amqp:connection:forced"
+    assert frames[-1][0] == wire.CLOSE
+    assert wire.condition(frames[-1][1]) == "amqp:connection:forced"
 
 
 def test_latency_delays_responses() -> None:
@@ -67,10 +67,10 @@ def test_latency_delays_responses() -> None:
         client.sendall(wire.opening())
         started = time.monotonic()
 
-        seen = wire.read(client, until=wire.BEGIN)
+        frames = wire.read(client, until=wire.BEGIN)
 
         took = time.monotonic() - started
-    assert [code for code, _ in seen] == [wire.OPEN, wire.BEGIN]
+    assert [code for code, _ in frames] == [wire.OPEN, wire.BEGIN]
     assert took > options.latency * 0.9
 
 

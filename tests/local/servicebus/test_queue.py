@@ -151,7 +151,7 @@ def test_received_message_has_its_effective_time_to_live(
 def test_deferred_message_expires_when_received(
     broker: Broker, handlers: Handlers, new_queue: NewQueue
 ) -> None:
-    """A deferred message stays after its time to live until it is asked for."""
+    """A deferred message stays after its time to live until it is requested."""
     queue = new_queue(time_to_live=20, dead_letter_on_expiration=True)
     handlers.sender(queue).send_messages(ServiceBusMessage("x"))
     receiver = handlers.receiver(queue)

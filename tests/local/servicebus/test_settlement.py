@@ -78,9 +78,9 @@ def test_dead_lettered_message_has_its_reason(
 
     [peeked], [message] = dead_letters.peek_messages(), take(dead_letters)
 
-    for seen in (peeked, message):
-        assert seen.dead_letter_reason == reason
-        assert seen.dead_letter_error_description == description
+    for dead_letter in (peeked, message):
+        assert dead_letter.dead_letter_reason == reason
+        assert dead_letter.dead_letter_error_description == description
 
 
 def test_dead_letter_queue_does_not_count_deliveries(

@@ -76,9 +76,9 @@ def request(operation: str, body: bytes, *, reply_to: str) -> bytes:
 
 def read(client: socket.socket, until: int | None = None) -> list[tuple[int, list[Any]]]:
     """Returns code and fields of each frame up to the first with code `until`, or to the end."""
-    seen: list[tuple[int, list[Any]]] = []
+    frames: list[tuple[int, list[Any]]] = []
     data = b""
-    while until is None or until not in [code for code, _ in seen]:
+    while until is None or until not in [code for code, _ in frames]:
         more = client.recv(65536)
         data += more
         if data.startswith(b"AMQP"):
@@ -86,13 +86,13 @@ def read(client: socket.socket, until: int | None = None) -> list[tuple[int, lis
         while len(data) >= 8 and len(data) >= (size := int.from_bytes(data[:4], "big")):
             if size > 8:
                 code, at = decode.descriptor(data, 8)
-                seen.append((code, decode.value(data, at)[0]))
+                frames.append((code, decode.value(data, at)[0]))
             else:
-                seen.append((0, []))
+                frames.append((0, []))
             data = data[size:]
         if not more:
             break
-    return seen
+    return frames
 
 
 def condition(fields: list[Any]) -> str:

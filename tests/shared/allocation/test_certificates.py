@@ -132,7 +132,7 @@ def test_alternative_names_are_a_list() -> None:
 def test_unreadable_certificate_is_absent(
     sent: list[Any] | int | dict[str, Any] | str | None,
 ) -> None:
-    """Its facts are absent; nothing is raised."""
+    """The facts of the certificate are absent; nothing is raised."""
     assert matches(
         {"deviceCertificate.subject": {"exists": False}}, x509={"clientCertificate": sent}
     )

@@ -14,7 +14,7 @@ GONE = "gone.azure-devices.net"
 
 
 def test_each_rule_has_a_result() -> None:
-    """A failed condition, no hub, the decision, or not reached."""
+    """A rule has a failed condition, no hub or the decision, or was not reached."""
     rules = make_policy(
         {"name": "a", "when": {"payload.x": {"gte": 1, "lt": 2}, "payload.y": {"equals": 1}}}
         | {"hub": HUB_1},

@@ -15,8 +15,8 @@ PATTERNS = st.recursive(
     ATOMS,
     lambda inner: (
         st.tuples(inner, inner).map("".join)
-        | st.tuples(inner, inner).map(lambda two: f"({two[0]}|{two[1]})")
-        | st.tuples(inner, REPEATS).map(lambda two: f"(?:{two[0]}){two[1]}")
+        | st.tuples(inner, inner).map(lambda parts: f"({parts[0]}|{parts[1]})")
+        | st.tuples(inner, REPEATS).map(lambda parts: f"(?:{parts[0]}){parts[1]}")
     ),
     max_leaves=8,
 )

@@ -18,7 +18,7 @@ def faults(document: object) -> dict[str, str]:
 
 
 def test_first_registration_is_parsed() -> None:
-    """A device of a group that is not assigned yet."""
+    """A device of a group has no hub before its first registration."""
     request = make_request()
 
     assert (request.registration_id, request.enrollment_group_id) == ("dev-1", "Heating")
@@ -100,7 +100,7 @@ def test_body_must_be_strict_json(text: bytes) -> None:
 
 
 def test_unpaired_surrogate_is_a_fault() -> None:
-    """It could not be encoded in an answer."""
+    """An unpaired surrogate could not be encoded in an answer."""
     assert list(faults(body(payload="\ud800"))) == [""]
 
 

@@ -41,7 +41,7 @@ def test_template_is_filled(
     template: list[Any] | int | dict[str, Any] | str | bool,
     filled: list[Any] | int | dict[str, Any] | str | bool,
 ) -> None:
-    """A single placeholder keeps its type; in a longer string it becomes text; names do not change."""
+    """A placeholder alone keeps its type; within a string it is text; names do not change."""
     assert render(template) == filled
 
 

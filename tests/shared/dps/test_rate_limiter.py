@@ -42,7 +42,7 @@ async def test_permits_are_granted_at_the_initial_rate() -> None:
 
 @in_virtual_time
 async def test_permits_are_granted_first_come_first_served() -> None:
-    """Callers get permits in the order in which they asked."""
+    """Callers get permits in the order in which they requested them."""
     limiter = new_limiter(60)
     await use_burst(limiter)
     order = []
@@ -77,7 +77,7 @@ async def test_permit_granted_to_a_caller_cancelled_at_once_is_passed_on() -> No
     await use_burst(limiter)
     first, second = (asyncio.create_task(limiter.acquire(NEVER)) for _ in range(2))
     start_time = MINUTE / limiter.status().operations_per_minute
-    # So soon after it that the loop does both before the caller can run.
+    # So soon after the grant that the loop does both before the caller can run.
     asyncio.get_running_loop().call_at(start_time + 1e-10, first.cancel)
 
     passed_on = await second

@@ -236,7 +236,7 @@ REMOVALS = {
 async def test_removal_that_was_not_applied_fails(
     client: DpsClient, inject_faults: Callable[..., None], before: Any, after: Any, etag: str
 ) -> None:
-    """A record that still has what the write was to remove was not written."""
+    """A record that still has the member that the write was to remove was not written."""
     stored = await client.enrollments.create_or_update(ID, enrollment(**before))
     inject_faults({"match": {"method": "PUT"}, "do": {"status": 503}})
 

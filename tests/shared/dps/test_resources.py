@@ -21,7 +21,7 @@ SELECT_ALL = {"query": "SELECT *"}
 
 @pytest.fixture(params=["enrollments", "enrollment_groups"])
 def resource(client: DpsClient, request: pytest.FixtureRequest) -> EnrollmentResource:
-    """Individual enrollments and enrollment groups, one after the other."""
+    """Individual enrollments, then enrollment groups."""
     resource: EnrollmentResource = getattr(client, request.param)
     return resource
 
@@ -143,7 +143,7 @@ def three_states(dps: DpsStandIn) -> None:
 
 @pytest.mark.usefixtures("three_states")
 async def test_registration_states_are_read_queried_and_deleted(client: DpsClient) -> None:
-    """Get, paged query of a group, and delete by etag."""
+    """The states of a group are read, queried in pages, and deleted by etag."""
     states = client.registration_states
 
     state = await states.get("d-1")

@@ -44,7 +44,7 @@ def in_base64(document: Any) -> Any:
 def test_request_is_the_data_of_a_structured_event(
     content_type: Any, inside: dict[str, Any]
 ) -> None:
-    """With any content type: other services may have passed the event on as plain JSON."""
+    """The content type may be any: other services may pass an event on as plain JSON."""
     request = read_request(message({**EVENT, **inside}, content_type=content_type))
 
     assert (request.operation, request.id) == ("create", "dev-1")
@@ -138,13 +138,13 @@ def test_faults_of_event_and_request_are_reported_together() -> None:
     ],
 )
 def test_invalid_data_is_a_fault_at_its_pointer(inside: dict[str, Any], faults: Any) -> None:
-    """Once, and with a valid pointer."""
+    """Each fault is reported once, with a valid pointer."""
     assert faults_of({**EVENT, **inside}, content_type=STRUCTURED).keys() == faults
 
 
 @pytest.mark.parametrize("body", [[], [EVENT], "text", None])
 def test_structured_event_must_be_an_object(body: str | list[Any] | None) -> None:
-    """If the content type says that it is an event."""
+    """The content type says that the body is an event."""
     assert faults_of(body, content_type=STRUCTURED) == {"": "must be an object: one event"}
 
 
@@ -152,7 +152,7 @@ def test_structured_event_must_be_an_object(body: str | list[Any] | None) -> Non
     "content_type", ["application/cloudevents-batch+json", "application/cloudevents+avro"]
 )
 def test_other_event_formats_are_unsupported(content_type: str) -> None:
-    """Batches of events, and formats other than JSON."""
+    """Batches of events and formats other than JSON are unsupported."""
     with pytest.raises(UnsupportedMediaTypeError) as raised:
         read_request(message([{**EVENT, "data": create_request()}], content_type=content_type))
 
@@ -161,12 +161,12 @@ def test_other_event_formats_are_unsupported(content_type: str) -> None:
 
 @pytest.mark.parametrize("properties", [{5: "x"}, {b"cloudEvents:id": "x"}, {"other": object()}])
 def test_other_properties_are_ignored(properties: dict[str, Any]) -> None:
-    """The body is then a plain request."""
+    """Properties that are no attributes of an event do not affect a plain request."""
     assert read_request(message(create_request(), application_properties=properties)).id == "dev-1"
 
 
 def test_documented_event_is_valid() -> None:
-    """The file in `examples/messages`."""
+    """The event in `examples/messages` is valid."""
     request = read_request(message(example_file("upsert-event"), content_type=STRUCTURED))
 
     assert (request.operation, request.id) == ("upsert", "press-0117")

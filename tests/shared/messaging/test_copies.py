@@ -53,7 +53,7 @@ def received(copy: Any, *, queue: Any = "requests", number: Any = 8) -> Message:
 
 @pytest.mark.parametrize("make_copy", COPIES)
 def test_copy_keeps_body_and_properties(make_copy: Callable[..., OutgoingMessage]) -> None:
-    """Body, message properties, application properties, and the origin of the first message."""
+    """A copy keeps body, properties and the origin of the first message."""
     copy = make_copy(MESSAGE)
 
     assert copy.body == MESSAGE.body
@@ -100,7 +100,7 @@ def test_copies_with_different_bodies_have_different_ids(
 
 @pytest.mark.parametrize("make_copy", COPIES)
 def test_id_of_a_copy_is_within_the_limit(make_copy: Callable[..., OutgoingMessage]) -> None:
-    """Also for long queue names, and two of them do not share ids."""
+    """Ids are short even for long queue names, and differ between two such names."""
     names = ("q" * 259 + "a", "q" * 259 + "b")
 
     ids = {make_copy(replace(MESSAGE, queue=name), body=b"part").message_id for name in names}
@@ -128,7 +128,7 @@ LONG_NAME = "ff550476527be4d27b596094d6cc4f8f"
     ],
 )
 def test_ids_of_copies_are_the_same_in_every_version(message: Message, suffix: str) -> None:
-    """Otherwise a message that two versions process would have two copies."""
+    """A message that two versions process must not have two copies."""
     copies = (
         scheduled_copy(message, delay=MINUTE, attempt=2),
         rejected_copy(message, REASON),
@@ -143,14 +143,14 @@ def test_ids_of_copies_are_the_same_in_every_version(message: Message, suffix: s
 
 
 def test_id_of_a_partial_copy_is_the_same_in_every_version() -> None:
-    """It ends with a hash of the copy's body."""
+    """The id ends with a hash of the copy's body."""
     copy = rejected_copy(LITERAL, REASON, body=b"other")
 
     assert copy.message_id == "parked-enrollment-requests-41-d9298a10d1b07358"
 
 
 def test_properties_of_a_rejected_copy_are_the_same_in_every_version() -> None:
-    """Operators filter by them, and a replay reads them."""
+    """Operators filter by these properties, and a replay reads them."""
     reason = RejectionReason(
         reason="InvalidRequest", description="d", error_code=400004, tracking_id="t"
     )
@@ -167,7 +167,7 @@ def test_properties_of_a_rejected_copy_are_the_same_in_every_version() -> None:
 
 
 def test_copies_of_copies_keep_the_origin() -> None:
-    """Through rescheduling, rejection and replay."""
+    """The origin is kept through rescheduling, rejection and replay."""
     second = received(scheduled_copy(MESSAGE, delay=MINUTE, attempt=2))
     third = received(rejected_copy(second, REASON), queue="rejected", number=1)
 
@@ -178,7 +178,7 @@ def test_copies_of_copies_keep_the_origin() -> None:
 
 
 def test_rejected_copy_has_the_reason() -> None:
-    """In application properties, with the attempt."""
+    """The application properties have the reason and the attempt."""
     third = replace(MESSAGE, application_properties=ORIGIN_PROPERTIES | {"attempt": 3})
 
     copy = rejected_copy(third, REASON)
@@ -193,7 +193,7 @@ def test_rejected_copy_has_the_reason() -> None:
 
 
 def test_replayed_dead_letter_has_no_dead_letter_properties() -> None:
-    """Its source is the queue itself, not the dead-letter queue."""
+    """The source of the copy is the queue itself, not the dead-letter queue."""
     properties = {"DeadLetterReason": "x", "DeadLetterErrorDescription": "y"}
     dead = replace(MESSAGE, queue="requests/$DeadLetterQueue", application_properties=properties)
 
@@ -201,7 +201,7 @@ def test_replayed_dead_letter_has_no_dead_letter_properties() -> None:
 
 
 def test_scheduled_copy_expires_with_the_message() -> None:
-    """Its time to live counts from the scheduled time."""
+    """The time to live counts from the scheduled time."""
     expires = datetime.now(UTC) + timedelta(minutes=10)
 
     copy = scheduled_copy(replace(MESSAGE, expires_at_utc=expires), delay=MINUTE, attempt=2)
@@ -212,7 +212,7 @@ def test_scheduled_copy_expires_with_the_message() -> None:
 
 
 def test_scheduled_copy_lives_for_at_least_a_second() -> None:
-    """Even if the message expires before: zero would mean no limit."""
+    """A time to live of zero would mean no limit."""
     soon = datetime.now(UTC) + timedelta(seconds=1)
 
     copy = scheduled_copy(replace(MESSAGE, expires_at_utc=soon), delay=MINUTE, attempt=2)
@@ -221,14 +221,14 @@ def test_scheduled_copy_lives_for_at_least_a_second() -> None:
 
 
 def test_rejected_copy_does_not_expire() -> None:
-    """Whatever time the message had left."""
+    """The message's time to live is dropped."""
     soon = datetime.now(UTC) + MINUTE
 
     assert rejected_copy(replace(MESSAGE, expires_at_utc=soon), REASON).time_to_live is None
 
 
 def test_replayed_dead_letter_keeps_its_expiry() -> None:
-    """Its sender did not want it processed later."""
+    """The sender did not want the message processed later."""
     soon = datetime.now(UTC) + MINUTE
 
     time_to_live = replayed_copy(replace(MESSAGE, expires_at_utc=soon)).time_to_live
@@ -250,7 +250,7 @@ def test_replayed_dead_letter_keeps_its_expiry() -> None:
     ids=["expired", "rejected"],
 )
 def test_replayed_copy_may_have_no_expiry(unlimited: Any) -> None:
-    """If the message expired, or if the time is that of the rejected queue."""
+    """An expired message and one in the rejected queue have no time to keep."""
     assert replayed_copy(unlimited).time_to_live is None
 
 
@@ -272,7 +272,7 @@ def deduplicating(create_queues: CreateQueues) -> ServiceBusSettings:
 
 @pytest.fixture
 async def deduplicating_sender(deduplicating: ServiceBusSettings) -> AsyncIterator[MessageSender]:
-    """Its sender."""
+    """A sender to queues that detect duplicates."""
     made = MessageSender(deduplicating)
     yield made
     await made.aclose()
@@ -286,7 +286,7 @@ async def test_duplicate_detection_keeps_one_copy(
     make_copy: Callable[..., OutgoingMessage],
     put: Put,
 ) -> None:
-    """It drops neither the message nor its first copy, but the second."""
+    """Of message, copy and repeated copy only the last is dropped."""
     queue = deduplicating.enrollment_requests_queue
     await put(queue, ServiceBusMessage("x", message_id="first"))
 
@@ -301,7 +301,7 @@ async def test_duplicate_detection_keeps_one_copy(
 async def test_reject_sends_the_copy(
     sender: MessageSender, rejected_queue: str, peek: Peek
 ) -> None:
-    """With its reason and without a time to live."""
+    """The copy has the reason and no time to live."""
     await reject(sender, rejected_queue, MESSAGE, REASON)
 
     [received] = await peek(rejected_queue)
@@ -336,7 +336,7 @@ async def test_reason_is_reduced_to_fit_the_size_limit(
 async def test_message_at_the_size_limit_cannot_be_rejected(
     sender: MessageSender, rejected_queue: str
 ) -> None:
-    """Its queue dead-letters it in the end."""
+    """After its last delivery the queue dead-letters the message."""
     body = b"x" * 256 * 1024
 
     with pytest.raises(MessageTooLargeError):

@@ -34,7 +34,7 @@ def code_blocks(language: Any) -> Any:
 
 
 def test_guide_has_every_example() -> None:
-    """As it is in its file, and no other."""
+    """Each example is in the guide as in its file, and there is no other."""
     included = [json.loads(block) for block in code_blocks("json")]
     files = [json.loads(path.read_bytes()) for path in sorted(EXAMPLES.glob("*.json"))]
 
@@ -43,12 +43,12 @@ def test_guide_has_every_example() -> None:
 
 @pytest.mark.parametrize("name", dict.fromkeys(NAMES))
 def test_guide_has_every_name(name: str) -> None:
-    """Operations, modes, members of requests, and application properties."""
+    """The guide names operations, modes, members of requests and application properties."""
     assert f"`{name}`" in GUIDE
 
 
 def test_settings_in_the_guide_exist() -> None:
-    """None was renamed."""
+    """Each setting that the guide names exists."""
     settings = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", GUIDE))
 
     assert settings
@@ -66,7 +66,7 @@ def test_queues_in_the_guide_are_the_defaults() -> None:
 async def test_script_in_the_guide_sends_a_valid_request(
     broker: Broker, peek: Peek, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The Python block is run as it is."""
+    """The Python block of the guide is run unchanged."""
     (script,) = code_blocks("python")
     (tmp_path / "send.py").write_text(script)
     broker.add_queue(QUEUE)

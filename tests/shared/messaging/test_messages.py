@@ -1,6 +1,4 @@
-"""
-Messages: attempt, original id and redelivery as their properties say, and `repr` without secrets.
-"""
+"""Messages: attempt, original id and redelivery by their properties; `repr` without secrets."""
 
 from typing import Any
 
@@ -38,7 +36,7 @@ def test_attempt_is_read_from_copies_only(
     ],
 )
 def test_original_id_is_the_senders_message_id(members: dict[str, Any], id: str) -> None:
-    """Copies keep it; without one, queue and sequence number identify the request."""
+    """Copies keep the id; without one, queue and sequence number identify the request."""
     assert message({}, **members).original_id == id
 
 
@@ -59,7 +57,7 @@ def test_redeliveries_and_copies_may_have_been_processed_before(
 
 
 def test_repr_has_no_body_and_no_properties() -> None:
-    """They may have keys; this holds for incoming and outgoing messages."""
+    """Body and properties of incoming and outgoing messages may have keys."""
     key = secret_factory.symmetric_key()
 
     properties = {"key": key}

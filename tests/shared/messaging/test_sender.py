@@ -90,7 +90,7 @@ async def test_all_properties_are_sent(
 async def test_time_to_live_is_capped(
     sender: MessageSender, requests_queue: str, peek: Peek
 ) -> None:
-    """AMQP's header has 32 bits for it."""
+    """AMQP's header has 32 bits for the time to live."""
     body = OutgoingMessage(body=b"1", message_id="1", time_to_live=timedelta(days=90))
 
     await sender.send(requests_queue, body)
@@ -102,7 +102,7 @@ async def test_time_to_live_is_capped(
 async def test_scheduled_message_is_scheduled(
     broker: Broker, sender: MessageSender, requests_queue: str
 ) -> None:
-    """Until its time."""
+    """The message is not delivered before its scheduled time."""
     later = datetime.now(UTC) + timedelta(hours=1)
 
     await sender.send(requests_queue, outgoing(scheduled_enqueue_time_utc=later))
@@ -114,7 +114,7 @@ async def test_scheduled_message_is_scheduled(
 async def test_too_large_message_does_not_affect_others(
     broker: Broker, sender: MessageSender, requests_queue: str, size: int
 ) -> None:
-    """The other messages of its batch are sent."""
+    """The other messages of the batch are sent."""
     messages = [outgoing("a"), outgoing("x" * size, id="large"), outgoing("b")]
 
     sends = [sender.send(requests_queue, each) for each in messages]
@@ -128,7 +128,7 @@ async def test_too_large_message_does_not_affect_others(
 async def test_too_large_message_among_several_raises(
     broker: Broker, sender: MessageSender, requests_queue: str
 ) -> None:
-    """The others of the same call are sent."""
+    """The other messages of the call are sent."""
     with pytest.raises(MessageTooLargeError):
         await sender.send(requests_queue, outgoing("x" * 300_000), outgoing("a"))
 
@@ -152,7 +152,7 @@ async def test_refused_batch_is_sent_one_by_one(
 async def test_message_that_cannot_be_encoded_does_not_affect_others(
     broker: Broker, sender: MessageSender, requests_queue: str
 ) -> None:
-    """Only its own call raises."""
+    """Only the call with that message raises."""
     messages = [outgoing("a"), outgoing(id="x" * 129), outgoing("b")]
 
     sends = [sender.send(requests_queue, each) for each in messages]
@@ -165,7 +165,7 @@ async def test_message_that_cannot_be_encoded_does_not_affect_others(
 async def test_cancelled_caller_does_not_affect_others(
     broker: Broker, sender: MessageSender, requests_queue: str
 ) -> None:
-    """Even the first one, whose call opens the connection."""
+    """This holds even for the first caller, whose call opens the connection."""
     sends = [
         asyncio.create_task(sender.send(requests_queue, outgoing(str(n)))) for n in range(TASKS)
     ]
@@ -196,7 +196,7 @@ async def test_queues_do_not_block_each_other(
 async def test_send_without_messages_opens_no_connection(
     broker: Broker, sender: MessageSender
 ) -> None:
-    """It returns at once."""
+    """The call returns at once."""
     broker.reset()
 
     await sender.send("nowhere")
@@ -244,7 +244,7 @@ async def test_missing_queue_is_refused(sender: MessageSender) -> None:
 async def test_refusal_is_not_an_outage(
     broker: Broker, sender: MessageSender, requests_queue: str, condition: str
 ) -> None:
-    """A queue that is full or disabled, or that the app must not send to."""
+    """The queue is full or disabled, or the app has no right to send to it."""
     broker.refuse(Step.SEND, condition, times=10, queue=requests_queue)
 
     with pytest.raises(QueueRefusedError, match=requests_queue):
@@ -265,7 +265,7 @@ async def test_refusal_is_retried_once(
 
 @leaves_sockets
 async def test_queue_with_sessions_is_refused(broker: Broker, sender: MessageSender) -> None:
-    """The app's messages have no session."""
+    """The app's messages have no session id."""
     broker.add_queue("sessions", QueueOptions(requires_session=True))
 
     with pytest.raises(QueueRefusedError, match="require sessions"):
@@ -292,7 +292,7 @@ async def test_wrong_key_is_refused(broker: Broker, requests_queue: str) -> None
 async def test_sender_reconnects(
     broker: Broker, sender: MessageSender, requests_queue: str, end: str
 ) -> None:
-    """After the link, the session's end or the connection was closed."""
+    """The link, the session or the connection was closed."""
     await sender.send(requests_queue, outgoing("before"))
     getattr(broker, end)()
 
@@ -305,7 +305,7 @@ async def test_sender_reconnects(
 async def test_busy_service_is_retried(
     broker: Broker, sender: MessageSender, requests_queue: str
 ) -> None:
-    """Until it accepts the message."""
+    """The send is retried until the service accepts the message."""
     broker.server_busy(2, queue=requests_queue)
 
     await sender.send(requests_queue, outgoing())
@@ -317,7 +317,7 @@ async def test_busy_service_is_retried(
 async def test_unconfirmed_send_is_repeated_with_the_same_id(
     create_queues: CreateQueues, broker: Broker
 ) -> None:
-    """So that duplicate detection keeps one."""
+    """The same id lets duplicate detection keep one message."""
     settings = create_queues(duplicate_detection=600)
     queue = settings.enrollment_requests_queue
     sender = MessageSender(settings, attempt_timeout=1)
@@ -348,7 +348,7 @@ async def test_unresponsive_service_times_out(
 
 @leaves_sockets
 async def test_closed_port_is_unreachable() -> None:
-    """No connection can be opened."""
+    """A refused connection is reported as an unreachable queue."""
     text = "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=a;SharedAccessKey=b;"
     settings = ServiceBusSettings.read({"ServiceBus": text + "UseDevelopmentEmulator=true"})
     sender = MessageSender(settings, timeout=1, attempt_timeout=0.5)
@@ -380,7 +380,7 @@ async def test_sender_works_after_all_callers_were_cancelled(
 async def test_close_finishes_sends_in_flight(
     messaging: ServiceBusSettings, broker: Broker, requests_queue: str
 ) -> None:
-    """It leaves no tasks, and later sends raise."""
+    """A close leaves no tasks, and later sends raise."""
     tasks = len(asyncio.all_tasks())
     sender = MessageSender(messaging)
     send = asyncio.create_task(sender.send(requests_queue, outgoing()))
@@ -400,7 +400,7 @@ async def test_close_finishes_sends_in_flight(
 async def test_close_times_out(
     messaging: ServiceBusSettings, broker: Broker, requests_queue: str
 ) -> None:
-    """Pending sends then raise."""
+    """Sends that are still pending raise."""
     broker.silence()
     sender = MessageSender(messaging)
     send = asyncio.create_task(sender.send(requests_queue, outgoing()))

@@ -39,7 +39,7 @@ def namespace(settings: dict[str, str]) -> ServiceBusNamespace:
         (APPLICATION, DefaultAzureCredential),
     ],
 )
-async def test_credential_is_the_hosts(more: Any, kind: Any) -> None:
+async def test_credential_is_that_of_the_host(more: Any, kind: Any) -> None:
     """The settings mean the same to the app as to the Functions host's triggers."""
     async with namespace(HOST | more) as opened:
         client = opened.client()
@@ -49,7 +49,7 @@ async def test_credential_is_the_hosts(more: Any, kind: Any) -> None:
 
 
 async def test_client_secret_is_used_with_tenant_and_client_id() -> None:
-    """As an application registration."""
+    """The app can sign in as an application registration."""
     secret = {"ServiceBus__clientSecret": secret_factory.function_key()}
 
     async with namespace(HOST | APPLICATION | secret) as opened:
@@ -58,7 +58,7 @@ async def test_client_secret_is_used_with_tenant_and_client_id() -> None:
 
 
 async def test_entity_path_of_the_connection_string_is_ignored() -> None:
-    """The connection string of one queue serves all queues."""
+    """The connection string of one queue works for all queues."""
     key = secret_factory.symmetric_key()
     text = f"Endpoint=sb://a.windows.net/;SharedAccessKeyName=a;SharedAccessKey={key};EntityPath=q"
 
@@ -67,7 +67,7 @@ async def test_entity_path_of_the_connection_string_is_ignored() -> None:
 
 
 async def test_client_is_created_once() -> None:
-    """And again after it was closed."""
+    """A new client is created only after a close."""
     opened = namespace(HOST)
 
     first = opened.client()
@@ -79,7 +79,7 @@ async def test_client_is_created_once() -> None:
 
 
 async def test_close_quietly_ignores_errors_and_times_out() -> None:
-    """It returns in any case."""
+    """The call returns in any case."""
 
     async def fail() -> None:
         raise RuntimeError
@@ -102,7 +102,7 @@ async def test_close_quietly_ignores_errors_and_times_out() -> None:
     ],
 )
 def test_sdk_errors_are_translated(error: Any, kind: Any) -> None:
-    """With the SDK's error as the cause."""
+    """The translated error has the SDK's error as its cause."""
     opened = to_send_error(error, "queue")
 
     assert (type(opened), opened.__cause__) == (kind, error)

@@ -93,7 +93,7 @@ def test_fault_of_a_connection_string_says_what_is_missing(value: str, message: 
 
 
 def test_names_in_a_connection_string_are_case_insensitive() -> None:
-    """As in Microsoft's SDKs."""
+    """Microsoft's SDKs ignore the case of the names too."""
     settings = Settings.read({"DPS_CONNECTION_STRING": connection_string(HOST).lower()})
 
     assert settings.dps_url == f"https://{HOST}"

@@ -162,7 +162,7 @@ def test_default_names_of_two_queues_may_be_swapped() -> None:
 
 
 def test_surrounding_spaces_are_removed() -> None:
-    """As from the queue names of the triggers."""
+    """Values are stripped, like the queue names of the triggers."""
     settings = ServiceBusSettings.read(
         {
             "ServiceBus": f" {service_bus(NAMESPACE)}\n",
@@ -176,7 +176,7 @@ def test_surrounding_spaces_are_removed() -> None:
 
 
 def test_names_in_a_connection_string_are_case_insensitive() -> None:
-    """As in the host and the SDK."""
+    """The host and the SDK ignore the case of the names too."""
     text = service_bus(NAMESPACE)
     for name in ("Endpoint", "SharedAccessKeyName", "SharedAccessKey="):
         text = text.replace(name, f" {name.lower()}")

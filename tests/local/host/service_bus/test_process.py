@@ -139,9 +139,11 @@ async def test_killed_host_loses_nothing(
     await until(lambda: broker.statistics.completed == 2000, within=60)
     await until(lambda: broker.queue("work").dead_lettered == 2)
 
-    seen = deliveries.counts()
+    counts_by_id = deliveries.counts()
     assert completed < 2000
-    assert set(seen) == {"poison-1", "poison-2", *(str(number) for number in range(2000))}
+    assert set(counts_by_id) == {"poison-1", "poison-2", *(str(number) for number in range(2000))}
     # A count is missing if the process was killed between the delivery and the call.
-    assert all(counts in ([1], [1, 2], [2]) for name, counts in seen.items() if name.isdigit())
-    assert all(seen[name][-1] == 5 for name in ("poison-1", "poison-2"))
+    assert all(
+        counts in ([1], [1, 2], [2]) for name, counts in counts_by_id.items() if name.isdigit()
+    )
+    assert all(counts_by_id[name][-1] == 5 for name in ("poison-1", "poison-2"))

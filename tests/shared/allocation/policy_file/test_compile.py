@@ -31,7 +31,7 @@ async def async_policy(_: AllocationRequest) -> Assignment:
 
 
 class AsyncPolicy:
-    """The same, as an object."""
+    """An object with a coroutine method, which cannot be a policy either."""
 
     async def __call__(self, _: AllocationRequest) -> Assignment:
         return Assignment(hub=HUB_2)
@@ -66,7 +66,7 @@ def test_python_policy_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unusable_python_policy_is_a_fault(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: str, message: str
 ) -> None:
-    """It is found when the file is loaded, not when a device is waiting."""
+    """The fault is reported when the file is loaded, not when a device is waiting."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "broken_policy.py").write_text("1 / 0")

@@ -54,17 +54,17 @@ def test_rule_after_one_that_decides_about_all_its_devices(
     first: Any, second: Any, outcome: dict[str, Any]
 ) -> None:
     """A rule is unreachable if an earlier one decides about every request that it matches."""
-    found = warnings({"when": first} | outcome, {"when": second, "hub": HUB_1})
+    faults = warnings({"when": first} | outcome, {"when": second, "hub": HUB_1})
 
-    assert found["/rules/1"] == 'is never reached: rule "rule 1" decides about all its devices'
+    assert faults["/rules/1"] == 'is never reached: rule "rule 1" decides about all its devices'
 
 
 @pytest.mark.parametrize(("first", "second"), REACHED, ids=str)
 def test_reachable_rule_has_no_warning(first: Any, second: Any) -> None:
     """The linter warns only if it can prove that a rule is unreachable."""
-    found = warnings({"when": first, "reject": "no"}, {"when": second, "hub": HUB_1})
+    faults = warnings({"when": first, "reject": "no"}, {"when": second, "hub": HUB_1})
 
-    assert "/rules/1" not in found
+    assert "/rules/1" not in faults
 
 
 @pytest.mark.parametrize("hub", [HUB_2, {"keep": True}, {"hash": {HUB_2: 1, "*": 0}}], ids=str)
@@ -88,17 +88,17 @@ def test_otherwise_after_a_rule_for_all_devices() -> None:
     ids=str,
 )
 def test_condition_that_contradicts_itself(condition: dict[str, Any]) -> None:
-    """No value can pass."""
-    found = warnings({"when": {"payload.x": condition}, "hub": HUB_1}, otherwise={"hub": ALL})
+    """The linter warns about a condition that no value meets."""
+    faults = warnings({"when": {"payload.x": condition}, "hub": HUB_1}, otherwise={"hub": ALL})
 
-    assert found == {"/rules/0/when/payload.x": "never holds: its operators contradict each other"}
+    assert faults == {"/rules/0/when/payload.x": "never holds: its operators contradict each other"}
 
 
 def test_hub_that_no_rule_names() -> None:
     """A declared hub that no rule names may have been forgotten."""
-    found = warnings({"hub": HUB_1}, otherwise={"hub": {"keep": True}}, hubs=[HUB_1, HUB_2])
+    faults = warnings({"hub": HUB_1}, otherwise={"hub": {"keep": True}}, hubs=[HUB_1, HUB_2])
 
-    assert found == {"/hubs/1": "is not named by any rule"}
+    assert faults == {"/hubs/1": "is not named by any rule"}
 
 
 def test_star_names_every_hub() -> None:
@@ -109,10 +109,10 @@ def test_star_names_every_hub() -> None:
 def test_template_on_a_fact_that_may_be_absent() -> None:
     """The member is omitted for devices without the fact; a condition should require it."""
     twin = {"tags": {"r": "${payload.region}", "id": "${registrationId}"}}
-    found = warnings({"hub": ALL, "initialTwin": twin, "payload": "${payload.a}"})
+    faults = warnings({"hub": ALL, "initialTwin": twin, "payload": "${payload.a}"})
 
-    assert set(found) == {"/rules/0/initialTwin/tags/r", "/rules/0/payload"}
-    assert "which no condition requires" in found["/rules/0/payload"]
+    assert set(faults) == {"/rules/0/initialTwin/tags/r", "/rules/0/payload"}
+    assert "which no condition requires" in faults["/rules/0/payload"]
 
 
 def test_template_on_a_fact_that_a_condition_requires() -> None:
@@ -125,16 +125,16 @@ def test_template_on_a_fact_that_a_condition_requires() -> None:
 def test_rule_on_the_certificate_of_a_device() -> None:
     """Microsoft has not documented whether DPS sends it."""
     when = {"deviceCertificate.commonName": {"equals": "dev-1"}}
-    found = warnings({"when": when, "hub": HUB_1}, otherwise={"hub": ALL})
+    faults = warnings({"when": when, "hub": HUB_1}, otherwise={"hub": ALL})
 
-    assert "not documented" in found["/rules/0/when/deviceCertificate.commonName"]
+    assert "not documented" in faults["/rules/0/when/deviceCertificate.commonName"]
 
 
 def test_weights_that_drain_everything() -> None:
     """A rule whose weights are all 0 never has a hub."""
-    found = warnings({"hub": {"hash": {HUB_1: 0, HUB_2: 0}}}, otherwise={"hub": ALL})
+    faults = warnings({"hub": {"hash": {HUB_1: 0, HUB_2: 0}}}, otherwise={"hub": ALL})
 
-    assert "never has a hub" in found["/rules/0/hub"]
+    assert "never has a hub" in faults["/rules/0/hub"]
 
 
 def test_policy_without_otherwise() -> None:

@@ -1,4 +1,4 @@
-"""Loading the policy file: used completely or not at all, and cached."""
+"""Loading the policy file: a file with a fault is not used; results are cached."""
 
 import json
 from pathlib import Path
@@ -55,10 +55,10 @@ def test_file_with_byte_order_mark_is_read(tmp_path: Path) -> None:
 
 def test_version_depends_on_the_bytes() -> None:
     """Equal files have the same version, different files have different ones."""
-    one, other = json.dumps(VALID).encode(), json.dumps(VALID, indent=1).encode()
+    file, other = json.dumps(VALID).encode(), json.dumps(VALID, indent=1).encode()
 
-    assert parse_policies(one).version == parse_policies(one).version
-    assert parse_policies(one).version != parse_policies(other).version
+    assert parse_policies(file).version == parse_policies(file).version
+    assert parse_policies(file).version != parse_policies(other).version
 
 
 def test_failed_load_is_retried_after_the_retry_interval(

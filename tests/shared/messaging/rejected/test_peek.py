@@ -42,7 +42,7 @@ async def test_entry_has_all_properties_of_a_message(
     messaging: ServiceBusSettings,
     rejected_queue: str,
 ) -> None:
-    """With the reason, the origin and the times."""
+    """An entry has the reason, the origin and the times."""
     await reject_one(delete_request(), correlation_id="correlation", subject="subject")
 
     page = await rejected.page()
@@ -79,7 +79,7 @@ async def test_dead_letter_has_its_reason(
     put: Put,
     requests_queue: str,
 ) -> None:
-    """The one given when it was dead-lettered."""
+    """The reason is the one given when the message was dead-lettered."""
     await put(requests_queue, ServiceBusMessage(delete_request()))
     async with client.get_queue_receiver(requests_queue) as receiver:
         [message] = await receiver.receive_messages(1, max_wait_time=5)
@@ -96,7 +96,7 @@ async def test_dead_letter_has_its_reason(
 async def test_queue_paths_are_of_all_queues_of_the_app(
     rejected: RejectedMessages, messaging: ServiceBusSettings
 ) -> None:
-    """The rejected queue, and every dead-letter queue."""
+    """The queue paths are the rejected queue and every dead-letter queue."""
     queues = (
         *messaging.input_queues,
         messaging.enrollment_rejected_queue,
@@ -113,7 +113,7 @@ async def test_queue_paths_are_of_all_queues_of_the_app(
 async def test_input_queues_cannot_be_listed(
     rejected: RejectedMessages, requests_queue: str
 ) -> None:
-    """Their messages are not rejected."""
+    """The messages of an input queue are not rejected."""
     with pytest.raises(InvalidRequestError) as caught:
         await rejected.page(requests_queue)
 
@@ -121,7 +121,7 @@ async def test_input_queues_cannot_be_listed(
 
 
 async def test_keys_are_masked(rejected: RejectedMessages, reject_one: Callable[..., Any]) -> None:
-    """As members, in JSON nested as text, and in the payload of a CloudEvent."""
+    """Keys are masked as members, in JSON nested as text, and in a CloudEvent's payload."""
     key = secret_factory.symmetric_key()
     mechanism = {"type": "symmetricKey", "symmetricKey": {"primaryKey": key}}
     enrollment = {"registrationId": "dev-1", "attestation": mechanism}
@@ -142,7 +142,7 @@ async def test_keys_are_masked(rejected: RejectedMessages, reject_one: Callable[
 async def test_unreadable_body_has_length_and_hash(
     rejected: RejectedMessages, reject_one: Callable[..., Any]
 ) -> None:
-    """And the reason why it cannot be parsed."""
+    """The entry says why the body cannot be parsed."""
     faults = {
         b'{"registrationId": "dev-1"': "is not JSON: Expecting ',' delimiter (line 1, column 27)",
         b"\xff": "is not UTF-8",
@@ -165,7 +165,7 @@ async def test_unreadable_body_has_length_and_hash(
 async def test_ids_are_of_all_records_in_the_body(
     rejected: RejectedMessages, reject_one: Callable[..., Any]
 ) -> None:
-    """Wherever a request has them."""
+    """The ids are found at each place where a request has them."""
     bodies = [
         {"enrollment": {"registrationId": "a"}},
         {"enrollmentGroup": {"enrollmentGroupId": "a"}},
@@ -187,7 +187,7 @@ async def test_ids_are_of_all_records_in_the_body(
 async def test_amqp_value_bodies_are_read(
     rejected: RejectedMessages, put: Put, rejected_queue: str
 ) -> None:
-    """AMQP bodies other than bytes; Azure's SDKs send them only on demand."""
+    """AMQP bodies other than bytes are read; Azure's SDKs send them only on demand."""
     await put(
         rejected_queue,
         AmqpAnnotatedMessage(value_body='{"registrationId": "a"}'),
@@ -206,7 +206,7 @@ async def test_amqp_value_bodies_are_read(
 async def test_pages_follow_each_other(
     rejected: RejectedMessages, reject_one: Callable[..., Any]
 ) -> None:
-    """Until the last, which has no `next`."""
+    """`next` leads from page to page; the last page has none."""
     for number in range(5):
         await reject_one(delete_request(f"dev-{number}"))
 
@@ -253,7 +253,7 @@ async def test_filter_by_reason_id_and_age(
 async def test_listing_does_not_count_as_delivery(
     broker: Broker, rejected: RejectedMessages, reject_one: Callable[..., Any], rejected_queue: str
 ) -> None:
-    """Although the SDK opens a receiver."""
+    """The delivery count stays the same although the SDK opens a receiver."""
     await reject_one(delete_request())
 
     for _ in range(3):
@@ -276,7 +276,7 @@ async def test_missing_queue_is_refused(create_queues: CreateQueues, sender: Mes
 async def test_unresponsive_service_times_out(
     messaging: ServiceBusSettings, sender: MessageSender, broker: Broker
 ) -> None:
-    """For a page and for a replay."""
+    """A page and a replay both time out."""
     broker.silence()
     rejected = RejectedMessages(messaging, sender, timeout=0.5)
 

@@ -67,7 +67,7 @@ async def test_interrupted_replay_sends_the_copy_again(
     replay_with: Callable[..., Any],
     peek: Peek,
 ) -> None:
-    """With the same id, so that duplicate detection keeps one."""
+    """The second copy has the same id, so that duplicate detection keeps one."""
     await reject_some("a")
 
     def interrupt() -> None:
@@ -75,7 +75,7 @@ async def test_interrupted_replay_sends_the_copy_again(
 
     with pytest.raises(InterruptedReplayError):
         await replay_with(interrupt)
-    broker.advance(61)  # the lock of the process that ended lapses
+    broker.advance(61)  # the lock of the ended replay expires
     await replay_with(bool)
 
     assert broker.queue(messaging.enrollment_rejected_queue) == QueueCounts()
@@ -111,7 +111,7 @@ async def test_killed_replay_loses_nothing(
     step: str,
     copies: int,
 ) -> None:
-    """Whether the process is killed before or after sending."""
+    """The process is killed before or after sending."""
     await reject_some("a", "b")
     names = ("enrollment_requests", "bulk_operations", "enrollment_rejected", "enrollment_results")
     queues = {f"{name}_queue".upper(): getattr(messaging, f"{name}_queue") for name in names}
@@ -152,7 +152,7 @@ async def test_full_source_queue_stops_the_replay(
 async def test_replay_reports_a_lost_lock(
     broker: Broker, rejected: RejectedMessages, reject_some: Callable[..., Any], rejected_queue: str
 ) -> None:
-    """The copy was sent, the message is still in the queue, the others are replayed."""
+    """The copy was sent, the message is still in the queue, and the others are replayed."""
     await reject_some("a", "b")
     broker.refuse(Step.SETTLE, "com.microsoft:message-lock-lost", times=1, queue=rejected_queue)
 

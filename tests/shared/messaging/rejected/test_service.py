@@ -40,7 +40,7 @@ async def test_message_is_replayed_to_its_source_queue(
     messaging: ServiceBusSettings,
     peek: Peek,
 ) -> None:
-    """As a copy without the reason, marked as a copy."""
+    """The copy has no reason, and is marked as a copy."""
     await reject_some("dev-1", queue=messaging.bulk_operations_queue)
 
     report = await rejected.replay()
@@ -66,10 +66,10 @@ async def test_message_is_replayed_to_its_source_queue(
     }
 
 
-async def test_messages_before_it_are_deferred_once(
+async def test_messages_before_the_selected_one_are_deferred_once(
     rejected: RejectedMessages, reject_some: Callable[..., Any], requests_queue: str, peek: Peek
 ) -> None:
-    """However many replays follow, their delivery count is 1."""
+    """The delivery count of these messages is 1, however many replays follow."""
     await reject_some(*(f"dev-{number}" for number in range(40)))
 
     for id in ("dev-2", "dev-20", "dev-21", "dev-37"):
@@ -85,7 +85,7 @@ async def test_messages_before_it_are_deferred_once(
 async def test_deferred_messages_can_be_replayed(
     broker: Broker, rejected: RejectedMessages, reject_some: Callable[..., Any], rejected_queue: str
 ) -> None:
-    """Together with active ones."""
+    """One replay sends deferred and active messages."""
     await reject_some("a", "b", "c", "d")
     await rejected.replay(Filter(id="c"))
 
@@ -98,7 +98,7 @@ async def test_deferred_messages_can_be_replayed(
 async def test_dry_run_changes_nothing(
     broker: Broker, rejected: RejectedMessages, reject_some: Callable[..., Any], rejected_queue: str
 ) -> None:
-    """It reports what would be replayed."""
+    """A dry run reports which messages would be replayed."""
     await reject_some("a", "b")
 
     report = await rejected.replay(Filter(id="b"), dry_run=True)
@@ -110,7 +110,7 @@ async def test_dry_run_changes_nothing(
 async def test_replay_is_limited_in_messages(
     rejected: RejectedMessages, reject_some: Callable[..., Any]
 ) -> None:
-    """`next` is where to continue."""
+    """`next` is the sequence number at which to continue."""
     await reject_some("a", "b", "c")
 
     first = await rejected.replay(max_messages=2)
@@ -123,7 +123,7 @@ async def test_replay_is_limited_in_messages(
 async def test_message_from_another_queue_is_not_replayed(
     rejected: RejectedMessages, reject_some: Callable[..., Any], put: Put, rejected_queue: str
 ) -> None:
-    """The app has no queue to send it to."""
+    """The app has no queue to send the message to."""
     await reject_some("a", queue="elsewhere")
     await put(rejected_queue, ServiceBusMessage(delete_request("b")))
     await reject_some("c")
@@ -138,7 +138,7 @@ async def test_message_from_another_queue_is_not_replayed(
 async def test_scheduled_message_is_not_replayed(
     rejected: RejectedMessages, put: Put, rejected_queue: str
 ) -> None:
-    """Service Bus does not deliver it before its time."""
+    """Service Bus does not deliver a scheduled message before its time."""
     later = datetime.now(UTC) + timedelta(hours=1)
     await put(rejected_queue, ServiceBusMessage(delete_request(), scheduled_enqueue_time_utc=later))
 
@@ -156,7 +156,7 @@ async def test_dead_letter_is_replayed_to_its_queue(
     requests_queue: str,
     peek: Peek,
 ) -> None:
-    """With the rest of its time to live."""
+    """The copy has the rest of the message's time to live."""
     message = ServiceBusMessage(delete_request(), message_id="a", time_to_live=timedelta(hours=1))
     await put(requests_queue, message)
     await dead_letter(requests_queue)
@@ -180,7 +180,7 @@ async def test_dead_letter_of_the_rejected_queue_is_replayed(
     messaging: ServiceBusSettings,
     peek: Peek,
 ) -> None:
-    """To the source queue of the message."""
+    """The copy is sent to the source queue of the message."""
     await reject_some("a")
     queue = messaging.enrollment_rejected_queue
     await dead_letter(queue)
@@ -193,7 +193,7 @@ async def test_dead_letter_of_the_rejected_queue_is_replayed(
 async def test_replays_run_one_at_a_time(
     rejected: RejectedMessages, reject_some: Callable[..., Any]
 ) -> None:
-    """Otherwise each would defer the messages of the other."""
+    """Two concurrent replays would defer each other's messages."""
     await reject_some("a", "b", "c", "d")
 
     report = await asyncio.gather(*(rejected.replay(Filter(id=id)) for id in ("d", "a", "c")))
@@ -205,7 +205,7 @@ async def test_replays_run_one_at_a_time(
 async def test_one_message_is_replayed(
     broker: Broker, rejected: RejectedMessages, reject_some: Callable[..., Any], requests_queue: str
 ) -> None:
-    """By its sequence number."""
+    """The sequence number selects the message."""
     await reject_some("a", "b")
 
     report = await rejected.replay_one(2)
@@ -238,7 +238,7 @@ async def test_patch_keeps_keys(
     requests_queue: str,
     peek: Peek,
 ) -> None:
-    """They are masked only in listings."""
+    """Keys are masked only in listings."""
     key = secret_factory.symmetric_key()
     body = json.dumps({"enrollment": {"registrationId": "a", "primaryKey": key}})
     properties: dict[str | bytes, Any] = {"sourceQueue": requests_queue}
@@ -253,7 +253,7 @@ async def test_patch_keeps_keys(
 async def test_mask_in_a_patch_is_a_fault(
     rejected: RejectedMessages, reject_some: Callable[..., Any], broker: Broker, rejected_queue: str
 ) -> None:
-    """It would replace the key that it masks."""
+    """The mask would replace the key."""
     await reject_some("a")
     texts = [{"webhookUrl": "https://a?****"}, "SharedAccessKey=****;EntityPath=b"]
     patch = {"enrollment": {"primaryKey": "****", "list": texts}}
@@ -272,7 +272,7 @@ async def test_mask_in_a_patch_is_a_fault(
 async def test_unreadable_body_cannot_be_patched(
     rejected: RejectedMessages, put: Put, rejected_queue: str, requests_queue: str
 ) -> None:
-    """It can be replayed unchanged."""
+    """The message can be replayed unchanged."""
     properties: dict[str | bytes, Any] = {"sourceQueue": requests_queue}
     await put(rejected_queue, ServiceBusMessage("{", application_properties=properties))
 
@@ -285,7 +285,7 @@ async def test_unreadable_body_cannot_be_patched(
 async def test_too_large_patched_message_stays(
     rejected: RejectedMessages, reject_some: Callable[..., Any], broker: Broker, rejected_queue: str
 ) -> None:
-    """And can be replayed afterwards."""
+    """The message can be replayed afterwards."""
     await reject_some("a")
 
     with pytest.raises(MessageTooLargeError):
@@ -312,7 +312,7 @@ async def test_one_message_is_discarded(
 async def test_deferred_message_is_discarded(
     broker: Broker, rejected: RejectedMessages, reject_one: Callable[..., Any], rejected_queue: str
 ) -> None:
-    """By its sequence number."""
+    """The sequence number selects the message."""
     for number in range(3):
         await reject_one(delete_request(f"dev-{number}"))
     await rejected.discard(3)
@@ -361,7 +361,7 @@ async def test_locked_message_is_left(
     client: ServiceBusClient,
     rejected_queue: str,
 ) -> None:
-    """Its receiver may complete it."""
+    """The receiver that holds the lock may complete the message."""
     await reject_one(delete_request())
     async with client.get_queue_receiver(rejected_queue) as receiver:
         [message] = await receiver.receive_messages(1, max_wait_time=5)
@@ -379,7 +379,7 @@ async def test_discard_is_limited_in_messages(
     reject_one: Callable[..., Any],
     rejected_queue: str,
 ) -> None:
-    """The next call continues behind the deferred messages."""
+    """The next call continues after the deferred messages."""
     for number in range(5):
         await reject_one(delete_request(f"dev-{number}"))
     rejected = RejectedMessages(messaging, sender, idle_timeout=0.5, limit=3)
