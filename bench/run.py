@@ -24,6 +24,7 @@ NAMES = (
     "operations",
     "pacing",
     "http_beside_queue",
+    "http_bulk",
 )
 
 

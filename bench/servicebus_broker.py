@@ -133,7 +133,7 @@ def send_usage(pipe: Connection, address: str) -> None:
 
 
 class Echo(asyncio.BufferedProtocol):
-    """Sends a fixed answer for each read."""
+    """A protocol that sends a fixed answer for each read."""
 
     def __init__(self) -> None:
         self._buffer = bytearray(32768)
@@ -169,7 +169,7 @@ class EchoServer:
 
 @dataclass(frozen=True)
 class Meter:
-    """Measures the CPU time of a server's process."""
+    """A meter of the CPU time of a server's process."""
 
     pipe: Connection
 

@@ -48,7 +48,7 @@ class Messaging:
     The Service Bus sender and what uses it, also while the settings for DPS are invalid.
 
     `settings_fault` names invalid settings, for which `settings` has defaults: messages can then be
-    rescheduled. Raises `NotConfiguredError` without a namespace.
+    postponed. Raises `NotConfiguredError` without a namespace.
     """
 
     def __init__(self) -> None:

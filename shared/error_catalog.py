@@ -16,9 +16,9 @@ class Disposition(StrEnum):
 
     REJECT = "reject"
     """The operation can never succeed: a copy goes to the rejected queue with the reason."""
-    RETRY = "retry"
+    POSTPONE = "postpone"
     """Another attempt may succeed: a copy is scheduled; the attempt is counted."""
-    RESCHEDULE = "reschedule"
+    POSTPONE_UNCOUNTED = "postpone, uncounted"
     """Neither the message nor the attempt is at fault: a copy is scheduled; it is not counted."""
     ABANDON = "abandon"
     """An internal error: Service Bus redelivers the message and in the end dead-letters it."""
@@ -72,14 +72,14 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
     errors.NotConfiguredError: ErrorEntry(
         code=503001,
         reason="NotConfigured",
-        disposition=Disposition.RESCHEDULE,
+        disposition=Disposition.POSTPONE_UNCOUNTED,
         meaning="Settings of the app are missing or invalid; `info` names them.",
         remedy="Set them as described in `docs/settings.md`, then check `GET health/ready`.",
     ),
     errors.PolicyFileError: ErrorEntry(
         code=503006,
         reason="PolicyFile",
-        disposition=Disposition.RESCHEDULE,
+        disposition=Disposition.POSTPONE_UNCOUNTED,
         meaning="The allocation policy file is missing or invalid; `info` names every fault.",
         remedy="Correct the file as described in `docs/allocation.md` and deploy it.",
     ),
@@ -100,17 +100,18 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
     errors.NoHubError: ErrorEntry(
         code=503005,
         reason="NoHub",
-        disposition=Disposition.RETRY,
+        disposition=Disposition.POSTPONE,
         meaning="An allocation policy found no linked hub for the device; DPS retries.",
-        remedy="Call `POST allocation/{policy}/explain`, and link a hub that a rule names.",
+        remedy="Call `POST allocation/{policy}/explain`, then link a hub that a rule names, and allow it in "
+        "the enrollment.",
     ),
     errors.QueueRefusedError: ErrorEntry(
         code=502005,
         reason="QueueRefused",
         disposition=Disposition.ABANDON,
-        meaning="Service Bus refused a message of the app: the queue does not exist, is full, or "
-        "the app may not send to it.",
-        remedy="Create the queue, make room in it, or grant the app the right to send.",
+        meaning="Service Bus refused the app: the queue does not exist, is full, or the app may "
+        "not send to it or receive from it.",
+        remedy="Create the queue, make room in it, or grant the app the missing right.",
     ),
     errors.MessageTooLargeError: ErrorEntry(
         code=413002,
@@ -124,8 +125,8 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
         code=503008,
         reason="QueueUnreachable",
         disposition=Disposition.ABANDON,
-        meaning="Service Bus did not respond in time.",
-        remedy="Retry; check the namespace and the network.",
+        meaning="Service Bus did not respond in time, or another replay or discard is running.",
+        remedy="Retry; if it persists, check the namespace and the network.",
         retry_after=5,
     ),
     errors.RetriesExhaustedError: ErrorEntry(
@@ -173,7 +174,7 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
     errors.DpsThrottledError: ErrorEntry(
         code=429001,
         reason="DpsThrottled",
-        disposition=Disposition.RESCHEDULE,
+        disposition=Disposition.POSTPONE_UNCOUNTED,
         meaning="The DPS quota of operations per minute is used up.",
         remedy="Wait as long as `Retry-After` says; send many records as one bulk operation.",
     ),
@@ -187,14 +188,14 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
     errors.DpsFaultError: ErrorEntry(
         code=502001,
         reason="DpsFault",
-        disposition=Disposition.RETRY,
+        disposition=Disposition.POSTPONE,
         meaning="DPS failed, or the response is not from its API.",
         remedy="Retry; check Azure's status page, and that `DPS_ENDPOINT` is a DPS instance.",
     ),
     errors.DpsCredentialError: ErrorEntry(
         code=502002,
         reason="DpsCredential",
-        disposition=Disposition.RESCHEDULE,
+        disposition=Disposition.POSTPONE_UNCOUNTED,
         meaning="DPS refused the app's credential, not the caller's.",
         remedy="Check the key in `DPS_CONNECTION_STRING` and its policy's rights, or the role "
         "assignments of the app's identity.",
@@ -202,14 +203,14 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
     errors.DpsReplyLostError: ErrorEntry(
         code=502003,
         reason="DpsReplyLost",
-        disposition=Disposition.RETRY,
+        disposition=Disposition.POSTPONE,
         meaning="The connection to DPS broke before the response; DPS may have applied the write.",
         remedy="Read the record, then decide.",
     ),
     errors.DpsUnreachableError: ErrorEntry(
         code=503002,
         reason="DpsUnreachable",
-        disposition=Disposition.RETRY,
+        disposition=Disposition.POSTPONE,
         meaning="No connection to DPS could be made; nothing was changed.",
         remedy="Retry; check the host name, the network, and the access rules of DPS.",
         retry_after=5,
@@ -217,7 +218,7 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
     errors.DpsHostError: ErrorEntry(
         code=503010,
         reason="DpsHost",
-        disposition=Disposition.RESCHEDULE,
+        disposition=Disposition.POSTPONE_UNCOUNTED,
         meaning="The DPS host name cannot be resolved, or its TLS certificate is not trusted; "
         "nothing was changed.",
         remedy="Check the host in `DPS_ENDPOINT` or `DPS_CONNECTION_STRING`, name resolution, and "
@@ -227,29 +228,30 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
     errors.DpsTimeoutError: ErrorEntry(
         code=504001,
         reason="DpsTimeout",
-        disposition=Disposition.RETRY,
+        disposition=Disposition.POSTPONE,
         meaning="DPS did not respond before the deadline; it may have applied the write.",
         remedy="Retry; after a write read the record first.",
     ),
     errors.NotAttemptedError: ErrorEntry(
         code=503003,
         reason="NotAttempted",
-        disposition=Disposition.RESCHEDULE,
+        disposition=Disposition.POSTPONE_UNCOUNTED,
         meaning="This record of a bulk operation was not sent to DPS.",
         remedy="Send it again.",
     ),
     errors.OutcomeUnknownError: ErrorEntry(
         code=503004,
         reason="OutcomeUnknown",
-        disposition=Disposition.RETRY,
+        disposition=Disposition.POSTPONE,
         meaning="A write was sent to DPS, and whether it was applied is unknown.",
         remedy="Read the record, then decide.",
     ),
     errors.NoPermitError: ErrorEntry(
         code=503007,
         reason="PacedOut",
-        disposition=Disposition.RESCHEDULE,
-        meaning="The DPS quota did not let the call start before its deadline; nothing was sent.",
+        disposition=Disposition.POSTPONE_UNCOUNTED,
+        meaning="The call could not start before its deadline: the DPS quota is used up, or other "
+        "calls come first. Nothing was sent.",
         remedy="Wait as long as `Retry-After` says; send many records as one bulk operation.",
         retry_after=10,
     ),

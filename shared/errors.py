@@ -7,7 +7,7 @@ AppError
 │   └── UnsupportedMediaTypeError   a content type other than JSON
 ├── NotConfiguredError              app settings: missing or invalid, with every fault
 │   └── PolicyFileError             the allocation policy file: missing or invalid
-├── SendError                       a message that was not sent to its queue
+├── QueueError                       a call to Service Bus that failed
 │   ├── QueueRefusedError           the queue is missing, full, or not open to the app
 │   ├── MessageTooLargeError        above the queue's size limit
 │   └── QueueUnreachableError       Service Bus did not respond
@@ -57,6 +57,12 @@ class InvalidRequestError(AppError):
         super().__init__(message)
         self.faults = dict(faults)
 
+    def describe(self) -> str:
+        """Returns the message with every fault."""
+        # No colon: a text after the name of a key and a colon would be masked as the key.
+        texts = (f"{pointer or 'The body'} {fault};" for pointer, fault in self.faults.items())
+        return " ".join([str(self), *texts])
+
 
 class DocumentTooLargeError(InvalidRequestError):
     """A document exceeds the size limit."""
@@ -91,19 +97,19 @@ class PolicyFileError(NotConfiguredError):
         )
 
 
-class SendError(AppError):
-    """A message was not sent to its queue."""
+class QueueError(AppError):
+    """A call to Service Bus failed."""
 
 
-class QueueRefusedError(SendError):
+class QueueRefusedError(QueueError):
     """The queue does not exist, is full, or does not let the app send."""
 
 
-class MessageTooLargeError(SendError):
+class MessageTooLargeError(QueueError):
     """The message exceeds the queue's size limit."""
 
 
-class QueueUnreachableError(SendError):
+class QueueUnreachableError(QueueError):
     """Service Bus did not respond in time: the message may have been sent."""
 
 

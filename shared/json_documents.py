@@ -1,20 +1,25 @@
 """JSON documents: strict parsing, JSON Pointers, merge patches and fault messages."""
 
+import asyncio
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import ErrorDetails
 
 from shared.errors import DocumentTooLargeError, InvalidRequestError
 
+T = TypeVar("T")
+
 MAX_DOCUMENT_BYTES = 1024 * 1024
 """The size limit of one document."""
 MAX_REQUEST_BYTES = 100 * 1024 * 1024
 """The size limit of one request body, as the Functions host has it."""
+_MAX_BLOCKING_BYTES = 64 * 1024
+_MAX_VALUES = 1_000_000
 MAX_DEPTH = 100
 """The nesting limit of a document. A twin in IoT Hub has ten levels at most."""
 
@@ -60,10 +65,25 @@ def parse_json(body: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
         raise DocumentTooLargeError({"": f"must not exceed {max_bytes} bytes"})
     repeated: list[tuple[dict[str, Any], str]] = []
     document = _load(body, repeated)
-    faults = dict(_structure_faults(document, repeated)) if repeated or _may_be_deep(body) else {}
+    may_be_deep = body.count(b"{") + body.count(b"[") > MAX_DEPTH
+    faults = dict(_structure_faults(document, repeated)) if repeated or may_be_deep else {}
     if faults:
         raise InvalidRequestError(faults)
     return document
+
+
+async def parse_in_thread(body: bytes, parse: Callable[[], T]) -> T:
+    """
+    Returns `parse()`, which parses the body; in a thread if it is large, so that other tasks go on.
+
+    Raises `DocumentTooLargeError` for a large body with more than a million values: small values take
+    much more memory than their text.
+    """
+    if len(body) <= _MAX_BLOCKING_BYTES:
+        return parse()
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+        raise DocumentTooLargeError({"": f"must not exceed {_MAX_VALUES} values"})
+    return await asyncio.to_thread(parse)
 
 
 def _load(body: bytes, repeated: list[tuple[dict[str, Any], str]]) -> Any:
@@ -99,10 +119,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):  # NaN and Infinity are not JSON; 1e999 overflows a double
         raise OverflowError
     return number
-
-
-def _may_be_deep(body: bytes) -> bool:
-    return body.count(b"{") + body.count(b"[") > MAX_DEPTH
 
 
 def _structure_faults(

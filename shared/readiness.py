@@ -13,7 +13,7 @@ _CHEAPEST_QUERY = {"query": "SELECT *"}
 
 class Readiness:
     """
-    Checks whether DPS answers the app.
+    The check whether DPS answers the app.
 
     A result is cached for `cache_seconds`: each check uses one operation of the DPS quota.
     """

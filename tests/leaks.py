@@ -9,7 +9,7 @@ from shared.redaction import RedactingFilter
 
 
 class LeakDetector(logging.Handler):
-    """Keeps every log line as the app would write it, and every error of the app."""
+    """A handler that keeps every log line as the app would write it, and every error of the app."""
 
     def __init__(self) -> None:
         super().__init__()

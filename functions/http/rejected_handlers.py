@@ -85,7 +85,7 @@ async def list_messages(req: func.HttpRequest) -> func.HttpResponse:
 
 async def replay(req: func.HttpRequest) -> func.HttpResponse:
     """Sends messages back to the queues they came from."""
-    body = parse_body(req, find_faults=_find_replay_faults)
+    body = await parse_body(req, find_faults=_find_replay_faults)
     rejected = messaging().rejected
     if "sequenceNumber" in body:
         one = ReplayOneRequest.model_validate(body)

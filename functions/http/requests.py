@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import azure.functions as func
@@ -12,11 +13,13 @@ from functions.runtime import services
 from shared.dps import CallContext
 from shared.dps.models import IF_MATCH, find_id_faults
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
-from shared.json_documents import MAX_DOCUMENT_BYTES, parse_json
+from shared.json_documents import MAX_DOCUMENT_BYTES, parse_in_thread, parse_json
 from shared.settings import DEFAULT_API_VERSION
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
+MAX_BULK_BYTES = 32 * 1024 * 1024
+"""The size limit of the body of a bulk operation."""
 
 FindFaults = Callable[[Any], Mapping[str, str]]
 """Returns the faults of a document by JSON Pointer."""
@@ -31,10 +34,11 @@ class Call:
     if_match: str | None
     top: int | None
     continuation: str | None
+    validate_only: bool
     context: CallContext
 
 
-def parse_call(
+async def parse_call(
     req: func.HttpRequest,
     *,
     find_faults: FindFaults | None = None,
@@ -51,7 +55,7 @@ def parse_call(
     error_class = InvalidRequestError
     if find_faults:
         try:
-            document = parse_body(
+            document = await parse_body(
                 req, find_faults=find_faults, media_types=media_types, max_bytes=max_bytes
             )
         except InvalidRequestError as error:
@@ -65,6 +69,7 @@ def parse_call(
         if_match=req.headers.get("if-match"),
         top=None if top is None else int(top),
         continuation=req.headers.get("x-ms-continuation") or None,
+        validate_only=req.params.get("validateOnly", "").lower() == "true",
         context=_context(req),
     )
 
@@ -90,12 +95,14 @@ def _head_faults(req: func.HttpRequest) -> Iterator[tuple[str, str]]:
     versions = services().settings.api_versions
     if req.params.get("api-version", DEFAULT_API_VERSION) not in versions:
         yield "api-version", f"must be one of {', '.join(versions)}"
+    if req.params.get("validateOnly", "false").lower() not in ("true", "false"):
+        yield "validateOnly", "must be true or false"
     for header, (form, fault) in _HEADERS.items():
         if header in req.headers and not form.fullmatch(req.headers[header]):
             yield header, fault
 
 
-def parse_body(
+async def parse_body(
     req: func.HttpRequest,
     *,
     find_faults: FindFaults,
@@ -106,7 +113,8 @@ def parse_body(
     media_type = req.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if media_type not in media_types:
         raise UnsupportedMediaTypeError({"Content-Type": f"must be {' or '.join(media_types)}"})
-    document = parse_json(req.get_body(), max_bytes=max_bytes)
+    text = req.get_body()
+    document = await parse_in_thread(text, partial(parse_json, text, max_bytes=max_bytes))
     if faults := find_faults(document):
         raise InvalidRequestError(faults)
     return document

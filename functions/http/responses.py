@@ -4,7 +4,7 @@ import functools
 import json
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,6 @@ from shared.errors import (
 )
 
 if TYPE_CHECKING:
-    from shared.dps.batching.bulk_operation import Failure
     from shared.dps.responses import Page, Record
 
 Trigger = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
@@ -102,17 +101,10 @@ def page_response(page: "Page") -> func.HttpResponse:
     )
 
 
-def bulk_result_response(failures: "Sequence[Failure]", id_member: str) -> func.HttpResponse:
-    """Returns the result of a bulk operation in DPS's shape."""
-    errors = [
-        {
-            id_member: failure.id,
-            "errorCode": code_for(failure.error),
-            "errorStatus": str(failure.error),
-        }
-        for failure in failures
-    ]
-    return json_response({"errors": errors, "isSuccessful": not errors})
+def validation_response(result: Mapping[str, Any]) -> func.HttpResponse:
+    """Returns the result of a validation, with a `Warning` that says what it does not cover."""
+    text = "Validated only: nothing was sent to DPS, whose records and limits were not checked."
+    return json_response(result, headers={"Warning": f'299 - "{text}"'})
 
 
 def no_content() -> func.HttpResponse:
@@ -124,8 +116,10 @@ def _error_response(error: Exception, req: func.HttpRequest, request_id: str) ->
     entry = entry_for(error)
     body = _error_body(error, entry, request_id)
     is_expected = isinstance(error, AppError)
+    is_our_fault = entry.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    level = logging.WARNING if is_our_fault else logging.INFO
     _LOG.log(
-        _log_level(entry) if is_expected else logging.ERROR,
+        level if is_expected else logging.ERROR,
         "%s failed with %s, trackingId %s, request %s",
         req.method,
         body["errorCode"],
@@ -141,11 +135,6 @@ def _error_response(error: Exception, req: func.HttpRequest, request_id: str) ->
         headers["content-type"] = _PROBLEM
         return json_response(_problem(body, entry), status=entry.status, headers=headers)
     return json_response(body, status=entry.status, headers=headers)
-
-
-def _log_level(entry: ErrorEntry) -> int:
-    """Returns the level; an error of the caller's needs no attention."""
-    return logging.WARNING if entry.status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
 
 
 def _error_body(error: Exception, entry: ErrorEntry, request_id: str) -> dict[str, Any]:

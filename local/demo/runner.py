@@ -87,7 +87,7 @@ def _run_step(step: Step, number: str, table: "_Table") -> str:
 
 
 class _Table:
-    """Prints rows in columns, in colour on a terminal unless NO_COLOR is set."""
+    """A table on standard output, in colour on a terminal unless NO_COLOR is set."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
@@ -118,9 +118,13 @@ class _Table:
     def row(self, number: str, step: Step, *, outcome: str, text: str, seconds: float) -> None:
         """Prints a step that has ended; the reason of a failed one follows on separate lines."""
         failed = outcome == "failed"
-        titles = textwrap.wrap(step.title, _TITLE, break_on_hyphens=False)
+        titles = textwrap.wrap(step.title, _TITLE, break_on_hyphens=False, break_long_words=False)
         masked = _KEY_MATERIAL.sub("****", text)
-        checked = [] if failed else textwrap.wrap(masked, _CHECKED, break_on_hyphens=False)
+        checked = (
+            []
+            if failed
+            else textwrap.wrap(masked, _CHECKED, break_on_hyphens=False, break_long_words=False)
+        )
         first = checked[0] if checked else self._paint(f"{outcome:<{_CHECKED}}", outcome)
         self.line(
             f"{self._paint(self._marks[outcome], outcome)} {number} {step.client:<{_CLIENT}} "
@@ -129,7 +133,11 @@ class _Table:
         indent = len(f"+ {number} {'':{_CLIENT}} ")
         for title, result in zip_longest(titles[1:], checked[1:], fillvalue=""):
             self.line(f"{'':{indent}}{title:<{_TITLE}} {result}".rstrip())
-        reasons = textwrap.wrap(masked, WIDTH - _MARGIN, break_on_hyphens=False) if failed else []
+        reasons = (
+            textwrap.wrap(masked, WIDTH - _MARGIN, break_on_hyphens=False, break_long_words=False)
+            if failed
+            else []
+        )
         for reason in reasons:
             self.line(self._paint(f"{'':{_MARGIN}}{reason}", "failed"))
 

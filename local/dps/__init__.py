@@ -17,5 +17,3 @@ Assumed     our choice: no public source describes it
 
 from local.dps.options import AccessPolicy, Options, Right
 from local.dps.server import DpsStandIn
-
-__all__ = ["AccessPolicy", "DpsStandIn", "Options", "Right"]

@@ -67,7 +67,7 @@ def _token_error(status: int, message: str) -> Response:
 
 @dataclass(frozen=True, kw_only=True)
 class Authorization:
-    """Checks the Authorization header. Documented: Control access to DPS."""
+    """The check of the Authorization header. Documented: Control access to DPS."""
 
     options: Options
     identity: ManagedIdentity

@@ -79,7 +79,7 @@ class AuthenticatedDevice:
 @dataclass(frozen=True, kw_only=True)
 class EnrollmentSearch:
     """
-    Finds the enrollment that accepts the proof of a device.
+    A search for the enrollment that accepts the proof of a device.
 
     Documented (concepts-service): an individual enrollment takes precedence over groups. Assumed:
     also if the device proves to be a member of a group.
@@ -165,7 +165,7 @@ def _authorities(record: Record) -> Iterator[x509.Certificate]:
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceAuthentication:
-    """Authenticates the device that calls the device API."""
+    """Authentication of the device that calls the device API."""
 
     options: Options
     enrollments: EnrollmentSearch

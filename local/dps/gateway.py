@@ -28,7 +28,7 @@ _Effect = Callable[[Fault, web.Request, LoggedRequest], Awaitable[web.StreamResp
 
 
 class Gateway:
-    """Answers every HTTP request."""
+    """The handler of every HTTP request."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance

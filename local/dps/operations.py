@@ -124,7 +124,7 @@ class Operation:
 
 
 class Router:
-    """Finds the operation for a method and path; of two that match, the first one wins."""
+    """The operations by method and path; of two that match, the first one wins."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self._operations = tuple(operations)

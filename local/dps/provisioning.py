@@ -50,7 +50,7 @@ class RegistrationOperation:
 
 @dataclass(frozen=True, kw_only=True)
 class Provisioning:
-    """Registers devices, each in its own task."""
+    """The registrations of devices, each in its own task."""
 
     options: Options
     registrations: Records

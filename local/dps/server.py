@@ -24,7 +24,7 @@ _CHECK_INTERVAL_SECONDS = 0.001
 
 
 class DpsStandIn:
-    """Serves one provisioning service instance over http and https until it is stopped."""
+    """A server of one provisioning service instance over http and https."""
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()

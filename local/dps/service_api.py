@@ -129,7 +129,7 @@ class Enrollments:
 @dataclass(frozen=True, kw_only=True)
 class BulkOperation:
     """
-    POST /enrollments and POST /enrollmentGroups with up to ten items.
+    The operation POST /enrollments or POST /enrollmentGroups, with up to ten items.
 
     A call that is invalid as a whole is rejected. Recorded: a failed item is listed in the response,
     whose status is 200 even if all items failed.

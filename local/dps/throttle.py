@@ -34,7 +34,7 @@ class Quota:
 
 
 class Throttle:
-    """Admits operations until the quota is used up."""
+    """A throttle that admits operations until the quota is used up."""
 
     def __init__(self, quota: Quota, clock: Callable[[], int]) -> None:
         self.quota = quota

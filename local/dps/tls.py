@@ -28,7 +28,7 @@ HEADER_BYTES: Final = 4  # type and length of a handshake message
 
 
 class ClientCertificates:
-    """Requests certificates from TLS clients and remembers those that each connection presented."""
+    """The certificates that TLS clients presented when requested, by connection."""
 
     def __init__(self) -> None:
         self._chains: WeakKeyDictionary[Any, list[bytes]] = WeakKeyDictionary()

@@ -7,5 +7,3 @@ HTTP functions answer on a socket; Service Bus queue functions receive from any 
 from local.host.errors import AppStartError
 from local.host.host import Host, describe_functions
 from local.host.service_bus import ListenerOptions
-
-__all__ = ["AppStartError", "Host", "ListenerOptions", "describe_functions"]

@@ -58,7 +58,7 @@ class SkippedFunctionInfo:
 
 class Host:
     """
-    Runs the functions that `function_app.app` in `app_dir` registered.
+    A host of the functions that the `FunctionApp` of `app_dir`/`function_app.py` registered.
 
     Port 0 picks a free port; `url` has its number. Without `key` no caller needs one, as under Azure
     Functions Core Tools. After `response_timeout` seconds an HTTP function's caller gets 504.

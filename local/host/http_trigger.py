@@ -32,7 +32,7 @@ logger = logging.getLogger("local.host")
 
 
 class HttpTriggerHandler:
-    """Handles HTTP requests with the given functions, whose routes are tried in that order."""
+    """The handler of HTTP requests; the functions' routes are tried in the given order."""
 
     def __init__(
         self,

@@ -101,7 +101,7 @@ class InvocationTimeoutError(Exception):
 
 
 class Invocations:
-    """Runs functions, each invocation in its own task and so with its own contextvars."""
+    """Invocations of functions, each in its own task and so with its own contextvars."""
 
     def __init__(self) -> None:
         self._threads = _DaemonThreads(_MAX_THREADS)
@@ -152,7 +152,7 @@ _Outcome = tuple[Any, BaseException | None]
 
 class _DaemonThreads:
     """
-    Runs blocking calls in daemon threads, at most `limit` at a time.
+    Daemon threads for blocking calls, at most `limit` at a time.
 
     A call that never returns does not keep the process from ending, as it would in a
     ThreadPoolExecutor.

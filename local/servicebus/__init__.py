@@ -12,5 +12,3 @@ from local.servicebus.broker import Broker
 from local.servicebus.faults import Step
 from local.servicebus.options import BrokerOptions, QueueOptions
 from local.servicebus.resources import QueueCounts, Statistics
-
-__all__ = ["Broker", "BrokerOptions", "QueueCounts", "QueueOptions", "Statistics", "Step"]

@@ -1,4 +1,4 @@
-"""Connections (part 2, 2.4): protocol headers, frames and heartbeats."""
+"""Connections (AMQP 1.0, part 2, 2.4): protocol headers, frames and heartbeats."""
 
 import asyncio
 import contextlib
@@ -31,12 +31,12 @@ class Connections:
 
     def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
-        self._open: set[Connection] = set()
+        self._members: set[Connection] = set()
         self._is_silent = False
         self._closed = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._members)
 
     def create(self) -> "Connection":
         """Returns a connection that is not open yet; a protocol factory for asyncio."""
@@ -44,12 +44,12 @@ class Connections:
 
     def add(self, connection: "Connection") -> AmqpError | None:
         """Adds an open connection; returns the error to close it with if there are too many."""
-        self._open.add(connection)
+        self._members.add(connection)
         connection.silence(self._is_silent)
         statistics = self._namespace.statistics
         limit = self._namespace.options.max_connections
         statistics.connections_opened += 1
-        if len(self._open) <= limit:
+        if len(self._members) <= limit:
             return None
         statistics.connections_refused += 1
         text = f"There are {limit} connections, the limit; close some, or raise max_connections."
@@ -57,23 +57,23 @@ class Connections:
 
     def remove(self, connection: "Connection") -> None:
         """Removes a connection that was lost."""
-        self._open.discard(connection)
+        self._members.discard(connection)
         self._closed.set()
 
     async def wait_closed(self, timeout: float) -> bool:  # noqa: ASYNC109 - the result says if it passed
         """Returns whether all connections are closed within `timeout` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while self._open:
+                while self._members:
                     self._closed.clear()
                     await self._closed.wait()
-        return not self._open
+        return not self._members
 
     def detach_all(self, error: AmqpError) -> None:
         """Detaches every link to a queue."""
         queue_links = [
             (session, link)
-            for connection in self._open
+            for connection in self._members
             for session in connection.sessions.values()
             for link in session.links.values()
             if link.node.kind is NodeKind.QUEUE
@@ -83,18 +83,18 @@ class Connections:
 
     def close_all(self, error: AmqpError) -> None:
         """Closes every connection with an error."""
-        for connection in list(self._open):
+        for connection in list(self._members):
             connection.close(error)
 
     def drop_all(self) -> None:
         """Aborts every connection, without a close frame."""
-        for connection in list(self._open):
+        for connection in list(self._members):
             connection.transport.abort()
 
     def silence(self, is_silent: bool) -> None:
         """Stops or resumes reading and writing on all connections, also on later ones."""
         self._is_silent = is_silent
-        for connection in list(self._open):
+        for connection in list(self._members):
             connection.silence(is_silent)
 
 

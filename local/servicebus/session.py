@@ -1,4 +1,4 @@
-"""A session on a connection (part 2, 2.5): links, transfer windows and unsettled deliveries."""
+"""A session on a connection (AMQP 1.0, part 2, 2.5): links, transfer windows and unsettled deliveries."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar

@@ -72,7 +72,7 @@ class Timers:
 
 
 class Alarm:
-    """Calls `callback` with the current time when due; its result is the next time, if any."""
+    """A timer that calls `callback` with the current time; the result is its next time, if any."""
 
     def __init__(self, timers: Timers, callback: Callable[[int], int | None]) -> None:
         self._timers = timers
@@ -126,7 +126,7 @@ class LazyHeap(Generic[EntryT]):
 
 
 class MessageTimer:
-    """Calls `callback` for each message when its time comes, unless its time has changed."""
+    """A timer that calls `callback` for each message at its time, unless that has changed."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ _READ_LIMIT = 8 * _SEND_LIMIT
 
 class WriteBuffer:
     """
-    Buffered output to a transport, sent `latency` seconds later.
+    A buffer of output to a transport, which is sent `latency` seconds later.
 
     `on_writable` is called when the buffer falls below its limit again.
     """

@@ -8,14 +8,3 @@ the rules of the policy file, or is your own Python function.
 from shared.allocation.decision import AllocationPolicy, Assignment, Decision, Refusal, decide
 from shared.allocation.explain import Explanation, explain
 from shared.allocation.request import AllocationRequest
-
-__all__ = [
-    "AllocationPolicy",
-    "AllocationRequest",
-    "Assignment",
-    "Decision",
-    "Explanation",
-    "Refusal",
-    "decide",
-    "explain",
-]

@@ -18,7 +18,9 @@ def choose_hub(device: str, weights: Mapping[str, float]) -> str | None:
     """Returns the hub of a device, or None if no weight is above 0. Ignores case in names."""
     device = device.lower()
     scores = (
-        (_score(device, hub.lower(), weight), hub) for hub, weight in weights.items() if weight
+        (weight / -math.log(_uniform(device, hub.lower())), hub)
+        for hub, weight in weights.items()
+        if weight
     )
     return max(scores, default=(0.0, None))[1]
 
@@ -26,10 +28,6 @@ def choose_hub(device: str, weights: Mapping[str, float]) -> str | None:
 def percentile(device: str) -> float:
     """Returns a number in [0, 100), uniform over devices and constant for each of them."""
     return _uniform(device.lower(), "") * 100
-
-
-def _score(device: str, hub: str, weight: float) -> float:
-    return weight / -math.log(_uniform(device, hub))
 
 
 def _uniform(device: str, hub: str) -> float:

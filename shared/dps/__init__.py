@@ -3,5 +3,3 @@
 from shared.dps.client import DpsClient
 from shared.dps.context import CallContext
 from shared.dps.responses import Record
-
-__all__ = ["CallContext", "DpsClient", "Record"]

@@ -36,7 +36,7 @@ _MAX_QUOTA_SHARE = 0.98  # a process with the whole quota is then never throttle
 _MIN_RATE = 1.0
 _DOUBLING_SECONDS = 15.0
 
-_CUT, _MAX_CUT = 0.9, 0.8
+_FACTOR, _MIN_FACTOR = 0.9, 0.8
 _MIN_CEILING_FACTOR = 0.2
 _MIN_MEASURED_SECONDS = 10.0
 _SLACK = 2.0  # seconds between a window of the service and the responses of its calls
@@ -114,9 +114,9 @@ class AdaptiveRate:
         if throttling.demand >= _MIN_MEASURED_SECONDS:
             ceiling = min(ceiling, max(self._measured_rate(throttling), self._min_ceiling))
         # Consecutive throttlings count as one: a used-up window shows nothing new until it ends.
-        cut = _CUT if is_repeated else max(_MAX_CUT, self._since_cut / (self._since_cut + 1))
-        self._ceiling = max(ceiling * min(1, cut / _CUT), _MIN_RATE)
-        self.per_minute = max(self._ceiling * _CUT, _MIN_RATE)
+        cut = _FACTOR if is_repeated else max(_MIN_FACTOR, self._since_cut / (self._since_cut + 1))
+        self._ceiling = max(ceiling * min(1, cut / _FACTOR), _MIN_RATE)
+        self.per_minute = max(self._ceiling * _FACTOR, _MIN_RATE)
         self._recovery_seconds = self._recovery_time(self._ceiling)
         self._age, self._since_cut = 0.0, 0
         self._last_wait = throttling.at  # a throttling tests the rate too
@@ -138,7 +138,7 @@ class AdaptiveRate:
             return self._start * 2 ** (self._age / _DOUBLING_SECONDS)
         rounds = min(self._age / self._recovery_seconds, _CUBIC_LIMIT)
         past = self._age - rounds * self._recovery_seconds
-        cubic = self._ceiling * (1 + (1 - _CUT) * (rounds - 1) ** 3)
+        cubic = self._ceiling * (1 + (1 - _FACTOR) * (rounds - 1) ** 3)
         additive = _ADDITIVE_GROWTH * math.sqrt(self._ceiling) * self._age / MINUTE
         return (cubic + additive) * 2 ** (past / MINUTE)
 

@@ -21,7 +21,7 @@ _TOKEN_TIMEOUT = 10.0
 
 
 class Credential(Protocol):
-    """Provides the `Authorization` header of requests to DPS."""
+    """A provider of the `Authorization` header of requests to DPS."""
 
     async def authorization(self) -> str:
         """Returns the header's value; raises `DpsCredentialError` if none can be acquired."""

@@ -20,7 +20,7 @@ _EPSILON = 1e-6  # rounding error, in tokens and in seconds
 
 
 class Permit:
-    """Leave to start one attempt, granted at the loop's time `start_time`."""
+    """The permission to start one attempt, granted at the loop's time `start_time`."""
 
     def __init__(self, start_time: float) -> None:
         self.start_time = start_time
@@ -54,7 +54,7 @@ class _Waiter:
 
 class RateLimiter:
     """
-    Grants permits, first come, first served; belongs to one event loop.
+    A rate limiter that grants permits first come, first served; belongs to one event loop.
 
     A throttled call (429) pauses all calls as long as Retry-After says, up to two minutes. Without
     Retry-After the pause is a default that grows with each throttling in a row.

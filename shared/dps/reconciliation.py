@@ -22,14 +22,14 @@ JsonObject = Mapping[str, Any]
 
 
 class RecordReader(Protocol):
-    """Reads records of one collection."""
+    """A reader of the records of one collection."""
 
     async def get(self, id: str, *, context: CallContext) -> Record:
         """Returns the record; raises `DpsError`."""
 
 
 class EnrollmentReader(RecordReader, Protocol):
-    """Reads enrollments or enrollment groups with their keys."""
+    """A reader of enrollments or enrollment groups, with their keys."""
 
     kind: RecordKind
 

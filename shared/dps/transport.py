@@ -37,7 +37,7 @@ _RETRYABLE = (
 
 
 class Transport:
-    """Sends calls to one DPS instance; belongs to the event loop in which it was created."""
+    """The sender of calls to one DPS instance; belongs to the event loop that created it."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.dps_url
@@ -170,7 +170,8 @@ class Transport:
 
     def _delay(self, error: errors.DpsError, attempt: int, context: CallContext) -> float | None:
         """Returns the seconds until the next attempt; `None` if there is none."""
-        if not isinstance(error, _RETRYABLE) or attempt >= self._attempts(context):
+        max_attempts = context.max_attempts or self._max_attempts
+        if not isinstance(error, _RETRYABLE) or attempt >= max_attempts:
             return None
         if isinstance(error, errors.DpsThrottledError):
             return 0  # the rate limiter waits
@@ -179,9 +180,6 @@ class Transport:
         delay = max(delay, error.retry_after or 0)
         is_in_time = asyncio.get_running_loop().time() + delay < self._deadline(context)
         return delay if is_in_time else None
-
-    def _attempts(self, context: CallContext) -> int:
-        return self._max_attempts if context.max_attempts is None else context.max_attempts
 
     async def aclose(self) -> None:
         """Closes all connections."""

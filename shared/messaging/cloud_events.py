@@ -70,16 +70,14 @@ def _parse_text(body: bytes, max_bytes: int) -> Any:
     try:
         document = parse_json(body, max_bytes=max_bytes)
     except InvalidRequestError as error:
-        raise type(error)(
-            {mask_unknown_names(_encodable(at)): fault for at, fault in error.faults.items()}
-        ) from None
+        faults = {
+            mask_unknown_names(at.encode(errors="replace").decode()): fault
+            for at, fault in error.faults.items()
+        }
+        raise type(error)(faults) from None
     if b"\\u" in body and not is_unicode(document):
         raise InvalidRequestError({"": "must not contain an unpaired surrogate"})
     return document
-
-
-def _encodable(text: str) -> str:
-    return text.encode(errors="replace").decode()
 
 
 def _looks_structured(document: Any) -> bool:

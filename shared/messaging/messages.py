@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Property:
-    """Names of the app's application properties. Every copy of a message keeps the first four."""
+    """Names of the app's application properties. Every copy of a message keeps the first two."""
 
     SOURCE_MESSAGE_ID = "sourceMessageId"
     SOURCE_QUEUE = "sourceQueue"

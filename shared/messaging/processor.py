@@ -4,30 +4,22 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import chain
-from operator import attrgetter
 
-from shared.dps.batching.items import Change, OrderedGroup
+from shared.dps.batching.items import ApplyOptions, ItemResult, OrderedGroup, RequestItem
 from shared.dps.batching.writer import BatchWriter
 from shared.error_catalog import Disposition, entry_for
-from shared.errors import AppError, InvalidRequestError, NoPermitError, NotConfiguredError
+from shared.errors import AppError, NoPermitError, NotConfiguredError
 from shared.messaging.messages import Message
-from shared.messaging.requests import (
-    BulkItem,
-    BulkRequest,
-    EnrollmentRequest,
-    body_splitter,
-    read_bulk_request,
-    read_request,
-)
+from shared.messaging.requests import BulkRequest, read_bulk_request, read_request
 from shared.messaging.sender import MessageSender
 from shared.messaging.settlement import (
-    ItemResult,
     ItemResults,
+    PartialBody,
     Settlement,
-    will_retry,
+    disposition_of,
+    will_postpone,
 )
 from shared.settings import ServiceBusSettings
 
@@ -43,7 +35,7 @@ class MessageProcessor:
     Processes the messages of the input queues; belongs to one event loop.
 
     `get_writer` may raise `NotConfiguredError`. `settings_fault` is the error of invalid settings:
-    messages are then rescheduled. A bulk message waits `slot_timeout` seconds for one of the
+    messages are then postponed. A bulk message waits `slot_timeout` seconds for one of the
     `BULK_CONCURRENCY` slots.
     """
 
@@ -76,24 +68,25 @@ class MessageProcessor:
         await self._process(message, self._apply_bulk_request)
 
     async def _process(
-        self, message: Message, apply: Callable[[Message], Awaitable[ItemResults]]
+        self,
+        message: Message,
+        apply: Callable[[Message], Awaitable[tuple[ItemResults, PartialBody | None]]],
     ) -> None:
+        partial_body = None
         try:
             if self._settings_fault:
                 raise self._settings_fault
-            results = await apply(message)
+            results, partial_body = await apply(message)
         except AppError as error:
-            results = [ItemResult(request=None, error=error)]
+            results = [ItemResult(item=None, error=error)]
         _log_results(message, results)
-        split = body_splitter(message)
-        await Settlement(self._settings, self._sender, message, results, split).settle()
+        await Settlement(self._settings, self._sender, message, results, partial_body).settle()
 
-    async def _apply_request(self, message: Message) -> ItemResults:
-        request = read_request(message)
-        result = ItemResult(request=request)
-        return [await self._apply(message, result, request, self._deadline())]
+    async def _apply_request(self, message: Message) -> tuple[ItemResults, None]:
+        item = read_request(message)
+        return [await self._apply(item, self._options(message))], None
 
-    async def _apply_bulk_request(self, message: Message) -> ItemResults:
+    async def _apply_bulk_request(self, message: Message) -> tuple[ItemResults, PartialBody]:
         try:
             async with asyncio.timeout(self._slot_timeout):
                 await self._bulk_slots.acquire()
@@ -101,69 +94,44 @@ class MessageProcessor:
             raise NoPermitError("Other bulk messages are in progress.") from error
         try:
             # Parsed only now: the waiting messages may be many and large.
-            return await self._apply_items(message, read_bulk_request(message))
+            request = await read_bulk_request(message)
+            return await self._apply_items(message, request), request.body_with
         finally:
             self._bulk_slots.release()
 
     async def _apply_items(self, message: Message, request: BulkRequest) -> ItemResults:
         """Applies each item as a single request; items of the same record stay in order."""
         semaphore = asyncio.Semaphore(_MAX_SUBMITTED_RECORDS)
-        deadline = self._deadline()
-        group = OrderedGroup(partial(will_retry, self._settings, message))
+        group = OrderedGroup(partial(will_postpone, self._settings, message))
+        options = self._options(message, group=group)
 
-        async def apply_record(items: Sequence[BulkItem]) -> ItemResults:
+        async def apply_record(items: Sequence[RequestItem]) -> ItemResults:
             async with semaphore:
                 # All are submitted before the first completes: a later item must not be applied
                 # after an earlier one failed.
-                results = (self._apply_item(message, item, deadline, group) for item in items)
-                return await asyncio.gather(*results)
+                return await asyncio.gather(*(self._apply(item, options) for item in items))
 
-        results = await asyncio.gather(*map(apply_record, _group_by_record(request.items)))
-        return sorted(chain(*results), key=attrgetter("position"))
+        groups = await asyncio.gather(*map(apply_record, _group_by_record(request.items)))
+        results = {id(result.item): result for result in chain(*groups)}
+        return [results[id(item)] for item in request.items]
 
-    async def _apply_item(
-        self, message: Message, item: BulkItem, deadline: float, group: OrderedGroup
-    ) -> ItemResult:
-        result = ItemResult(request=item)
+    async def _apply(self, item: RequestItem, options: ApplyOptions) -> ItemResult:
         try:
-            return await self._apply(message, result, item.request, deadline, group=group)
-        except InvalidRequestError as error:
-            return replace(result, error=error)
+            return await self._get_writer().apply(item, options)
         except Exception as error:  # noqa: BLE001  an internal error of one item fails no other
-            _LOG.exception("item %s of message %r failed", item.position, message.original_id)
-            return replace(result, error=error)
+            return ItemResult(item=item, error=error)
 
-    async def _apply(
-        self,
-        message: Message,
-        result: ItemResult,
-        request: EnrollmentRequest,
-        deadline: float,
-        *,
-        group: OrderedGroup | None = None,
-    ) -> ItemResult:
-        change = Change(
-            kind=request.kind,
-            operation=request.operation,
-            id=request.id,
-            document=request.document,
-            if_match=request.if_match,
+    def _options(self, message: Message, *, group: OrderedGroup | None = None) -> ApplyOptions:
+        now = asyncio.get_running_loop().time()
+        return ApplyOptions(
+            deadline=now + self._settings.message_budget_seconds,
             is_redelivery=message.is_redelivery,
-            deadline=deadline,
             group=group,
         )
-        try:
-            applied = await self._get_writer().apply(change)
-        except AppError as error:
-            return replace(result, error=error)
-        return replace(result, etag=applied.etag, call_id=applied.call_id)
-
-    def _deadline(self) -> float:
-        return asyncio.get_running_loop().time() + self._settings.message_budget_seconds
 
 
-def _group_by_record(items: Iterable[BulkItem]) -> Iterable[Sequence[BulkItem]]:
-    records: dict[str | int, list[BulkItem]] = {}
+def _group_by_record(items: Iterable[RequestItem]) -> Iterable[Sequence[RequestItem]]:
+    records: dict[str | int | None, list[RequestItem]] = {}
     for item in items:
         records.setdefault(item.record_key or item.position, []).append(item)
     return records.values()
@@ -179,6 +147,10 @@ def _log_results(message: Message, results: ItemResults) -> None:
     else:
         counts = dict(Counter(map(_outcome, results)))
         _LOG.log(level, "message %r: %s", message.original_id, counts)
+        for result in results:
+            if disposition_of(result) is Disposition.ABANDON and result.item:
+                args = (result.item.position, message.original_id)
+                _LOG.error("item %s of message %r failed", *args, exc_info=result.error)
 
 
 def _outcome(result: ItemResult) -> str:
@@ -187,5 +159,5 @@ def _outcome(result: ItemResult) -> str:
 
 def _log_level(result: ItemResult) -> int:
     """Returns the level; a rejected request is the sender's concern."""
-    is_expected = result.disposition in (None, Disposition.REJECT)
+    is_expected = disposition_of(result) in (None, Disposition.REJECT)
     return logging.INFO if is_expected else logging.WARNING

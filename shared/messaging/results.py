@@ -9,9 +9,10 @@ from typing import Final, Literal, NamedTuple
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
+from shared.dps.batching.items import ItemResult, RequestItem, record_id
 from shared.dps.models import Document, Operation, RecordKind
+from shared.error_catalog import code_for
 from shared.errors import InvalidRequestError
-from shared.json_documents import MAX_REQUEST_BYTES
 from shared.messaging.cloud_events import STRUCTURED, read_content
 from shared.messaging.messages import Message, OutgoingMessage
 from shared.messaging.request_models import (
@@ -20,7 +21,6 @@ from shared.messaging.request_models import (
     non_null_members,
     read_operation,
 )
-from shared.messaging.requests import BulkItem, EnrollmentRequest, record_id, request_digest
 from shared.settings import ServiceBusSettings
 
 CONTENT_TYPE = f"{STRUCTURED}; charset=utf-8"
@@ -77,35 +77,27 @@ class Result(Document):
     data: Outcome
 
 
-def result_message(
-    message: Message,
-    request: EnrollmentRequest | BulkItem | None,
-    *,
-    etag: str | None = None,
-    error_code: int | None = None,
-    text: str | None = None,
-    tracking_id: str | None = None,
-    faults: Mapping[str, str] | None = None,
-) -> OutgoingMessage:
+def result_message(message: Message, result: ItemResult) -> OutgoingMessage:
     """
-    Returns the result for the sender of a message; it is rejected if there is an `error_code`.
+    Returns the result for the sender of a message; it is rejected if there is an error.
 
-    `request` is `None` if it could not be read; the result then has what can be read of it. The
-    message id is the same whenever the same request, in any copy or delivery, has the same outcome,
-    so that a queue with duplicate detection keeps one.
+    If the request could not be read, the result has what can be read of it. The message id is the
+    same whenever the same request, in any copy or delivery, has the same outcome, so that a queue
+    with duplicate detection keeps one.
     """
-    summary = _RequestSummary.of(request) if request else _read_summary(message)
+    item, error = result.item, result.error
+    summary = _RequestSummary.of(item) if item else _read_summary(message)
     outcome = Outcome(
         operation=summary.operation,
-        status=Status.SUCCEEDED if error_code is None else Status.REJECTED,
-        etag=etag,
-        error_code=error_code,
-        message=_shortened(text, _MAX_MESSAGE),
-        tracking_id=_shortened(tracking_id),
-        info=_shortened_faults(faults or {}) or None,
+        status=Status.REJECTED if error else Status.SUCCEEDED,
+        etag=result.etag,
+        error_code=code_for(error) if error else None,
+        message=_shortened(str(error), _MAX_MESSAGE) if error else None,
+        tracking_id=_shortened(result.tracking_id),
+        info=_shortened_faults(error.faults) if isinstance(error, InvalidRequestError) else None,
         **summary.id_member,
     )
-    id = _result_id(message, request, outcome)
+    id = _result_id(message, item, outcome)
     return _to_event_message(message, outcome, id=id, subject=summary.id)
 
 
@@ -136,8 +128,8 @@ class _RequestSummary(NamedTuple):
     id: str | None = None
 
     @classmethod
-    def of(cls, request: EnrollmentRequest | BulkItem) -> "_RequestSummary":
-        return cls(request.operation, request.kind, request.id)
+    def of(cls, item: RequestItem) -> "_RequestSummary":
+        return cls(item.operation, item.kind, item.id or None)
 
     @property
     def id_member(self) -> dict[str, str]:
@@ -148,7 +140,7 @@ class _RequestSummary(NamedTuple):
 def _read_summary(message: Message) -> _RequestSummary:
     """Returns what can be read of an invalid request for one record."""
     try:
-        document = read_content(message, max_bytes=MAX_REQUEST_BYTES).document
+        document = read_content(message).document
     except InvalidRequestError:
         return _RequestSummary()
     if not isinstance(document, dict):
@@ -161,9 +153,7 @@ def _read_summary(message: Message) -> _RequestSummary:
     return _RequestSummary(read_operation(request), kind, id)
 
 
-def _result_id(
-    message: Message, request: EnrollmentRequest | BulkItem | None, outcome: Outcome
-) -> str:
+def _result_id(message: Message, item: RequestItem | None, outcome: Outcome) -> str:
     """
     Returns an id made of request and outcome, so that a replay that succeeds has another id.
 
@@ -171,17 +161,17 @@ def _result_id(
     a bulk request is sent on as a smaller message.
     """
     queue, status = message.queue.casefold(), _STATUS_TEXT[outcome.status]
-    key = sha256(message.body).hexdigest() if request is None else _request_key(request)
+    key = _item_key(item) if item else sha256(message.body).hexdigest()
     # The form of a tuple's repr: ids must stay the same in every version of the app.
     name = f"({queue!r}, {message.original_id!r}, {status}, {outcome.error_code!r}, {key!r})"
     return str(uuid5(_ID_NAMESPACE, name))
 
 
-def _request_key(request: EnrollmentRequest | BulkItem) -> tuple[object, ...]:
-    key = (request.kind.path, (request.id or "").casefold(), request_digest(request))
-    if isinstance(request, BulkItem):
-        return (*key, request.occurrence, request.position if request.id is None else None)
-    return key
+def _item_key(item: RequestItem) -> tuple[object, ...]:
+    key = (item.kind.path, item.id.casefold(), item.digest)
+    if item.position is None:
+        return key
+    return (*key, item.occurrence, None if item.id else item.position)
 
 
 def _shortened_faults(faults: Mapping[str, str]) -> dict[str, str]:

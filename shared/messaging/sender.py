@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shared.errors import MessageTooLargeError, QueueRefusedError, QueueUnreachableError, SendError
+from shared.errors import MessageTooLargeError, QueueError, QueueRefusedError, QueueUnreachableError
 from shared.messaging.messages import OutgoingMessage
 from shared.messaging.service_bus import (
     ServiceBusNamespace,
     close_quietly,
     to_large_sdk_message,
+    to_queue_error,
     to_sdk_message,
-    to_send_error,
 )
 from shared.settings import ServiceBusSettings
 
@@ -34,7 +34,7 @@ _CLOSE_TIMEOUT = 5.0
 
 class MessageSender:
     """
-    Sends messages to queues, for any number of tasks of the event loop in which it was created.
+    A sender of messages to queues, for any number of tasks of the event loop that created it.
 
     Connections are created on first use and kept. `timeout` bounds a send with all its attempts,
     `attempt_timeout` each attempt, in seconds.
@@ -114,7 +114,7 @@ def _closed_error() -> QueueUnreachableError:
 
 class QueueSender:
     """
-    Batches concurrent sends to one queue: an SDK sender allows one at a time.
+    A sender to one queue that batches concurrent sends: an SDK sender allows one at a time.
 
     Sends that arrive while a batch is in flight go out as the next batch.
     """
@@ -150,7 +150,7 @@ class QueueSender:
             async with asyncio.timeout(self._timeout):
                 outcomes = [await send.outcome for send in sends]
         except TimeoutError as error:
-            raise to_send_error(error, self._queue) from error
+            raise to_queue_error(error, self._queue) from error
         finally:
             for send in sends:
                 send.outcome.cancel()
@@ -194,8 +194,8 @@ class QueueSender:
                 if send.is_awaited:
                     send.resolve(_closed_error())
 
-    async def _send_with_retries(self) -> SendError | None:
-        error: SendError | None = None
+    async def _send_with_retries(self) -> QueueError | None:
+        error: QueueError | None = None
         refusals = 0
         for delay in _DELAYS:
             await asyncio.sleep(delay)
@@ -213,16 +213,16 @@ class QueueSender:
         sends = self._batch.sends or self._pending
         return any(send.is_awaited for send in sends)
 
-    def _resolve(self, error: SendError | None) -> None:
+    def _resolve(self, error: QueueError | None) -> None:
         if error and not self._batch.sends:
             # No sender could be opened: all pending sends fail.
             self._batch.sends.extend(self._pending)
             self._pending.clear()
         for send in self._batch.sends:
             # One exception each: an exception raised several times collects all tracebacks.
-            send.resolve(error and to_send_error(error.__cause__ or error, self._queue))
+            send.resolve(error and to_queue_error(error.__cause__ or error, self._queue))
 
-    async def _attempt(self, batch: _Batch) -> SendError | None:
+    async def _attempt(self, batch: _Batch) -> QueueError | None:
         try:
             async with asyncio.timeout(self._attempt_timeout):
                 await self._send(batch)
@@ -231,9 +231,9 @@ class QueueSender:
             if task and task.cancelling():
                 raise
             # The SDK raised it itself.
-            failure = to_send_error(error, self._queue)
+            failure = to_queue_error(error, self._queue)
         except Exception as error:  # noqa: BLE001  any error of the SDK is translated
-            failure = to_send_error(error, self._queue)
+            failure = to_queue_error(error, self._queue)
         else:
             return None
         if not isinstance(failure, MessageTooLargeError):

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
-from shared.errors import MessageTooLargeError, QueueRefusedError, QueueUnreachableError, SendError
+from shared.errors import MessageTooLargeError, QueueError, QueueRefusedError, QueueUnreachableError
 from shared.messaging.messages import Message, OutgoingMessage, decode_properties
 from shared.settings import ServiceBusSettings
 
@@ -26,7 +26,7 @@ _TRY_TIMEOUT = 8.0
 _CLOSE_TIMEOUT = 3.0
 
 # By class name, because azure.servicebus and azure.core are costly to import.
-_SDK_ERRORS: Mapping[str, tuple[type[SendError], str]] = {
+_SDK_ERRORS: Mapping[str, tuple[type[QueueError], str]] = {
     "MessagingEntityNotFoundError": (QueueRefusedError, "The queue {} does not exist."),
     "MessagingEntityDisabledError": (QueueRefusedError, "The queue {} is disabled."),
     "ServiceBusQuotaExceededError": (
@@ -57,7 +57,7 @@ _NOT_ALLOWED = (
 _UNREACHABLE = (QueueUnreachableError, "Service Bus did not respond in time for the queue {}.")
 
 
-def to_send_error(error: BaseException, queue: str) -> SendError:
+def to_queue_error(error: BaseException, queue: str) -> QueueError:
     """Returns the app's error for an error of the SDK, with that as its cause."""
     kind, text = next(_matching_errors(error), _UNREACHABLE)
     translated = kind(text.format(queue))
@@ -65,7 +65,7 @@ def to_send_error(error: BaseException, queue: str) -> SendError:
     return translated
 
 
-def _matching_errors(error: BaseException) -> Iterator[tuple[type[SendError], str]]:
+def _matching_errors(error: BaseException) -> Iterator[tuple[type[QueueError], str]]:
     # The SDK wraps errors that it does not expect, a credential's for example.
     for candidate in (error, getattr(error, "inner_exception", None)):
         for kind in type(candidate).__mro__:
@@ -81,7 +81,7 @@ def translate_errors(queue: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise to_send_error(error, queue) from error
+        raise to_queue_error(error, queue) from error
 
 
 async def close_quietly(

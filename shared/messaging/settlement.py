@@ -1,23 +1,23 @@
-"""Settles a message: sends results, rejects, retries or reschedules each of its items."""
+"""Settles a message: sends a result, rejects or postpones each of its items."""
 
 import asyncio
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from shared.dps.batching.items import ItemResult, RequestItem
 from shared.error_catalog import Disposition, code_for, entry_for
 from shared.errors import (
     DpsError,
     InvalidRequestError,
     NoPermitError,
+    QueueError,
     RetriesExhaustedError,
-    SendError,
 )
 from shared.messaging.copies import RejectionReason, reject, scheduled_copy
 from shared.messaging.messages import Message, OutgoingMessage
-from shared.messaging.requests import BulkItem, EnrollmentRequest, Splitter
 from shared.messaging.results import choose_reply_queue, result_message
 from shared.messaging.sender import MessageSender
 from shared.settings import ServiceBusSettings
@@ -35,52 +35,22 @@ _NOT_STARTED_ERRORS = (InvalidRequestError, NoPermitError)
 _REPORTED: set[Disposition | None] = {None, Disposition.REJECT}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ItemResult:
-    """
-    The outcome of one item of a message: applied, or an `error`.
-
-    `request` is `None` if the message could not be read.
-    """
-
-    request: EnrollmentRequest | BulkItem | None
-    etag: str | None = None
-    call_id: str | None = None
-    error: Exception | None = None
-
-    @property
-    def disposition(self) -> Disposition | None:
-        """How the item is settled; `None` if it was applied."""
-        return entry_for(self.error).disposition if self.error else None
-
-    @property
-    def position(self) -> int:
-        """The position of the item in its message."""
-        return self.request.position if isinstance(self.request, BulkItem) else 0
-
-    @property
-    def record_key(self) -> str | None:
-        """The `BulkItem.record_key`; `None` for the only item of a message."""
-        return self.request.record_key if isinstance(self.request, BulkItem) else None
-
-    @property
-    def tracking_id(self) -> str | None:
-        """DPS's tracking id of the error, if it has one; of several attempts, the last one's."""
-        error: BaseException | None = self.error
-        if isinstance(error, RetriesExhaustedError):
-            error = error.__cause__
-        return error.tracking_id if isinstance(error, DpsError) else None
-
-
 ItemResults = Sequence[ItemResult]
+PartialBody = Callable[[Iterable[RequestItem]], bytes]
+"""Returns the body of a message with only these of its items."""
 
 
-def will_retry(settings: ServiceBusSettings, message: Message, error: Exception) -> bool:
-    """Returns whether an item with this error is sent again, as part of a copy of the message."""
+def disposition_of(result: ItemResult) -> Disposition | None:
+    """Returns how the item is settled; `None` if it was applied."""
+    return entry_for(result.error).disposition if result.error else None
+
+
+def will_postpone(settings: ServiceBusSettings, message: Message, error: Exception) -> bool:
+    """Returns whether an item with this error is postponed, in a copy of the message."""
     disposition = entry_for(error).disposition
     is_last = message.attempt >= settings.message_max_attempts
-    return disposition is Disposition.RESCHEDULE or (
-        disposition is Disposition.RETRY and not is_last
+    return disposition is Disposition.POSTPONE_UNCOUNTED or (
+        disposition is Disposition.POSTPONE and not is_last
     )
 
 
@@ -89,47 +59,49 @@ class Settlement:
     """
     The settlement of one message; `results` has every item.
 
-    `split` is called for copies that do not have all items.
+    `partial_body` is called for copies that do not have all items; a single request needs none.
     """
 
     settings: ServiceBusSettings
     sender: MessageSender
     message: Message
     results: ItemResults
-    split: Splitter
+    partial_body: PartialBody | None = None
 
     async def settle(self) -> None:
         """
         Sends the copies and results, after which the message can be completed.
 
-        Raises the error if every item failed with an internal error, and `SendError` if a copy
+        Raises the error if every item failed with an internal error, and `QueueError` if a copy
         could not be sent: the message must then not be completed.
         """
         results = _keep_record_order([self._with_attempts_exhausted(r) for r in self.results])
         groups: dict[Disposition | None, list[ItemResult]] = {}
         for result in results:
-            groups.setdefault(result.disposition, []).append(result)
+            groups.setdefault(disposition_of(result), []).append(result)
         internal_errors = groups.get(Disposition.ABANDON, [])
         if internal_errors and len(internal_errors) == len(results):
             raise internal_errors[0].error or RuntimeError
         copies = [
-            *self._retry_copy(groups.get(Disposition.RETRY, [])),
-            *self._rescheduled_copies(groups.get(Disposition.RESCHEDULE, [])),
+            *self._postponed_copy(groups.get(Disposition.POSTPONE, [])),
+            *self._uncounted_copies(groups.get(Disposition.POSTPONE_UNCOUNTED, [])),
             # One copy each: if Service Bus dead-letters it in the end, no other item is lost.
-            *(copy for result in internal_errors for copy in self._rescheduled_copies([result])),
+            *(copy for result in internal_errors for copy in self._uncounted_copies([result])),
         ]
         await asyncio.gather(
             self.sender.send(self.message.queue, *copies),
             *(self._reject(result) for result in groups.get(Disposition.REJECT, [])),
         )
-        await self._send_results([result for result in results if result.disposition in _REPORTED])
+        await self._send_results(
+            [result for result in results if disposition_of(result) in _REPORTED]
+        )
 
     def _with_attempts_exhausted(self, result: ItemResult) -> ItemResult:
         """Returns the result with `RetriesExhaustedError` if it was the last attempt."""
         last = result.error
-        if not last or result.disposition is not Disposition.RETRY:
+        if not last or disposition_of(result) is not Disposition.POSTPONE:
             return result
-        if will_retry(self.settings, self.message, last):
+        if will_postpone(self.settings, self.message, last):
             return result
         exhausted = RetriesExhaustedError(f"Too many attempts; the last error: {last}")
         exhausted.__cause__ = last
@@ -137,11 +109,11 @@ class Settlement:
 
     def _body(self, results: ItemResults) -> bytes | None:
         """Returns the body with these items; `None`, for the original body, if they are all."""
-        if len(results) == len(self.results):
+        if self.partial_body is None or len(results) == len(self.results):
             return None
-        return self.split([result.position for result in results])
+        return self.partial_body([result.item for result in results if result.item])
 
-    def _retry_copy(self, results: ItemResults) -> Iterator[OutgoingMessage]:
+    def _postponed_copy(self, results: ItemResults) -> Iterator[OutgoingMessage]:
         """Yields the copy for the next counted attempt, if there are items for it."""
         if not results:
             return
@@ -149,7 +121,7 @@ class Settlement:
         delay = min(_FIRST_DELAY * 2 ** min(attempt - 1, 20), _MAX_DELAY)
         yield self._copy(results, delay * _jitter(), attempt + 1)
 
-    def _rescheduled_copies(self, results: ItemResults) -> Iterator[OutgoingMessage]:
+    def _uncounted_copies(self, results: ItemResults) -> Iterator[OutgoingMessage]:
         """
         Yields the copies for uncounted attempts.
 
@@ -177,7 +149,7 @@ class Settlement:
         error = result.error or RuntimeError()
         reason = RejectionReason(
             reason=entry_for(error).reason,
-            description=_describe(error, result.request),
+            description=_describe(error, result.item),
             error_code=code_for(error),
             tracking_id=result.tracking_id,
         )
@@ -192,7 +164,7 @@ class Settlement:
                 "reply_to of message %r is not one of ENROLLMENT_REPLY_QUEUES",
                 self.message.original_id,
             )
-        messages = [self._result_message(result) for result in results]
+        messages = [result_message(self.message, result) for result in results]
         for queue in dict.fromkeys((reply.queue, self.settings.enrollment_results_queue)):
             if queue is None or await self._try_send(queue, messages):
                 return
@@ -200,31 +172,22 @@ class Settlement:
     async def _try_send(self, queue: str, messages: Sequence[OutgoingMessage]) -> bool:
         try:
             await self.sender.send(queue, *messages)
-        except SendError as error:
+        except QueueError as error:
             _LOG.warning("%s results not sent to %s: %s", len(messages), queue, error)
             return False
         return True
 
-    def _result_message(self, result: ItemResult) -> OutgoingMessage:
-        error = result.error
-        return result_message(
-            self.message,
-            result.request,
-            etag=result.etag,
-            error_code=code_for(error) if error else None,
-            text=str(error) if error else None,
-            tracking_id=result.tracking_id,
-            faults=error.faults if isinstance(error, InvalidRequestError) else None,
-        )
-
 
 def _keep_record_order(results: ItemResults) -> ItemResults:
-    """Retries an item together with a retried item of its record: it must not overtake that."""
-    retried = {r.record_key: r.error for r in results if r.disposition is Disposition.RETRY}
-    retried.pop(None, None)
+    """Postpones an item together with an earlier one of its record, which it must not overtake."""
+    postponed = {
+        r.record_key: r.error for r in results if disposition_of(r) is Disposition.POSTPONE
+    }
+    postponed.pop(None, None)
     return [
-        replace(result, error=retried[result.record_key])
-        if result.disposition is Disposition.RESCHEDULE and result.record_key in retried
+        replace(result, error=postponed[result.record_key])
+        if disposition_of(result) is Disposition.POSTPONE_UNCOUNTED
+        and result.record_key in postponed
         else result
         for result in results
     ]
@@ -245,13 +208,13 @@ def _jitter() -> float:
     return random.uniform(1.0, 1.5)  # noqa: S311  not a secret
 
 
-def _describe(error: Exception, request: EnrollmentRequest | BulkItem | None) -> str:
+def _describe(error: Exception, item: RequestItem | None) -> str:
     """Returns the error with its faults, by JSON Pointer into the body of the rejected copy."""
-    faults = error.faults if isinstance(error, InvalidRequestError) else {}
-    if isinstance(request, BulkItem):
-        # The rejected copy has only this item.
-        old, new = (f"/{request.kind.path}/{position}" for position in (request.position, 0))
-        faults = {pointer.replace(old, new, 1): fault for pointer, fault in faults.items()}
-    # No colon: a text after the name of a key and a colon would be masked as the key.
-    texts = (f"{pointer or 'The body'} {fault};" for pointer, fault in faults.items())
-    return " ".join([str(error), *texts])
+    if not isinstance(error, InvalidRequestError):
+        return str(error)
+    if item is None or item.position is None:
+        return error.describe()
+    # The rejected copy has only this item.
+    old, new = (f"/{item.kind.path}/{position}" for position in (item.position, 0))
+    faults = {pointer.replace(old, new, 1): fault for pointer, fault in error.faults.items()}
+    return InvalidRequestError(faults, str(error)).describe()

@@ -11,18 +11,3 @@ from shared.settings.app import (
 )
 from shared.settings.connection_strings import ConnectionString
 from shared.settings.service_bus import InputQueues, ServiceBusSettings, are_disabled, input_queues
-
-__all__ = [
-    "DEFAULT_API_VERSION",
-    "KNOWN_API_VERSIONS",
-    "AuthLevel",
-    "ConnectionString",
-    "InputQueues",
-    "PolicyFileSetting",
-    "ServiceBusSettings",
-    "Settings",
-    "allocation_policies_file",
-    "are_disabled",
-    "input_queues",
-    "public_routes_auth_level",
-]

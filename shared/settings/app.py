@@ -44,19 +44,20 @@ class Settings(EnvironmentSettings):
         default=30,
         gt=0,
         le=200,
-        description="Timeout of one call to DPS, all attempts included; at most 200.",
+        description="Timeout of one call to DPS over HTTP, all attempts included; at most 200. For "
+        "queue messages it is `MESSAGE_BUDGET_SECONDS`.",
     )
     dps_attempt_timeout_seconds: float = Field(
         default=10,
         gt=0,
         le=200,
-        description="Timeout of one attempt while no byte arrives from DPS; at most 200.",
+        description="How long one attempt waits for the next byte from DPS; at most 200.",
     )
     dps_max_attempts: int = Field(
         default=5,
         ge=1,
         le=20,
-        description="Maximum number of attempts of one call to DPS; at most 20.",
+        description="Maximum number of attempts of one call to DPS over HTTP; at most 20.",
     )
     dps_operations_per_minute: float = Field(
         default=1000,
@@ -75,8 +76,9 @@ class Settings(EnvironmentSettings):
         default=180,
         gt=0,
         le=195,
-        description="Timeout of a bulk operation over HTTP; at most 195. The response names the "
-        "records that were not attempted. Azure's load balancer times out after 230.",
+        description="Timeout of a bulk operation over HTTP that takes more than one call to DPS; at "
+        "most 195. The response names the records that were not attempted. Azure's load balancer "
+        "times out after 230.",
     )
     allocation_policies_file: str = Field(
         default="allocation.json",
@@ -86,7 +88,8 @@ class Settings(EnvironmentSettings):
     )
     public_routes_auth_level: Annotated[AuthLevel, BeforeValidator(normalized)] = Field(
         default="anonymous",
-        description="Authorization level of `GET health/live`: `anonymous`, `function` or `admin`.",
+        description="Authorization level of `GET health/live`, the only public route: `anonymous`, "
+        "`function` or `admin`.",
     )
 
     @classmethod

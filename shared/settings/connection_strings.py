@@ -23,7 +23,8 @@ def parse_host_url(value: str) -> str:
     except ValueError as error:
         raise validation_error("must be a host name or a URL") from error
     host = parts.hostname or ""
-    if not _is_host(host) or parts.path.strip("/") or set("?#@") & set(value):
+    is_host = _HOST.fullmatch(host) or ":" in host
+    if not is_host or parts.path.strip("/") or set("?#@") & set(value):
         raise validation_error("must be a host name such as my-dps.azure-devices-provisioning.net")
     is_loopback = _is_loopback(host)
     scheme = parts.scheme or ("http" if is_loopback else "https")
@@ -34,10 +35,6 @@ def parse_host_url(value: str) -> str:
 
 # RFC 1123 labels, and underscores, which local resolvers accept.
 _HOST = re.compile(r"(?!.{254})[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
-
-
-def _is_host(host: str) -> bool:
-    return bool(_HOST.fullmatch(host)) or ":" in host
 
 
 def _is_loopback(host: str) -> bool:

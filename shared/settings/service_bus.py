@@ -118,7 +118,7 @@ class ServiceBusSettings(EnvironmentSettings):
         default=60,
         gt=0,
         le=240,
-        description="How long a message is retried before it is rescheduled; at most 240. The host "
+        description="How long a message is retried before it is postponed; at most 240. The host "
         "renews its lock for 10 minutes.",
     )
     message_max_attempts: int = Field(

@@ -138,17 +138,88 @@ async def test_deletion_is_split(
     assert (await run_bulk("create", given)) == SUCCESS
 
 
-async def test_duplicate_id_is_applied_twice_in_order(
-    run_bulk: RunBulk, create_documents: CreateDocuments, get_with_keys: GetRecord
+@pytest.mark.parametrize("count", [1, 10])
+async def test_duplicate_id_is_refused_with_both_pointers(
+    app_client: httpx.AsyncClient,
+    create_documents: CreateDocuments,
+    stack: Stack,
+    kind: Kind,
+    count: int,
 ) -> None:
-    """An operation on more than ten records may contain an id twice, which DPS would refuse."""
-    given = create_documents(10)
-    again = given[0] | {"provisioningStatus": "disabled"}
+    """Ids are compared without regard to case, in operations of any size; nothing is sent."""
+    given = create_documents(count)
+    again = given[0] | {kind.id_member: given[0][kind.id_member].upper()}
 
-    result = await run_bulk("upsert", [*given, again])
+    reply = await app_client.post(
+        f"/{kind.path}", json={kind.path: [*given, again], "mode": "upsert"}
+    )
 
-    assert result == SUCCESS
-    assert (await get_with_keys(given[0]))["provisioningStatus"] == "disabled"
+    pointers = [f"/{kind.path}/{position}/{kind.id_member}" for position in (0, count)]
+    assert (reply.status_code, list(reply.json()["info"])) == (400, pointers)
+    assert stack.dps.requests == []
+
+
+@pytest.mark.parametrize("count", [3, 12])
+async def test_invalid_records_fail_alone_in_the_order_of_the_request(
+    run_bulk: RunBulk, create_documents: CreateDocuments, kind: Kind, count: int
+) -> None:
+    """Records with faults, and records that DPS refuses, are merged in one result."""
+    given = create_documents(count)
+    await run_bulk("create", given[1:2])
+    for position in (0, 2):
+        given[position] = {kind.id_member: given[position][kind.id_member]}
+
+    result = await run_bulk("create", given)
+
+    assert ids_of(kind, result["errors"]) == ids_of(kind, given[:3])
+    codes = [error["errorCode"] for error in result["errors"]]
+    assert codes == [400004, kind.exists, 400004]
+
+
+async def test_operation_without_a_valid_record_is_answered_200(
+    run_bulk: RunBulk, stack: Stack, kind: Kind
+) -> None:
+    """A record whose id cannot be read is named by its pointer; DPS is not called."""
+    result = await run_bulk("create", [{}, {kind.id_member: "x"}])
+
+    assert result["isSuccessful"] is False
+    assert list(result["errors"][0]["info"]) == [
+        f"/{kind.path}/0/attestation",
+        f"/{kind.path}/0/{kind.id_member}",
+    ]
+    assert [error.get(kind.id_member) for error in result["errors"]] == [None, "x"]
+    assert stack.dps.requests == []
+
+
+@pytest.mark.parametrize("mode", ["create", "upsert"])
+async def test_validate_only_sends_nothing(
+    app_client: httpx.AsyncClient,
+    create_documents: CreateDocuments,
+    stack: Stack,
+    kind: Kind,
+    mode: str,
+) -> None:
+    """The result has the faults, and a warning says that nothing was sent to DPS."""
+    given = [*create_documents(12), {}]
+
+    reply = await app_client.post(
+        f"/{kind.path}", params={"validateOnly": "true"}, json={kind.path: given, "mode": mode}
+    )
+
+    assert (reply.status_code, len(reply.json()["errors"])) == (200, 1)
+    assert "nothing was sent to DPS" in reply.headers["warning"]
+    assert stack.dps.requests == []
+
+
+async def test_validate_only_must_be_true_or_false(
+    app_client: httpx.AsyncClient, kind: Kind
+) -> None:
+    """A misspelled value does not run the operation."""
+    reply = await app_client.post(
+        f"/{kind.path}", params={"validateOnly": "yes"}, json={kind.path: [], "mode": "create"}
+    )
+
+    assert reply.json()["info"] == {"validateOnly": "must be true or false"}
 
 
 async def test_upsert_creates_and_replaces(

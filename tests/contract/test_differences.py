@@ -113,12 +113,18 @@ async def test_dps_reports_an_invalid_item(
     assert (reply.status_code, failed) == (200, [half_invalid["enrollments"][1]["registrationId"]])
 
 
-async def test_app_refuses_an_operation_with_an_invalid_item(
+async def test_app_names_every_fault_of_an_invalid_item(
     app_client: httpx.AsyncClient, stack: Stack, half_invalid: dict[str, Any]
 ) -> None:
-    """The app refuses the whole operation with a pointer to the fault; DPS is not called."""
+    """The app creates the valid record too; the error of the other has a pointer to each fault."""
+    valid, invalid = (document["registrationId"] for document in half_invalid["enrollments"])
+
     reply = await app_client.post("/enrollments", json=half_invalid)
 
-    assert reply.status_code == 400
-    assert list(reply.json()["info"]) == ["/enrollments/1/attestation/tpm"]
-    assert stack.dps.requests == []
+    (error,) = reply.json()["errors"]
+    assert (reply.status_code, reply.json()["isSuccessful"]) == (200, False)
+    assert (error["registrationId"], error["errorCode"]) == (invalid, 400004)
+    assert list(error["info"]) == ["/enrollments/1/attestation/tpm"]
+    assert "/enrollments/1/attestation/tpm" in error["errorStatus"]
+    assert (await app_client.get(f"/enrollments/{valid}")).status_code == 200
+    assert stack.dps.requests[0].operation == "enrollments.bulk"

@@ -15,7 +15,7 @@ from functions import runtime
 from local.host import Host
 from local.stack import ROOT, UNPACED, Stack
 from local.threads import in_thread
-from shared.dps.batching.items import Applied, Change
+from shared.dps.batching.items import ApplyOptions, ItemResult, RequestItem
 from shared.dps.batching.writer import BatchWriter
 from shared.settings import ServiceBusSettings, Settings
 from tests import secret_factory
@@ -193,9 +193,11 @@ def internal_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes of records whose id starts with `bug` raise an unexpected error."""
     apply = BatchWriter.apply
 
-    async def fail_or_apply(self: BatchWriter, change: Change) -> Applied:
-        if change.id.startswith("bug"):
+    async def fail_or_apply(
+        self: BatchWriter, item: RequestItem, options: ApplyOptions
+    ) -> ItemResult:
+        if item.id.startswith("bug"):
             raise KeyError("bug")
-        return await apply(self, change)
+        return await apply(self, item, options)
 
     monkeypatch.setattr(BatchWriter, "apply", fail_or_apply)

@@ -12,8 +12,9 @@ import pytest
 
 from local.servicebus import Step
 from local.servicebus.amqp.errors import Condition
+from shared.dps.batching.items import RequestItem
 from shared.messaging.messages import Message
-from shared.messaging.requests import EnrollmentRequest, read_request
+from shared.messaging.requests import read_request
 from tests import secret_factory
 from tests.functions.queue_stack import (
     MAX_DELIVERY_COUNT,
@@ -468,7 +469,7 @@ def test_redelivery_after_an_internal_error_succeeds(
     """The message is processed as if it were the first delivery."""
     calls: list[Message] = []
 
-    def fail_once(message: Message) -> EnrollmentRequest:
+    def fail_once(message: Message) -> RequestItem:
         calls.append(message)
         if len(calls) == 1:
             raise KeyError("bug")

@@ -29,7 +29,7 @@ Fault = tuple[float, Callable[[], Awaitable[None]]]
 
 
 class Run:
-    """Sends a plan and keeps its ledger."""
+    """A run, which sends a plan and keeps its ledger."""
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ StartModule = Callable[..., Awaitable[Process]]
 
 
 class HostProcess:
-    """`python -m local.host` with the app, in one process after the other."""
+    """The host of the app, `python -m local.host`, in one process after the other."""
 
     def __init__(self, start_module: StartModule, variables: dict[str, str]) -> None:
         self._start_module = start_module
@@ -85,7 +85,7 @@ class HostProcess:
 
 
 class QueueClient:
-    """Sends and peeks with Microsoft's SDK; peeking cannot lose a message, as receiving can."""
+    """A client of Microsoft's SDK that sends and peeks; peeking cannot lose a message."""
 
     _PEEK_ATTEMPTS = 5
     _PEEK_COUNT = 250

@@ -1,5 +1,6 @@
 """docs/asyncapi.json: the AsyncAPI document of the queues."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -23,8 +24,8 @@ QUEUES = [name for name in ServiceBusSettings.fields() if name.endswith("_QUEUE"
 READERS: dict[str, Callable[[Any], object]] = {
     "EnrollmentRequest": read_request,
     "EnrollmentRequestEvent": read_request,
-    "BulkRequest": read_bulk_request,
-    "BulkRequestEvent": read_bulk_request,
+    "BulkRequest": lambda message: asyncio.run(read_bulk_request(message)),
+    "BulkRequestEvent": lambda message: asyncio.run(read_bulk_request(message)),
     "Result": lambda message: Result.model_validate_json(message.body),
 }
 

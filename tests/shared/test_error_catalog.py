@@ -22,13 +22,13 @@ from shared.errors import (
     DpsError,
     DpsFaultError,
     InvalidRequestError,
-    SendError,
+    QueueError,
 )
 
 DOCUMENTED = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
 ENTRIES = [*ERROR_CATALOG.values(), INTERNAL_ERROR]
 # Base classes that are never raised themselves.
-ABSTRACT = {AppError, AllocationError, DpsError, DpsAnswerError, SendError}
+ABSTRACT = {AppError, AllocationError, DpsError, DpsAnswerError, QueueError}
 # Literal, because callers compare them: renaming a class must not change a reason.
 REASONS = {
     400000: "DpsBadRequest",

@@ -84,7 +84,7 @@ def filter_count(handler: logging.Handler) -> int:
 
 
 class Exporter(logging.Handler):
-    """Reads the log records themselves, like telemetry exporters."""
+    """A handler that reads the log records themselves, like telemetry exporters."""
 
     def __init__(self) -> None:
         super().__init__()

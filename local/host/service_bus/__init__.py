@@ -2,5 +2,3 @@
 
 from local.host.service_bus.listener import ListenerOptions, QueueListeners
 from local.host.service_bus.trigger import QueueTrigger
-
-__all__ = ["ListenerOptions", "QueueListeners", "QueueTrigger"]

@@ -37,7 +37,7 @@ logger = logging.getLogger("local.host.service_bus")
 @dataclass(frozen=True, kw_only=True)
 class ListenerOptions:
     """
-    How queues are read.
+    Options for receiving from queues.
 
     A stop waits `drain_timeout` seconds for messages in flight. Several `receivers` empty a distant
     queue faster; one keeps its order. azure-servicebus 7.15.0 remembers every message that a
@@ -79,7 +79,7 @@ class QueueListeners:
 
 
 class _QueueListener:
-    """Invokes one function with the messages of one queue, `max_concurrent_calls` at a time."""
+    """A listener that invokes a function with `max_concurrent_calls` messages at a time."""
 
     def __init__(
         self,
@@ -217,7 +217,7 @@ async def _receive_message(receiver: "ServiceBusReceiver") -> "ServiceBusReceive
 
 
 class _MessageProcessor:
-    """Invokes a trigger's function with messages, and settles each by the outcome."""
+    """A processor that invokes a trigger's function with messages, and settles each."""
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ Request = Callable[["ServiceBusReceiver"], Awaitable[object]]
 
 class SettlementClient:
     """
-    Settles messages of one queue, and renews their locks, for any number of tasks at once.
+    A client that settles a queue's messages and renews their locks, for any number of tasks.
 
     Each request names the lock, as the SDK does for messages of another receiver. So it does not
     need the link that delivered the message, and does not disturb the receiver. An error can mean
@@ -162,7 +162,7 @@ class _SettlementConnection:
 
 
 class LockRenewer:
-    """Renews the locks of one queue's messages, each for at most `max_duration`."""
+    """A renewer of the locks of one queue's messages, each for at most `max_duration`."""
 
     def __init__(self, settlement: SettlementClient, *, max_duration: timedelta) -> None:
         self._settlement = settlement

@@ -54,7 +54,7 @@ class AmqpError(Exception):
 
 
 class DecodeError(AmqpError):
-    """Raised for bytes that are not valid AMQP."""
+    """An error in bytes that are not valid AMQP."""
 
     def __init__(self, description: str) -> None:
         super().__init__(Condition.DECODE_ERROR, description)

@@ -13,7 +13,6 @@ from shared.allocation.policy_file.models import (
     OTHERWISE,
     Assigns,
     Hashed,
-    InitialTwin,
     Kept,
     PolicyFile,
     Python,
@@ -85,16 +84,13 @@ def _compile_conditions(when: Mapping[str, Any]) -> Iterator[engine.Condition]:
 def _compile_outcome(name: str, outcome: Assigns | Refuses) -> engine.Decide:
     if isinstance(outcome, Refuses):
         return engine.refuse(name, outcome.reject)
+    twin = outcome.initial_twin
     return engine.assign(
         name,
         _compile_hub(outcome.hub),
-        compile_template(_dump_twin(outcome.initial_twin)),
+        compile_template(twin.model_dump(by_alias=True, exclude_none=True) if twin else None),
         compile_template(outcome.payload),
     )
-
-
-def _dump_twin(twin: InitialTwin | None) -> dict[str, Any] | None:
-    return twin.model_dump(by_alias=True, exclude_none=True) if twin else None
 
 
 def _compile_hub(hub: str | Kept | Hashed) -> engine.ChooseHub:

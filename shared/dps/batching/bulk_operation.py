@@ -1,183 +1,203 @@
-"""
-Bulk operations of any size over HTTP, in calls of ten records, and the mode `upsert`.
-
-DPS refuses a call that names one record twice
-(azure-iot-sdk-node, provisioning/service/samples/run_bulk_operation.js).
-"""
+"""Bulk operations over HTTP: up to 10,000 records per request, each with a result of its own."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 from shared import errors
-from shared.dps.batching.operations import MAX_RECORDS_PER_CALL, Documents, run_bulk_call
+from shared.dps.batching.items import (
+    MAX_RECORDS_PER_REQUEST,
+    ApplyOptions,
+    ItemReader,
+    ItemResult,
+    RequestItem,
+)
+from shared.dps.batching.operations import MAX_RECORDS_PER_CALL
+from shared.dps.batching.writer import HTTP, BatchWriter
 from shared.dps.context import CallContext
-from shared.dps.models import BulkMode, RecordKind, find_faults, find_record_faults
-from shared.dps.read_modify_write import replace
-from shared.dps.reconciliation import outcome_unknown
+from shared.dps.models import BulkMode, RecordKind, find_faults
+from shared.dps.reconciliation import not_applied, outcome_unknown
 from shared.dps.resources import EnrollmentResource
-from shared.json_documents import MAX_DOCUMENT_BYTES, json_size, pointer
+from shared.error_catalog import code_for, entry_for
+from shared.json_documents import MAX_DOCUMENT_BYTES, pointer
 
-MAX_RECORDS_PER_REQUEST = 10_000
-"""The limit of one request: the default DPS quota of one minute, at ten records per call."""
+_LOG = logging.getLogger(__name__)
 
-# After one of these the next call would fail too.
-_STOPPING_ERRORS = (
+# A call that failed with one of these changed nothing.
+_NOT_ATTEMPTED = (
     errors.DpsUnreachableError,
     errors.DpsCredentialError,
     errors.DpsThrottledError,
-    errors.NotAttemptedError,
     errors.NoPermitError,
+    errors.NotAttemptedError,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A record that was not changed, or whose outcome is unknown."""
-
-    id: str
-    error: errors.DpsError
-
-
-def find_bulk_faults(operation: Any, *, kind: RecordKind, check_size: bool) -> Mapping[str, str]:
+def find_bulk_faults(operation: Any, *, kind: RecordKind) -> Mapping[str, str]:
     """
-    Returns the faults of a bulk operation and its records.
+    Returns the faults of a bulk operation as a whole; those of single records are in their items.
 
-    `check_size` is false if the request is so small that no record can exceed the limit. Raises
-    `DocumentTooLargeError` for records above the limit, and above `MAX_RECORDS_PER_REQUEST`.
+    Raises `DocumentTooLargeError` above `MAX_RECORDS_PER_REQUEST`.
     """
     faults = find_faults(operation, kind.bulk)
     if faults:
         return faults
-    documents = operation[kind.path]
-    if len(documents) > MAX_RECORDS_PER_REQUEST:
+    records = operation[kind.path]
+    if len(records) > MAX_RECORDS_PER_REQUEST:
         message = f"must not exceed {MAX_RECORDS_PER_REQUEST} records"
         raise errors.DocumentTooLargeError({pointer(kind.path): message})
-    too_large = [
-        position
-        for position, document in enumerate(documents)
-        if check_size and json_size(document) > MAX_DOCUMENT_BYTES
-    ]
-    if too_large:
-        message = f"must not exceed {MAX_DOCUMENT_BYTES} bytes"
-        raise errors.DocumentTooLargeError(
-            {pointer(kind.path, position): message for position in too_large}
-        )
-    return find_record_faults(documents, kind, mode=operation["mode"])
+    return dict(_repeated_ids(records, kind))
 
 
-def fits_one_call(operation: Mapping[str, Any], path: str) -> bool:
-    """Returns whether DPS accepts the operation unchanged."""
-    return operation["mode"] != BulkMode.UPSERT and len(operation[path]) <= MAX_RECORDS_PER_CALL
+def _repeated_ids(records: Sequence[Any], kind: RecordKind) -> Iterator[tuple[str, str]]:
+    """Yields a fault for each record whose id another one has, as DPS refuses such a call."""
+    pointers: dict[str, list[str]] = {}
+    for position, record in enumerate(records):
+        id = record.get(kind.id_member) if isinstance(record, dict) else None
+        if isinstance(id, str):
+            at = pointer(kind.path, position, kind.id_member)
+            pointers.setdefault(id.casefold(), []).append(at)
+    for first, *others in pointers.values():
+        for other in others:
+            yield first, f"must be unique, without regard to case; {other} has the same id"
+            yield other, f"must be unique, without regard to case; {first} has the same id"
 
 
-async def run_bulk_operation(
-    resource: EnrollmentResource,
-    operation: Mapping[str, Any],
-    *,
-    timeout: float,  # noqa: ASYNC109  it stops new calls, and cancels none
-    context: CallContext,
-) -> list[Failure]:
-    """
-    Runs a valid operation as calls of ten records, in their order; returns the failures.
+@dataclass(frozen=True, slots=True)
+class BulkOperation:
+    """A bulk operation on one resource, with an item for each record."""
 
-    After `timeout` seconds no further call starts: the remaining records are among the failures.
-    Raises a `DpsError` only if nothing was changed.
-    """
-    deadline = asyncio.get_running_loop().time() + timeout
-    run = _Run(resource, operation["mode"], context, deadline)
-    failures: list[Failure] = []
-    for documents in _batches(operation[resource.kind.path], resource.kind.id_member):
-        failures += await run.call(documents)
-    return failures
-
-
-def _batches(documents: Documents, id_member: str) -> Iterator[Documents]:
-    """Yields up to ten consecutive documents with distinct case-folded ids."""
-    batch: dict[str, Mapping[str, Any]] = {}
-    for document in documents:
-        folded_id = document[id_member].casefold()
-        if folded_id in batch or len(batch) == MAX_RECORDS_PER_CALL:
-            yield list(batch.values())
-            batch = {}
-        batch[folded_id] = document
-    if batch:
-        yield list(batch.values())
-
-
-def _record_error(error: errors.DpsError) -> errors.DpsError:
-    """Returns the error of one record for the error of a whole call."""
-    if error.in_doubt:
-        return outcome_unknown(error)
-    if isinstance(error, _STOPPING_ERRORS):
-        return errors.NotAttemptedError(f"Not attempted: {error}", tracking_id=error.tracking_id)
-    return error
-
-
-@dataclass(slots=True)
-class _Run:
     resource: EnrollmentResource
     mode: BulkMode
+    items: Sequence[RequestItem]
     context: CallContext
-    deadline: float
-    is_started: bool = False
-    stopped_by: errors.DpsError | None = None
-    """The error after which no further call is started."""
 
-    async def call(self, documents: Documents) -> list[Failure]:
-        """Returns the failures of the next call; raises a stopping error of the first call."""
-        is_first, self.is_started = not self.is_started, True
+    @classmethod
+    async def read(
+        cls,
+        resource: EnrollmentResource,
+        operation: Mapping[str, Any],
+        *,
+        size: int,
+        context: CallContext,
+    ) -> "BulkOperation":
+        """Reads an operation without faults; `size` is that of the request in bytes."""
+        mode = BulkMode(operation["mode"])
+        reader = ItemReader(
+            kind=resource.kind,
+            mode=mode,
+            at=(resource.kind.path,),
+            check_size=size > MAX_DOCUMENT_BYTES,
+            is_native=mode != BulkMode.UPSERT,
+            api_version=context.api_version,
+        )
+        return cls(resource, mode, await reader.read(operation[resource.kind.path]), context)
+
+    @property
+    def fits_one_call(self) -> bool:
+        """Whether DPS accepts the records in one call."""
+        return self.mode != BulkMode.UPSERT and len(self.items) <= MAX_RECORDS_PER_CALL
+
+    @property
+    def valid_documents(self) -> list[Any]:
+        """The records without faults, as they were sent."""
+        return [item.document for item in self.items if not item.faults]
+
+    def invalid_results(self) -> list[ItemResult]:
+        """Returns the results of the records with faults."""
+        return [
+            ItemResult(item=item, error=errors.InvalidRequestError(item.faults))
+            for item in self.items
+            if item.faults
+        ]
+
+    async def in_doubt_results(
+        self, operation: Mapping[str, Any], error: errors.DpsError
+    ) -> list[ItemResult]:
+        """Returns the results of the records that `operation`, which failed, may not have changed."""
+        unchanged = await not_applied(self.resource, operation, self.context)
+        unknown = outcome_unknown(error)
+        in_doubt = [item for item in self.items if item.record_key in unchanged]
+        return [ItemResult(item=item, error=unknown) for item in in_doubt]
+
+    async def run(
+        self,
+        *,
+        timeout: float,  # noqa: ASYNC109  it cancels no call
+        min_call_seconds: float = 10.0,
+    ) -> list[ItemResult]:
+        """
+        Applies the items and returns their results, in order.
+
+        Throttled items wait until `timeout` seconds have passed. If DPS refuses the credential or
+        cannot be reached, no further call starts. Raises that error, or that of throttling, only if
+        no call succeeded and none is in doubt. A call has at least `min_call_seconds`.
+        """
+        options = ApplyOptions(deadline=asyncio.get_running_loop().time() + timeout)
+        writer = BatchWriter(
+            self.resource, profile=HTTP, context=self.context, min_call_seconds=min_call_seconds
+        )
         try:
-            if not is_first:
-                self._check_stopped()
-            failed = await self._errors(documents)
-        except errors.DpsError as error:
-            if isinstance(error, _STOPPING_ERRORS):
-                if is_first:
-                    raise
-                self.stopped_by = error
-            failed = dict.fromkeys(map(self._folded_id, documents), _record_error(error))
+            results = await asyncio.gather(*(writer.apply(item, options) for item in self.items))
+        finally:
+            await writer.aclose(timeout=0)
+        _raise_if_nothing_done(results)
+        return [replace(result, error=_record_error(result.error)) for result in results]
+
+    def result(
+        self, results: Sequence[ItemResult], *, dps_errors: Sequence[Mapping[str, Any]] = ()
+    ) -> dict[str, Any]:
+        """
+        Returns the results in the shape of DPS's bulk result, and logs failures as one line.
+
+        `dps_errors` are DPS's own, for the records that are not among the results.
+        """
+        positions = {item.record_key: item.position for item in self.items}
         id_member = self.resource.kind.id_member
-        ids = {self._folded_id(document): document[id_member] for document in documents}
-        return [Failure(id, failed[folded]) for folded, id in ids.items() if folded in failed]
+        own = ((positions.get(str(e.get(id_member)).casefold()) or 0, e) for e in dps_errors)
+        ours = (
+            (r.item.position or 0, _error(r.item, r.error)) for r in results if r.item and r.error
+        )
+        failures = [error for _, error in sorted([*own, *ours], key=itemgetter(0))]
+        if failures:
+            codes = dict(Counter(error.get("errorCode") for error in failures))
+            template = "bulk %s: %s of %s records failed, by error code: %s"
+            _LOG.warning(template, self.mode, len(failures), len(self.items), codes)
+        return {"errors": failures, "isSuccessful": not failures}
 
-    def _check_stopped(self) -> None:
-        if self.stopped_by is None and asyncio.get_running_loop().time() >= self.deadline:
-            self.stopped_by = errors.NotAttemptedError("the deadline of the request has passed.")
-        if self.stopped_by:
-            raise self.stopped_by
 
-    def _folded_id(self, document: Mapping[str, Any]) -> str:
-        return str(document[self.resource.kind.id_member]).casefold()
+def _error(item: RequestItem, error: Exception) -> dict[str, Any]:
+    """Returns the error of a record in DPS's shape; `info` has the faults by JSON Pointer."""
+    id = {item.kind.id_member: item.id} if item.id else {}
+    if isinstance(error, errors.InvalidRequestError):
+        status = {"errorStatus": error.describe(), "info": error.faults}
+    else:
+        is_expected = isinstance(error, errors.AppError)
+        status = {"errorStatus": str(error) if is_expected else entry_for(error).meaning}
+    return {**id, "errorCode": code_for(error), **status}
 
-    def _new_context(self) -> CallContext:
-        """Returns a context with the time of one call, within the time of the request."""
-        return self.resource.with_deadline(self.context, latest=self.deadline)
 
-    async def _errors(self, documents: Documents) -> dict[str, errors.DpsError]:
-        """Returns the errors of the records by case-folded id."""
-        is_upsert = self.mode == BulkMode.UPSERT
-        mode = BulkMode.CREATE if is_upsert else self.mode
-        failed = await run_bulk_call(self.resource, mode, documents, new_context=self._new_context)
-        if is_upsert:
-            for document in documents:
-                await self._replace_existing(document, failed)
-        return failed
+def _raise_if_nothing_done(results: Sequence[ItemResult]) -> None:
+    """Raises the first error if no call succeeded and none is in doubt."""
+    sent = [result for result in results if result.item and not result.item.faults]
+    unsent = [
+        result.error
+        for result in sent
+        if result.whole_call and isinstance(result.error, _NOT_ATTEMPTED)
+        if not result.error.in_doubt
+    ]
+    if sent and len(unsent) == len(sent):
+        raise next((e for e in unsent if not isinstance(e, errors.NotAttemptedError)), unsent[0])
 
-    async def _replace_existing(
-        self, document: Mapping[str, Any], failed: dict[str, errors.DpsError]
-    ) -> None:
-        """Replaces the record if it exists, and updates its error."""
-        folded_id = self._folded_id(document)
-        if not isinstance(failed.get(folded_id), errors.DpsConflictError):
-            return
-        try:
-            self._check_stopped()
-            id = document[self.resource.kind.id_member]
-            await replace(self.resource, id, document, context=self._new_context())
-            del failed[folded_id]
-        except errors.DpsError as error:
-            if isinstance(error, _STOPPING_ERRORS):
-                self.stopped_by = error
-            failed[folded_id] = _record_error(error)
+
+def _record_error(error: Exception | None) -> Exception | None:
+    """Returns the error of one record for the error of a call."""
+    if isinstance(error, errors.DpsError) and error.in_doubt:
+        return outcome_unknown(error)
+    if isinstance(error, _NOT_ATTEMPTED[:-1]):
+        return errors.NotAttemptedError(f"Not attempted: {error}", tracking_id=error.tracking_id)
+    return error

@@ -1,47 +1,57 @@
-"""Operations on single records, as callers submit them to the batch writer."""
+"""Items: operations on single records, as callers submit them to the batch writer."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from json import dumps
 from typing import Any
 
-from shared.dps.models import Operation, RecordKind
+from shared.dps.models import (
+    IF_MATCH,
+    BulkMode,
+    Operation,
+    RecordKind,
+    find_faults,
+    find_id_faults,
+)
+from shared.errors import DpsError, RetriesExhaustedError
+from shared.json_documents import MAX_DOCUMENT_BYTES, json_size, pointer
+from shared.settings import DEFAULT_API_VERSION
 
-
-@dataclass(frozen=True, eq=False, slots=True)
-class OrderedGroup:
-    """
-    Changes that stay in order even if one of them is retried later.
-
-    `will_retry` returns whether the error of a change leads to a retry. Later changes of the same
-    record that were submitted before that error are then not sent; they fail with the same error.
-    """
-
-    will_retry: Callable[[Exception], bool]
+MAX_RECORDS_PER_REQUEST = 10_000
+"""The limit of one request: the default DPS quota of one minute, at ten records per call."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class RequestItem:
     """
-    One operation on one record.
+    One operation on one record; `repr` omits the record.
 
-    `document` is `None` only for a delete. `if_match` is an etag, with or without quotes, or `*`.
-    `is_redelivery` is true if an earlier delivery may have applied the change: a conflict can then
-    be its own effect. After `deadline`, a time of the running loop, no call is started for it.
+    `document` is the record as it was sent; `None` for a delete that has only an id. `if_match` is
+    an etag, with or without quotes, or `*`. `position` is that in a bulk request, `None` for a single
+    request. `faults` are by JSON Pointer into the request; an item with faults is not sent to DPS.
+    With `native_mode` the document is sent in a bulk call of that mode, and DPS's outcome is final.
     """
 
-    kind: RecordKind
+    kind: RecordKind = field(repr=False)
     operation: Operation
     id: str
-    document: Mapping[str, Any] | None
+    """Empty if it cannot be read."""
+    document: Any = field(repr=False)
     if_match: str | None = None
-    is_redelivery: bool = False
-    deadline: float
-    group: OrderedGroup | None = None
+    api_version: str = DEFAULT_API_VERSION
+    position: int | None = None
+    occurrence: int = 0
+    """The number of equal items before it in the request."""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    native_mode: BulkMode | None = None
 
     @property
-    def key(self) -> tuple[RecordKind, str]:
-        """The identity of the record; DPS compares ids without regard to case."""
-        return self.kind, self.id.casefold()
+    def record_key(self) -> str | None:
+        """The case-folded id, as DPS compares ids; `None` if it cannot be read."""
+        return self.id.casefold() or None
 
     @property
     def etag(self) -> str | None:
@@ -54,15 +64,154 @@ class Change:
         """The document; empty for a delete without one."""
         return self.document or {}
 
+    @property
+    def digest(self) -> str:
+        """A hash of the operation and the document that does not depend on the order of members."""
+        values = [self.operation, self.if_match, self.document]
+        return sha256(dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class OrderedGroup:
+    """
+    Items that stay in order even if one of them is postponed.
+
+    `will_postpone` returns whether the error of an item leads to postponing it. Later items of the same
+    record that were submitted before that error are then not sent; they fail with the same error.
+    """
+
+    will_postpone: Callable[[Exception], bool]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Applied:
+class ApplyOptions:
     """
-    The outcome of a change that was applied.
+    Options of an attempt to apply items.
 
-    `etag` is the record's new etag if the response has it. `call_id` is the
-    `x-ms-client-request-id` of the call to DPS.
+    After `deadline`, a time of the running loop, no call is started. `is_redelivery` is true if an
+    earlier delivery may have applied the item: a conflict can then be its own effect.
     """
 
-    etag: str | None
-    call_id: str
+    deadline: float
+    is_redelivery: bool = False
+    group: OrderedGroup | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemResult:
+    """
+    The outcome of an item: applied, or an `error`.
+
+    `item` is `None` if the request could not be read. `etag` is the record's new etag if the response
+    has it; `call_id` is the `x-ms-client-request-id` of the call to DPS. `whole_call` is true if no
+    bulk call had a result for the item: the error is that of its call, or it was not sent.
+    """
+
+    item: RequestItem | None
+    etag: str | None = None
+    call_id: str | None = None
+    error: Exception | None = None
+    whole_call: bool = False
+
+    @property
+    def record_key(self) -> str | None:
+        """The item's `record_key` in a bulk request; `None` in a single request."""
+        return self.item.record_key if self.item and self.item.position is not None else None
+
+    @property
+    def tracking_id(self) -> str | None:
+        """DPS's tracking id of the error, if it has one; of several attempts, the last one's."""
+        error: BaseException | None = self.error
+        if isinstance(error, RetriesExhaustedError):
+            error = error.__cause__
+        return error.tracking_id if isinstance(error, DpsError) else None
+
+
+_OPERATION_BY_MODE: dict[BulkMode, Operation] = {
+    BulkMode.CREATE: Operation.CREATE,
+    BulkMode.UPDATE: Operation.UPDATE,
+    BulkMode.UPDATE_IF_MATCH_ETAG: Operation.UPDATE,
+    BulkMode.DELETE: Operation.DELETE,
+    BulkMode.UPSERT: Operation.UPSERT,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemReader:
+    """
+    Reads the records of a bulk request into items.
+
+    `at` is the path of the records in the request. With `is_native`, items have DPS's bulk mode.
+    `check_size` is false if the request is so small that no record can exceed the limit.
+    """
+
+    kind: RecordKind
+    mode: BulkMode
+    at: tuple[str, ...]
+    check_size: bool
+    is_native: bool = False
+    api_version: str = DEFAULT_API_VERSION
+
+    async def read(self, documents: Sequence[Any]) -> list[RequestItem]:
+        """Returns one item per record; yields to the event loop in between."""
+        items = []
+        for position, document in enumerate(documents):
+            items.append(self._item(position, document))
+            await asyncio.sleep(0)
+        return items if self.is_native else _with_occurrences(items)
+
+    def _item(self, position: int, document: Any) -> RequestItem:
+        # A delete needs only the id; DPS ignores the other members.
+        model = self.kind.key if self.mode == BulkMode.DELETE else self.kind.record
+        at = (*self.at, position)
+        faults = find_faults(document, model, at=at)
+        etag = self._etag(document)
+        if fault := self._etag_fault(etag):
+            faults[pointer(*at, "etag")] = fault
+        if self.check_size and json_size(document) > MAX_DOCUMENT_BYTES:
+            faults[pointer(*at)] = f"must not exceed {MAX_DOCUMENT_BYTES} bytes"
+        return RequestItem(
+            kind=self.kind,
+            operation=_OPERATION_BY_MODE[self.mode],
+            id=record_id(document, self.kind) or "",
+            document=document,
+            if_match=None if faults else unquoted(etag),
+            api_version=self.api_version,
+            position=position,
+            faults=faults,
+            native_mode=self.mode if self.is_native else None,
+        )
+
+    def _etag(self, document: Any) -> Any:
+        """Returns the item's etag in the two modes in which DPS compares it."""
+        is_compared = _OPERATION_BY_MODE[self.mode] == Operation.UPDATE and not self.is_native
+        return document.get("etag") or None if is_compared and isinstance(document, dict) else None
+
+    def _etag_fault(self, etag: Any) -> str | None:
+        if etag is None:
+            is_required = self.mode == BulkMode.UPDATE_IF_MATCH_ETAG and not self.is_native
+            return "is required for updateIfMatchETag" if is_required else None
+        is_valid = isinstance(etag, str) and IF_MATCH.fullmatch(etag)
+        return None if is_valid else "must be one etag, with or without quotes, or *"
+
+
+def _with_occurrences(items: list[RequestItem]) -> list[RequestItem]:
+    counts = Counter(item.record_key for item in items)
+    seen: Counter[tuple[str, str]] = Counter()
+    for index, item in enumerate(items):
+        if item.record_key is not None and counts[item.record_key] > 1:
+            key = (item.record_key, item.digest)
+            items[index] = replace(item, occurrence=seen[key])
+            seen[key] += 1
+    return items
+
+
+def unquoted(etag: str | None) -> str | None:
+    """Returns the etag without quotes."""
+    return etag.strip('"') if etag else None
+
+
+def record_id(document: Any, kind: RecordKind) -> str | None:
+    """Returns the id of a record; `None` if it has no valid one."""
+    id = document.get(kind.id_member) if isinstance(document, dict) else None
+    return id if isinstance(id, str) and not find_id_faults(id) else None

@@ -1,10 +1,10 @@
-"""Applies changes: as items of a bulk call, with follow-up calls, or by individual calls."""
+"""Applies items: in a bulk call, with follow-up calls, or by individual calls."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from shared import errors
-from shared.dps.batching.items import Change
+from shared.dps.batching.items import ApplyOptions, RequestItem
 from shared.dps.context import CallContext
 from shared.dps.models import BulkMode, Operation
 from shared.dps.read_modify_write import modify, omits_keys, replace
@@ -17,28 +17,34 @@ MAX_RECORDS_PER_CALL = 10
 
 Documents = Sequence[Mapping[str, Any]]
 
-FollowUp = Callable[[EnrollmentResource, Change, CallContext], Awaitable[str | None]]
-"""Applies a change by individual calls; returns the record's etag, or `None` if unknown."""
+FollowUp = Callable[
+    [EnrollmentResource, RequestItem, ApplyOptions, CallContext], Awaitable[str | None]
+]
+"""Applies an item by individual calls; returns the record's etag, or `None` if unknown."""
 
 
-def bulk_mode(change: Change) -> BulkMode | None:
-    """Returns the mode of a bulk call that can apply the change; `None` if none can."""
-    if change.operation in (Operation.CREATE, Operation.UPSERT):
+def bulk_mode(item: RequestItem) -> BulkMode | None:
+    """Returns the mode of a bulk call that can apply the item; `None` if none can."""
+    if item.native_mode:
+        return item.native_mode
+    if item.operation in (Operation.CREATE, Operation.UPSERT):
         return BulkMode.CREATE
-    if change.operation == Operation.DELETE:
+    if item.operation == Operation.DELETE:
         # Whether a bulk delete compares etags is not documented.
-        return None if change.etag else BulkMode.DELETE
+        return None if item.etag else BulkMode.DELETE
     # A bulk update without an etag fails (recorded by azure-sdk-for-python), and keys that it does
     # not have may be lost.
-    fits_bulk = change.etag and not omits_keys(change.body)
+    fits_bulk = item.etag and not omits_keys(item.body)
     return BulkMode.UPDATE_IF_MATCH_ETAG if fits_bulk else None
 
 
-def bulk_item(change: Change) -> Mapping[str, Any]:
-    """Returns the change as an item of a bulk call."""
-    members = {name: value for name, value in change.body.items() if name != "etag"}
-    etag = {"etag": change.etag} if change.operation == Operation.UPDATE else {}
-    return {**members, change.kind.id_member: change.id, **etag}
+def bulk_document(item: RequestItem) -> Mapping[str, Any]:
+    """Returns the item as a record of a bulk call."""
+    if item.native_mode:
+        return item.body
+    members = {name: value for name, value in item.body.items() if name != "etag"}
+    etag = {"etag": item.etag} if item.operation == Operation.UPDATE else {}
+    return {**members, item.kind.id_member: item.id, **etag}
 
 
 async def run_bulk_call(
@@ -72,100 +78,98 @@ async def run_bulk_call(
     return failed
 
 
-def was_already_deleted(change: Change, error: errors.DpsError) -> bool:
+def was_already_deleted(item: RequestItem, options: ApplyOptions, error: errors.DpsError) -> bool:
     """Returns whether the error shows that an earlier delivery deleted the record."""
-    is_repeated_delete = change.is_redelivery and change.operation == Operation.DELETE
+    is_repeated_delete = options.is_redelivery and item.operation == Operation.DELETE
     return is_repeated_delete and isinstance(error, errors.DpsNotFoundError)
 
 
 async def apply_individually(
-    resource: EnrollmentResource, change: Change, context: CallContext
+    resource: EnrollmentResource, item: RequestItem, options: ApplyOptions, context: CallContext
 ) -> str | None:
-    """Applies a change that no bulk call can apply."""
-    if change.operation == Operation.DELETE:
-        await _delete(resource, change, context)
+    """Applies an item that no bulk call can apply."""
+    if item.operation == Operation.DELETE:
+        await _delete(resource, item, options, context)
         return None
-    if change.etag is None:
-        record = await replace(resource, change.id, change.body, context=context)
+    if item.etag is None:
+        record = await replace(resource, item.id, item.body, context=context)
         return record.etag
     try:
         record = await modify(
-            resource, change.id, lambda _: change.body, if_match=change.etag, context=context
+            resource, item.id, lambda _: item.body, if_match=item.etag, context=context
         )
     except (errors.DpsConflictError, errors.DpsPreconditionFailedError) as error:
-        if not change.is_redelivery:
+        if not options.is_redelivery:
             raise
-        return await _etag_if_written(resource, change, context, error=error)
+        return await _etag_if_written(resource, item, context, error=error)
     return record.etag
 
 
-async def _delete(resource: EnrollmentResource, change: Change, context: CallContext) -> None:
+async def _delete(
+    resource: EnrollmentResource, item: RequestItem, options: ApplyOptions, context: CallContext
+) -> None:
     try:
-        await resource.delete(change.id, if_match=change.etag, context=context)
+        await resource.delete(item.id, if_match=item.etag, context=context)
     except errors.DpsNotFoundError as error:
-        if not was_already_deleted(change, error):
+        if not was_already_deleted(item, options, error):
             raise
 
 
 async def _etag_if_written(
-    resource: EnrollmentResource, change: Change, context: CallContext, *, error: errors.DpsError
+    resource: EnrollmentResource, item: RequestItem, context: CallContext, *, error: errors.DpsError
 ) -> str | None:
-    """Returns the etag if an earlier delivery wrote the requested record, else raises `error`."""
-    record = await find_written(resource, change.id, change.body, context, if_match=change.etag)
+    """Returns the etag if an earlier delivery wrote the record as requested, else raises `error`."""
+    record = await find_written(resource, item.id, item.body, context, if_match=item.etag)
     if record is None:
         raise error
     return record.etag
 
 
-async def _replace(
-    resource: EnrollmentResource, change: Change, context: CallContext
+async def _upsert(
+    resource: EnrollmentResource, item: RequestItem, _: ApplyOptions, context: CallContext
 ) -> str | None:
-    """Replaces a record that exists, or creates it if it was deleted meanwhile."""
-    try:
-        record = await replace(resource, change.id, change.body, context=context)
-    except errors.DpsNotFoundError:
-        record = await resource.create_or_update(change.id, change.body, context=context)
-    return record.etag
-
-
-async def _update(resource: EnrollmentResource, change: Change, context: CallContext) -> str | None:
     """
-    Applies an update for which the bulk call reported that the record already exists.
+    Replaces a record that exists, or creates it if it was deleted meanwhile.
 
-    DPS reports this for an item whose etag does not match (azure-sdk-for-python,
-    test_individual_enrollments, bulk); a PUT with the etag gives a precise error.
+    Repeats this while other writers create and delete the record, until the context's deadline.
     """
-    stored = await resource.get(change.id, context=context)
-    if stored.etag == change.etag:
-        record = await resource.create_or_update(
-            change.id, change.body, if_match=change.etag, context=context
-        )
+    context = resource.with_deadline(context)
+    while True:
+        try:
+            record = await replace(resource, item.id, item.body, context=context)
+        except errors.DpsPreconditionFailedError:
+            continue
+        except errors.DpsNotFoundError:
+            try:
+                record = await resource.create_or_update(item.id, item.body, context=context)
+            except errors.DpsConflictError:
+                continue
         return record.etag
-    error = errors.DpsPreconditionFailedError(
-        "The record's etag does not match ifMatch.", status=412
-    )
-    if not change.is_redelivery:
-        raise error
-    return await _etag_if_written(resource, change, context, error=error)
 
 
 _FOLLOW_UPS: dict[tuple[Operation, type[errors.DpsError]], FollowUp] = {
-    (Operation.UPSERT, errors.DpsConflictError): _replace,
-    (Operation.UPDATE, errors.DpsConflictError): _update,
+    (Operation.UPSERT, errors.DpsConflictError): _upsert,
+    # DPS reports an etag that does not match like this (azure-sdk-for-python,
+    # test_individual_enrollments, bulk); the error of a PUT is precise.
+    (Operation.UPDATE, errors.DpsConflictError): apply_individually,
     (Operation.DELETE, errors.DpsBadRequestError): _delete,
 }
-# On a redelivery these may be the effect of the change itself.
+# On a redelivery these may be the effect of the item itself.
 _COMPARED_ON_REDELIVERY = {
     (Operation.CREATE, errors.DpsConflictError),
     (Operation.UPDATE, errors.DpsPreconditionFailedError),
 }
 
 
-def follow_up_for(change: Change, error: errors.DpsError) -> FollowUp | None:
+def follow_up_for(
+    item: RequestItem, options: ApplyOptions, error: errors.DpsError
+) -> FollowUp | None:
     """Returns what to do for an item that failed in a bulk call; `None` if its error is final."""
-    failure = (change.operation, type(error))
-    if change.is_redelivery and failure in _COMPARED_ON_REDELIVERY:
-        return lambda resource, change, context: _etag_if_written(
-            resource, change, context, error=error
+    if item.native_mode:
+        return None
+    failure = (item.operation, type(error))
+    if options.is_redelivery and failure in _COMPARED_ON_REDELIVERY:
+        return lambda resource, item, _, context: _etag_if_written(
+            resource, item, context, error=error
         )
     return _FOLLOW_UPS.get(failure)

@@ -1,29 +1,30 @@
-"""The batch writer: gathers changes of single records into as few DPS calls as possible."""
+"""The batch writer: gathers items into as few DPS calls as possible."""
 
 import asyncio
+import math
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from shared import errors
-from shared.dps.batching.items import Applied, Change
+from shared.dps.batching.items import ApplyOptions, ItemResult, RequestItem
 from shared.dps.batching.operations import (
     apply_individually,
-    bulk_item,
+    bulk_document,
     follow_up_for,
     run_bulk_call,
     was_already_deleted,
 )
-from shared.dps.batching.pending import CallQueue, PendingItem, PendingItems
-from shared.dps.context import CallContext
+from shared.dps.batching.pending import CallKind, CallQueue, PendingItem, PendingItems
+from shared.dps.context import DEFAULT_CONTEXT, CallContext
 from shared.dps.models import BulkMode
 from shared.dps.resources import EnrollmentResource
 
-_MODES = (BulkMode.CREATE, BulkMode.UPDATE_IF_MATCH_ETAG, BulkMode.DELETE, None)
 _REFUSED = (errors.DpsBadRequestError, errors.DpsRefusedError)
+_THROTTLED = (errors.DpsThrottledError, errors.NoPermitError)
 # A bulk call names no single record, so these are not responses of the DPS API to it.
 _SINGLE_RECORD_ERRORS = (
     errors.DpsNotFoundError,
@@ -32,12 +33,45 @@ _SINGLE_RECORD_ERRORS = (
 )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriterProfile:
+    """
+    How a writer gathers items and handles failures.
+
+    `linger` is how many seconds a call that is not full waits for more items. `max_attempts` is that
+    of a call, `None` that of the settings. With `waits_until_deadline` a throttled item waits until
+    its deadline; otherwise it fails as soon as it is certain that no permit comes in time. An error
+    in `stops_on` stops the writer. With `shares_context` calls run in the caller's context variables.
+    """
+
+    linger: float
+    max_attempts: int | None
+    waits_until_deadline: bool
+    stops_on: tuple[type[errors.DpsError], ...]
+    shares_context: bool
+
+
+QUEUES = WriterProfile(
+    linger=0.1,  # queue messages have time, the quota is scarce
+    max_attempts=sys.maxsize,
+    waits_until_deadline=False,
+    stops_on=(),
+    shares_context=False,  # its tasks serve all invocations, and must not log under one of them
+)
+HTTP = WriterProfile(
+    linger=0.0,
+    max_attempts=None,
+    waits_until_deadline=True,
+    stops_on=(errors.DpsCredentialError, errors.DpsUnreachableError),
+    shares_context=True,
+)
+
+
 class BatchWriter:
     """
-    Applies changes, each with an outcome of its own; belongs to one event loop.
+    Applies items, each with a result of its own; belongs to one event loop.
 
-    Changes of one record are applied in the order of submission; other records do not wait for
-    them.
+    Items of one record are applied in the order of submission; other records do not wait for them.
     """
 
     # At 400 ms per call, seven calls in flight use the default quota of 1,000 operations a minute.
@@ -47,48 +81,45 @@ class BatchWriter:
 
     def __init__(
         self,
-        enrollments: EnrollmentResource,
-        enrollment_groups: EnrollmentResource,
-        *,
-        linger: float = 0.1,
+        *resources: EnrollmentResource,
+        profile: WriterProfile = QUEUES,
+        context: CallContext = DEFAULT_CONTEXT,
         min_call_seconds: float = 10.0,
     ) -> None:
         """
-        Creates a writer to two resources.
+        Creates a writer to the resources; `context` has the correlation ids of its calls.
 
-        A call that is not full waits `linger` seconds for more changes: queue messages have time,
-        the quota is scarce. A call has at least `min_call_seconds`, however close its changes'
-        deadlines are.
+        A call has at least `min_call_seconds`, however close its items' deadlines are.
         """
-        self._linger = linger
+        self._resources = {resource.kind: resource for resource in resources}
+        self._profile = profile
+        self._context = context
         self._min_call_seconds = min_call_seconds
-        bulk = asyncio.Semaphore(self.MAX_BULK_CALLS)
-        single = asyncio.Semaphore(self.MAX_SINGLE_CALLS)
-        self._queues = [
-            CallQueue(resource, mode, bulk if mode else single)
-            for resource in (enrollments, enrollment_groups)
-            for mode in _MODES
-        ]
-        self._pending = PendingItems(self._queues, self._wake)
+        self._bulk_limit = asyncio.Semaphore(self.MAX_BULK_CALLS)
+        self._single_limit = asyncio.Semaphore(self.MAX_SINGLE_CALLS)
+        self._queues: dict[CallKind, CallQueue] = {}
+        self._pending = PendingItems(self._queue, self._wake)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def apply(self, change: Change) -> Applied:
+    async def apply(self, item: RequestItem, options: ApplyOptions) -> ItemResult:
         """
-        Applies the change; raises its `DpsError`.
+        Applies the item and returns its result, with the error if it failed.
 
-        If the caller is cancelled, the change is withdrawn unless a call has taken it.
+        If the caller is cancelled, the item is withdrawn unless a call has taken it.
         """
-        item = self._pending.submit(change)
+        if item.faults:
+            return ItemResult(item=item, error=errors.InvalidRequestError(item.faults))
+        pending = self._pending.submit(item, options)
         try:
-            return await item.outcome
+            return await pending.result
         finally:
-            if not item.is_sent:
-                self._pending.remove(item)
+            if not pending.is_sent:
+                self._pending.remove(pending)
 
     async def aclose(self, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109  a grace period
-        """Fails pending changes, and cancels the calls still in flight after `timeout` seconds."""
-        self._pending.close()
-        for queue in self._queues:
+        """Fails pending items, and cancels the calls still in flight after `timeout` seconds."""
+        self._pending.close(errors.NotAttemptedError("The app is stopping."))
+        for queue in self._queues.values():
             if queue.dispatcher and not queue:
                 queue.dispatcher.cancel()
         try:
@@ -101,13 +132,19 @@ class BatchWriter:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for item in self._pending:
+            for pending in self._pending:
                 unknown = errors.OutcomeUnknownError("The app stopped before DPS responded.")
-                self._pending.finish(item, unknown)
+                self._pending.fail(pending, unknown)
+
+    def _queue(self, kind: CallKind) -> CallQueue:
+        if kind not in self._queues:
+            limit = self._bulk_limit if kind.mode else self._single_limit
+            self._queues[kind] = CallQueue(kind, limit)
+        return self._queues[kind]
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        # An empty context: a shared task must not log under the invocation that started it.
-        task = asyncio.get_running_loop().create_task(work, context=Context())
+        context = None if self._profile.shares_context else Context()
+        task = asyncio.get_running_loop().create_task(work, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -119,12 +156,12 @@ class BatchWriter:
     async def _dispatch(self, queue: CallQueue) -> None:
         """Starts calls until the queue is empty; one task per queue waits for permits."""
         while queue:
-            await queue.wait_for_batch(linger=self._linger)
+            await queue.wait_for_batch(linger=self._profile.linger)
             await queue.call_limit.acquire()
             batch: list[PendingItem] = []
             try:
                 if context := await self._acquire_permit(queue):
-                    # After the permit: changes that arrived meanwhile join the batch.
+                    # After the permit: items that arrived meanwhile join the batch.
                     batch = self._pending.take_batch(queue)
             finally:
                 if not batch:
@@ -135,78 +172,105 @@ class BatchWriter:
 
     async def _acquire_permit(self, queue: CallQueue) -> CallContext | None:
         """Waits for a permit; returns the context of the next call, `None` if there is none."""
-        latest = max((item.change.deadline for item in queue), default=None)
+        latest = max((pending.options.deadline for pending in queue), default=None)
         if latest is None:
             return None
+        # Without a deadline the rate limiter refuses nobody: its estimate may still improve.
+        deadline = math.inf if self._profile.waits_until_deadline else latest
+        context = replace(self._context, api_version=queue.kind.api_version, deadline=deadline)
         try:
-            return await queue.resource.acquire_permit(CallContext(deadline=latest))
-        except errors.NoPermitError as error:
-            late = [item for item in queue if item.change.deadline <= latest]
-            self._fail(late, error)
+            async with asyncio.timeout_at(latest):
+                return await self._resource(queue).acquire_permit(context)
+        except (errors.NoPermitError, TimeoutError) as error:
+            late = [pending for pending in queue if pending.options.deadline <= latest]
+            message = "The DPS quota did not let the call start before its deadline."
+            is_refused = isinstance(error, errors.NoPermitError)
+            self._fail(late, error if is_refused else errors.NoPermitError(message))
         except Exception as error:  # noqa: BLE001  an internal error fails the batch of this call
             self._fail(self._pending.take_batch(queue), error)
         return None
 
-    def _fail(self, items: Sequence[PendingItem], error: Exception) -> None:
-        for item in items:
-            self._pending.finish(item, error)
+    def _resource(self, queue: CallQueue) -> EnrollmentResource:
+        return self._resources[queue.kind.kind]
+
+    def _fail(self, batch: Sequence[PendingItem], error: Exception) -> None:
+        for pending in batch:
+            self._pending.fail(pending, error)
 
     async def _call(
         self, queue: CallQueue, batch: Sequence[PendingItem], context: CallContext
     ) -> None:
-        applied = Applied(etag=None, call_id=uuid4().hex)
-        context = replace(context, client_request_id=applied.call_id, max_attempts=sys.maxsize)
-        latest = max(item.change.deadline for item in batch)
+        call_id = context.client_request_id or uuid4().hex
+        max_attempts = self._profile.max_attempts
+        context = replace(context, client_request_id=call_id, max_attempts=max_attempts)
+        latest = max(pending.options.deadline for pending in batch)
 
         def new_context() -> CallContext:
             earliest = asyncio.get_running_loop().time() + self._min_call_seconds
             return replace(context, deadline=max(latest, earliest))
 
         try:
-            if queue.mode:
-                await self._run_bulk(queue, queue.mode, batch, applied, new_context)
+            if queue.kind.mode:
+                await self._run_bulk(queue, queue.kind.mode, batch, new_context)
             else:
-                (item,) = batch
-                etag = await item.follow_up(queue.resource, item.change, new_context())
-                self._pending.finish(item, replace(applied, etag=etag))
+                await self._run_single(queue, batch[0], new_context())
         except Exception as error:  # noqa: BLE001  an internal error fails this call only
-            self._fail([item for item in batch if not item.queue], error)
+            self._fail([pending for pending in batch if not pending.queue], error)
         finally:
             queue.call_limit.release()
+
+    async def _run_single(
+        self, queue: CallQueue, pending: PendingItem, context: CallContext
+    ) -> None:
+        try:
+            etag = await pending.follow_up(
+                self._resource(queue), pending.item, pending.options, context
+            )
+        except errors.DpsError as error:
+            self._resolve_failed_call(queue, [pending], error)
+            return
+        applied = ItemResult(item=pending.item, etag=etag, call_id=context.client_request_id)
+        self._pending.finish(pending, applied)
 
     async def _run_bulk(
         self,
         queue: CallQueue,
         mode: BulkMode,
         batch: Sequence[PendingItem],
-        applied: Applied,
         new_context: Callable[[], CallContext],
     ) -> None:
-        documents = [bulk_item(item.change) for item in batch]
+        documents = [bulk_document(pending.item) for pending in batch]
         try:
-            failed = await run_bulk_call(queue.resource, mode, documents, new_context=new_context)
+            failed = await run_bulk_call(
+                self._resource(queue), mode, documents, new_context=new_context
+            )
         except errors.DpsError as error:
             self._resolve_failed_call(queue, batch, error)
             return
-        for item in batch:
-            self._resolve(item, failed.get(item.change.id.casefold()), applied)
+        call_id = new_context().client_request_id
+        for pending in batch:
+            self._resolve(pending, failed.get(pending.item.id.casefold()), call_id)
 
     def _resolve_failed_call(
         self, queue: CallQueue, batch: Sequence[PendingItem], error: errors.DpsError
     ) -> None:
-        """Resolves or requeues the items of a bulk call that failed as a whole."""
-        if queue.mode == BulkMode.DELETE and isinstance(error, errors.DpsBadRequestError):
+        """Resolves or requeues the items of a call that failed as a whole."""
+        self._stop_on(error)
+        mode = queue.kind.mode
+        is_bulk_delete = mode == BulkMode.DELETE and not batch[0].item.native_mode
+        if is_bulk_delete and isinstance(error, errors.DpsBadRequestError):
             # Whether DPS accepts ids alone in a bulk delete is not documented.
-            self._pending.disable_bulk_delete(queue.resource.kind)
-            for item in batch:
-                self._pending.apply_individually(item, apply_individually)
+            self._pending.disable_bulk_delete(queue)
+            for pending in batch:
+                self._pending.apply_individually(pending, apply_individually)
         elif isinstance(error, _REFUSED) and len(batch) > 1:
             # In halves, so that one invalid item does not fail the others.
             middle = len(batch) // 2
-            queue.add_batch(batch[:middle])
-            queue.add_batch(batch[middle:])
-            self._wake(queue)
-        elif isinstance(error, _SINGLE_RECORD_ERRORS):
+            self._pending.requeue(queue, batch[:middle])
+            self._pending.requeue(queue, batch[middle:])
+        elif isinstance(error, _THROTTLED) and self._profile.waits_until_deadline:
+            self._pending.requeue(queue, batch)
+        elif mode and isinstance(error, _SINGLE_RECORD_ERRORS):
             message = f"DPS responded to a bulk call as to a call for one record: {error}"
             fault = errors.DpsFaultError(
                 message, status=error.status, tracking_id=error.tracking_id
@@ -215,10 +279,19 @@ class BatchWriter:
         else:
             self._fail(batch, error)
 
-    def _resolve(self, item: PendingItem, error: errors.DpsError | None, applied: Applied) -> None:
-        if error is None or was_already_deleted(item.change, error):
-            self._pending.finish(item, applied)
-        elif follow_up := follow_up_for(item.change, error):
-            self._pending.apply_individually(item, follow_up)
+    def _stop_on(self, error: errors.DpsError) -> None:
+        if isinstance(error, self._profile.stops_on):
+            message = f"Not attempted: {error}"
+            self._pending.close(errors.NotAttemptedError(message, tracking_id=error.tracking_id))
+
+    def _resolve(
+        self, pending: PendingItem, error: errors.DpsError | None, call_id: str | None
+    ) -> None:
+        pending.has_response = True
+        item, options = pending.item, pending.options
+        if error is None or was_already_deleted(item, options, error):
+            self._pending.finish(pending, ItemResult(item=item, call_id=call_id))
+        elif follow_up := follow_up_for(item, options, error):
+            self._pending.apply_individually(pending, follow_up)
         else:
-            self._pending.finish(item, error)
+            self._pending.fail(pending, error)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from shared.dps.models.attestation import AttestationMechanism, AttestationType
-from shared.dps.models.document import Document, find_faults, validation_error
+from shared.dps.models.document import Document, validation_error
 
 
 class AllocationPolicy(StrEnum):
@@ -54,13 +54,20 @@ class RegistrationSubstatus(StrEnum):
 _ID = re.compile(r"[A-Za-z0-9._:-]{0,127}[A-Za-z0-9-]")  # how-to-manage-enrollments
 
 
+_ID_FAULT = (
+    "must be 1 to 128 letters, digits, dashes, dots, underscores or colons, "
+    "the last one a letter, digit or dash"
+)
+
+
+def find_id_faults(value: str) -> dict[str, str]:
+    """Returns the fault of an id in a URL path, under the name `id`."""
+    return {} if _ID.fullmatch(value) else {"id": _ID_FAULT}
+
+
 def _check_id(value: str) -> str:
-    """Returns the id; raises a validation error with the allowed form."""
-    if not _ID.fullmatch(value):
-        raise validation_error(
-            "must be 1 to 128 letters, digits, dashes, dots, underscores or colons, "
-            "the last one a letter, digit or dash"
-        )
+    if find_id_faults(value):
+        raise validation_error(_ID_FAULT)
     return value
 
 
@@ -154,16 +161,6 @@ class Enrollment(Document):
         if value is None and info.data.get("allocation_policy") is AllocationPolicy.CUSTOM:
             raise validation_error("is required when allocationPolicy is custom")
         return value
-
-
-class _Id(Document):
-    id: RecordId
-
-
-def find_id_faults(value: str) -> dict[str, str]:
-    """Returns the fault of an id in a URL path, under the name `id`."""
-    faults = find_faults({"id": value}, _Id)
-    return {pointer.removeprefix("/"): message for pointer, message in faults.items()}
 
 
 class EnrollmentKey(Document):

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from shared.dps.models.document import Document, find_faults, validation_error
+from shared.dps.models.document import Document, validation_error
 from shared.dps.models.enrollments import (
     EnrollmentGroup,
     EnrollmentGroupKey,
@@ -119,22 +119,3 @@ ENROLLMENT_GROUP = RecordKind(
     key=EnrollmentGroupKey,
     bulk=BulkEnrollmentGroupOperation,
 )
-
-
-_MAX_FAULTS = 1000
-
-
-def find_record_faults(documents: list[Any], kind: RecordKind, *, mode: str) -> dict[str, str]:
-    """
-    Returns every fault of the records of a bulk operation by JSON Pointer.
-
-    Stops after a thousand faults.
-    """
-    # A delete needs only the id; DPS ignores the other members.
-    model = kind.key if mode == BulkMode.DELETE else kind.record
-    faults: dict[str, str] = {}
-    for position, item in enumerate(documents):
-        faults |= find_faults(item, model, at=(kind.path, position))
-        if len(faults) >= _MAX_FAULTS:
-            return faults | {"": "has more faults than are listed"}
-    return faults

@@ -124,7 +124,7 @@ def _parse_body(body: bytes) -> tuple[Any, str | None]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filter:
-    """Selects the rejected messages that meet every condition that is not `None`."""
+    """A filter: rejected messages must meet every condition that is not `None`."""
 
     reason: str | None = None
     id: str | None = None

@@ -33,7 +33,7 @@ def rejected_queue_paths(settings: ServiceBusSettings) -> tuple[str, ...]:
 async def open_receiver(
     settings: ServiceBusSettings, queue_path: str
 ) -> "AsyncIterator[ServiceBusReceiver]":
-    """Opens a receiver of the queue path, and closes it; raises `SendError`."""
+    """Opens a receiver of the queue path, and closes it; raises `QueueError`."""
     queue = queue_path.removesuffix(DEAD_LETTER_QUEUE)
     sub_queue = "deadletter" if queue != queue_path else None
     async with ServiceBusNamespace(settings) as namespace:
@@ -68,7 +68,7 @@ async def peek_messages(
 
 class Search:
     """
-    Searches a queue path for messages that a filter selects.
+    A search of a queue path for messages that a filter selects.
 
     `next` is the sequence number at which to continue; `None` if the end was reached.
     """

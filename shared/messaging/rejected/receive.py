@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import MessageTooLargeError, SendError
+from shared.errors import MessageTooLargeError, QueueError
 from shared.messaging.rejected.model import RejectedMessage, to_rejected_message
-from shared.messaging.service_bus import to_send_error
+from shared.messaging.service_bus import to_queue_error
 
 if TYPE_CHECKING:
     from azure.servicebus import ServiceBusReceivedMessage
@@ -27,21 +27,21 @@ _SETTLE_TIMEOUT = 10.0
 _RECEIVE_GRACE = 15.0
 
 Action = Callable[[RejectedMessage], Awaitable[None]]
-"""Runs before a message is completed; raises `SendError` to keep the message."""
+"""Runs before a message is completed; raises `QueueError` to keep the message."""
 
 
 @dataclass(kw_only=True, slots=True)
 class ReceiveReport:
-    """What happened to the selected messages, by sequence number, and to others."""
+    """The outcomes of the selected messages, by sequence number, and of others."""
 
     done: list[int] = field(default_factory=list)
     uncompleted: list[int] = field(default_factory=list)
     """Done, but the lock was lost: they may still be in the queue."""
-    failed: dict[int, SendError] = field(default_factory=dict)
+    failed: dict[int, QueueError] = field(default_factory=dict)
     remaining: list[int] = field(default_factory=list)
     """Not received: locked by others, or beyond the limit."""
     deferred: int = 0
-    stopped_by: SendError | None = None
+    stopped_by: QueueError | None = None
     """The error that ended the run early."""
 
     def raise_if_nothing_done(self) -> None:
@@ -162,14 +162,14 @@ class ReceiveRun:
         for message in kept:
             self._report.deferred += await self._settle(self._receiver.defer_message, message)
 
-    async def _run_action(self, message: "ServiceBusReceivedMessage") -> SendError | None:
+    async def _run_action(self, message: "ServiceBusReceivedMessage") -> QueueError | None:
         try:
             await self._action(to_rejected_message(message, self._queue_path))
-        except SendError as error:
+        except QueueError as error:
             return error
         return None
 
-    def _record_failure(self, number: int, error: SendError) -> None:
+    def _record_failure(self, number: int, error: QueueError) -> None:
         self._report.failed[number] = error
         if not isinstance(error, MessageTooLargeError):
             self._report.stopped_by = error
@@ -202,4 +202,4 @@ class ReceiveRun:
 
     def _stop(self, error: Exception) -> None:
         self._is_broken = True
-        self._report.stopped_by = self._report.stopped_by or to_send_error(error, self._queue_path)
+        self._report.stopped_by = self._report.stopped_by or to_queue_error(error, self._queue_path)

@@ -24,7 +24,7 @@ from shared.messaging.rejected.peek import (
 )
 from shared.messaging.rejected.receive import Action, ReceiveReport, ReceiveRun
 from shared.messaging.sender import MessageSender
-from shared.messaging.service_bus import to_send_error
+from shared.messaging.service_bus import to_queue_error
 from shared.redaction import masked_paths
 from shared.settings import ServiceBusSettings
 
@@ -197,7 +197,7 @@ class RejectedMessages:
             ):
                 yield receiver, path
         except TimeoutError as error:
-            raise to_send_error(error, path) from error
+            raise to_queue_error(error, path) from error
 
     def _resolve_path(self, queue_path: str | None) -> str:
         if queue_path is None:

@@ -99,6 +99,22 @@ def test_bulk_operation_with_a_lost_response_succeeds(
     assert (response.status_code, response.json()) == (200, {"errors": [], "isSuccessful": True})
 
 
+@pytest.mark.parametrize("number", [3, 12])
+def test_records_in_doubt_are_errors_of_the_bulk_result(
+    app: httpx.Client, set_faults: Callable[..., None], number: int
+) -> None:
+    """Whether it was one call or several."""
+    set_faults({"match": {"path": "^/enrollments$"}, "do": {"resetBefore": True}})
+    records = [ENROLLMENT | {"registrationId": f"d-{n}"} for n in range(number)]
+
+    response = app.post("/enrollments", json={"mode": "create", "enrollments": records})
+
+    assert response.status_code == 200
+    assert {error["registrationId"]: error["errorCode"] for error in response.json()["errors"]} == {
+        record["registrationId"]: 503004 for record in records
+    }
+
+
 def test_unreachable_dps_is_503(app_with: Callable[..., httpx.Client]) -> None:
     """Nothing was applied, so `Retry-After` says when to retry."""
     with socket.socket() as unused:

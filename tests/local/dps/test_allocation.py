@@ -410,7 +410,7 @@ def test_invalid_webhook_url_fails_the_registration(fleet: Fleet, url: str) -> N
 
 
 def test_webhook_is_retried_after_a_timeout(start_fleet: StartFleet, webhook: Webhook) -> None:
-    """An attempt times out after the option `webhook_seconds`."""
+    """Each attempt times out after `webhook_seconds`."""
     fleet = start_fleet(webhook_seconds=0.2)
 
     async def hang(_: Any) -> web.Response:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from shared.dps.models import (
-    ENROLLMENT_GROUP,
     INDIVIDUAL_ENROLLMENT,
     AllocationPolicy,
     AttestationMechanism,
@@ -21,7 +20,6 @@ from shared.dps.models import (
     RegistrationStatus,
     RegistrationSubstatus,
     find_faults,
-    find_record_faults,
 )
 from tests.secret_factory import certificate, endorsement_key, symmetric_key
 from tests.shared.dps.documents import SYMMETRIC, group, individual, keys, x509
@@ -202,33 +200,6 @@ def test_tpm_is_not_allowed_for_groups() -> None:
     document = group(attestation={"type": "tpm", "tpm": {"endorsementKey": endorsement_key()}})
 
     assert list(find_faults(document, EnrollmentGroup)) == ["/attestation"]
-
-
-def test_every_record_of_a_bulk_operation_is_validated() -> None:
-    """The pointer of a fault starts with the position of its record."""
-    records = [individual(), {"attestation": SYMMETRIC}, 1]
-
-    faults = find_record_faults(records, INDIVIDUAL_ENROLLMENT, mode="create")
-
-    assert faults == {
-        "/enrollments/1/registrationId": "is required",
-        "/enrollments/2": "must be an object",
-    }
-
-
-def test_number_of_faults_is_limited() -> None:
-    """After a thousand faults one more entry says that there are others."""
-    faults = find_record_faults([{}] * 5000, INDIVIDUAL_ENROLLMENT, mode="create")
-
-    assert len(faults) == 1001
-    assert faults[""] == "has more faults than are listed"
-
-
-def test_bulk_delete_needs_only_ids() -> None:
-    """Other members of a record to delete are neither required nor validated."""
-    records = [{"enrollmentGroupId": "group-1"}]
-
-    assert find_record_faults(records, ENROLLMENT_GROUP, mode="delete") == {}
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,24 @@
 """Sample messages, records and requests, and types of fixtures."""
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from shared.dps.batching.items import ItemResult, RequestItem
+from shared.errors import (
+    AppError,
+    DpsConflictError,
+    DpsNotFoundError,
+    DpsRefusedError,
+    InvalidRequestError,
+)
 from shared.messaging.copies import RejectionReason
 from shared.messaging.messages import Message, OutgoingMessage
+from shared.messaging.requests import BulkRequest, read_bulk_request
+from shared.messaging.results import result_message
 from shared.settings import ServiceBusSettings
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "messages"
@@ -88,3 +99,29 @@ class Peek(Protocol):
     """
 
     async def __call__(self, queue: str, sub_queue: str | None = None) -> list[Any]: ...
+
+
+def read_bulk(message: Message) -> BulkRequest:
+    """Returns the bulk request of a message; raises its `InvalidRequestError`."""
+    return asyncio.run(read_bulk_request(message))
+
+
+def outcome_message(
+    message: Message,
+    item: RequestItem | None,
+    *,
+    etag: str | None = None,
+    error_code: int | None = None,
+    text: str = "",
+    tracking_id: str | None = None,
+    faults: Mapping[str, str] | None = None,
+) -> OutgoingMessage:
+    """Returns the result of an item that was applied, or failed with this error code."""
+    error: AppError | None = None
+    if error_code == 400004:
+        error = InvalidRequestError(faults or {}, text)
+    elif error_code:
+        status = error_code // 1000
+        error_class = {404: DpsNotFoundError, 409: DpsConflictError}.get(status, DpsRefusedError)
+        error = error_class(text, status=status, error_code=error_code, tracking_id=tracking_id)
+    return result_message(message, ItemResult(item=item, etag=etag, error=error))

@@ -13,7 +13,7 @@ from azure.identity.aio import (
 from azure.servicebus.exceptions import ServiceBusError, ServiceBusQuotaExceededError
 
 from shared.errors import QueueRefusedError, QueueUnreachableError
-from shared.messaging.service_bus import ServiceBusNamespace, close_quietly, to_send_error
+from shared.messaging.service_bus import ServiceBusNamespace, close_quietly, to_queue_error
 from shared.settings import ServiceBusSettings
 from tests import secret_factory
 
@@ -103,7 +103,7 @@ async def test_close_quietly_ignores_errors_and_times_out() -> None:
 )
 def test_sdk_errors_are_translated(error: Any, kind: Any) -> None:
     """The translated error has the SDK's error as its cause."""
-    opened = to_send_error(error, "queue")
+    opened = to_queue_error(error, "queue")
 
     assert (type(opened), opened.__cause__) == (kind, error)
     assert "queue" in str(opened)

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
 from local.dps import DpsStandIn
 from shared.dps import DpsClient
-from shared.dps.batching.bulk_operation import Failure
-from shared.dps.batching.items import Applied, Change
+from shared.dps.batching.items import ApplyOptions, ItemResult, OrderedGroup, RequestItem
 from shared.dps.batching.writer import BatchWriter
 from shared.dps.models import INDIVIDUAL_ENROLLMENT, Operation, RecordKind
 from tests.secret_factory import symmetric_key
@@ -19,8 +18,15 @@ CREATE, UPDATE, UPSERT, DELETE = Operation
 BULK = {"method": "POST", "path": "^/enrollments$"}
 """Matches bulk calls for individual enrollments."""
 
-Result = Applied | BaseException
-RunBulk = Callable[..., Awaitable[list[Failure]]]
+Result = ItemResult | BaseException
+RunBulk = Callable[..., Awaitable[list[ItemResult]]]
+
+
+class Change(NamedTuple):
+    """An item to submit, and the options of the attempt."""
+
+    item: RequestItem
+    options: ApplyOptions
 
 
 def new_writer(client: DpsClient) -> BatchWriter:
@@ -29,13 +35,23 @@ def new_writer(client: DpsClient) -> BatchWriter:
 
 
 def change(
-    operation: Operation, id: str, *, members: Any = None, seconds: float = 60, **fields: Any
+    operation: Operation,
+    id: str,
+    *,
+    members: Any = None,
+    seconds: float = 60,
+    is_redelivery: bool = False,
+    group: OrderedGroup | None = None,
+    **fields: Any,
 ) -> Change:
     """Returns a change of an individual enrollment; its deadline is in `seconds`."""
     document = None if operation == Operation.DELETE else enrollment(id, **(members or {}))
+    defaults = {"kind": INDIVIDUAL_ENROLLMENT, "document": document}
     deadline = asyncio.get_running_loop().time() + seconds
-    defaults = {"kind": INDIVIDUAL_ENROLLMENT, "document": document, "deadline": deadline}
-    return Change(operation=operation, id=id, **{**defaults, **fields})
+    return Change(
+        RequestItem(operation=operation, id=id, **{**defaults, **fields}),
+        ApplyOptions(deadline=deadline, is_redelivery=is_redelivery, group=group),
+    )
 
 
 def creates(count: int, **fields: Any) -> list[Change]:
@@ -48,9 +64,18 @@ def both_keys() -> dict[str, object]:
     return {"attestation": keys(symmetric_key(), symmetric_key())}
 
 
+async def apply(writer: BatchWriter, change: Change) -> ItemResult:
+    """Submits the change, and returns its result; raises its error."""
+    result = await writer.apply(change.item, change.options)
+    if result.error:
+        raise result.error
+    return result
+
+
 async def apply_all(writer: BatchWriter, changes: Iterable[Change]) -> list[Result]:
     """Submits the changes at once, and returns their results or errors."""
-    return await asyncio.gather(*map(writer.apply, changes), return_exceptions=True)
+    applied = (apply(writer, change) for change in changes)
+    return await asyncio.gather(*applied, return_exceptions=True)
 
 
 def types_of(results: Iterable[Result]) -> list[type[Result]]:

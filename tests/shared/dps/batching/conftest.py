@@ -1,12 +1,14 @@
 """A batch writer, and bulk operations over HTTP."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 
 from shared.dps import CallContext, DpsClient
-from shared.dps.batching.bulk_operation import Failure, run_bulk_operation
+from shared.dps.batching.bulk_operation import BulkOperation, find_bulk_faults
+from shared.dps.batching.items import ItemResult
 from shared.dps.batching.writer import BatchWriter
 from tests.shared.dps.batching.changes import RunBulk, new_writer
 
@@ -21,12 +23,15 @@ async def writer(client: DpsClient) -> AsyncIterator[BatchWriter]:
 
 @pytest.fixture
 def run_bulk(client: DpsClient) -> RunBulk:
-    """Runs a bulk operation on individual enrollments."""
+    """Runs a bulk operation on individual enrollments; returns the results with errors."""
 
-    async def run(mode: str, documents: Sequence[Any], *, seconds: float = 60) -> list[Failure]:
-        operation = {"mode": mode, "enrollments": documents}
-        return await run_bulk_operation(
-            client.enrollments, operation, timeout=seconds, context=CallContext()
+    async def run(mode: str, documents: Sequence[Any], *, seconds: float = 60) -> list[ItemResult]:
+        resource, document = client.enrollments, {"mode": mode, "enrollments": documents}
+        assert find_bulk_faults(document, kind=resource.kind) == {}
+        operation = await BulkOperation.read(
+            resource, document, size=len(json.dumps(document)), context=CallContext()
         )
+        results = await operation.run(timeout=seconds, min_call_seconds=min(seconds, 10))
+        return [result for result in results if result.error]
 
     return run

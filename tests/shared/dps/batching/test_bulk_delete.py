@@ -8,13 +8,14 @@ import pytest
 from local.dps import DpsStandIn, Options
 from local.threads import in_thread
 from shared.dps import DpsClient
-from shared.dps.batching.items import Applied
+from shared.dps.batching.items import ItemResult
 from shared.dps.batching.writer import BatchWriter
 from shared.dps.models import ENROLLMENT_GROUP
 from shared.errors import DpsNotFoundError
 from tests.shared.dps.batching.changes import (
     BULK,
     DELETE,
+    apply,
     apply_all,
     change,
     creates,
@@ -48,7 +49,7 @@ async def test_changes_of_a_refused_bulk_delete_are_individual_calls(
 
     results = await apply_all(writer, [change(DELETE, f"d-{n}") for n in range(4)])
 
-    assert types_of(results) == [Applied] * 3 + [DpsNotFoundError]
+    assert types_of(results) == [ItemResult] * 3 + [DpsNotFoundError]
     assert dps_operations(dps)[1:] == ["bulk"] + ["delete"] * 4
 
 
@@ -83,7 +84,7 @@ async def test_refused_item_is_deleted_individually(
     answer = {"status": 200, "body": {"errors": [error], "isSuccessful": False}}
     inject_faults({"match": BULK, "times": 1, "do": answer})
 
-    await writer.apply(change(DELETE, "d-1"))
+    await apply(writer, change(DELETE, "d-1"))
     await apply_all(writer, [change(DELETE, "d-2")])
 
     assert await stored_ids(client) == set()

@@ -1,19 +1,16 @@
 """Bulk operations over HTTP: validation, calls of ten records, failures, and the mode `upsert`."""
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
 from local.dps import DpsStandIn
 from shared.dps import CallContext, DpsClient
-from shared.dps.batching.bulk_operation import (
-    MAX_RECORDS_PER_REQUEST,
-    find_bulk_faults,
-    fits_one_call,
-    run_bulk_operation,
-)
+from shared.dps.batching.bulk_operation import BulkOperation, find_bulk_faults
+from shared.dps.batching.items import MAX_RECORDS_PER_REQUEST, ItemResult
 from shared.dps.models import INDIVIDUAL_ENROLLMENT
 from shared.error_catalog import code_for
 from shared.errors import (
@@ -23,6 +20,7 @@ from shared.errors import (
     DpsCredentialError,
     DpsFaultError,
     DpsNotFoundError,
+    InvalidRequestError,
     NotAttemptedError,
     OutcomeUnknownError,
 )
@@ -35,6 +33,11 @@ from tests.shared.dps.batching.changes import (
     stored_ids,
 )
 from tests.shared.dps.documents import enrollment, enrollments
+
+
+def ids_of(results: Iterable[ItemResult]) -> list[str]:
+    """Returns the record id of each result."""
+    return [result.item.id for result in results if result.item]
 
 
 async def test_operation_is_sent_as_calls_of_ten_records(
@@ -57,35 +60,33 @@ async def test_failures_of_all_calls_are_returned_in_order(
 
     failures = await run_bulk("create", enrollments(20))
 
-    assert [failure.id for failure in failures] == ["d-3", "d-17"]
+    assert ids_of(failures) == ["d-3", "d-17"]
     assert {type(failure.error) for failure in failures} == {DpsConflictError}
-    assert [code_for(failure.error) for failure in failures] == [409201, 409201]
+    assert [code_for(failure.error) for failure in failures if failure.error] == [409201, 409201]
 
 
-async def test_records_with_the_same_id_are_in_separate_calls(
-    run_bulk: RunBulk, client: DpsClient, dps: DpsStandIn
-) -> None:
-    """Records whose ids are equal without regard to case are written in order."""
-    first, second = enrollment("Dev-1", deviceId="first"), enrollment("dev-1", deviceId="second")
-
-    failures = await run_bulk("upsert", [first, second])
-
-    assert failures == []
-    assert dps_operations(dps).count("bulk") == 2
-    assert (await client.enrollments.get("dev-1"))["deviceId"] == "second"
-
-
-async def test_refused_call_fails_only_its_own_records(
+async def test_refused_call_is_halved(
     run_bulk: RunBulk, client: DpsClient, inject_faults: Callable[..., None]
 ) -> None:
-    """If DPS refuses one call, the next calls are still sent."""
+    """The items of a call that DPS refuses as a whole are sent again in smaller calls."""
     inject_faults({"match": BULK, "times": 1, "do": {"status": 400}})
 
     failures = await run_bulk("create", enrollments(15))
 
-    assert [failure.id for failure in failures] == [f"d-{n}" for n in range(10)]
+    assert failures == []
+    assert len(await stored_ids(client)) == 15
+
+
+async def test_error_of_a_call_with_one_record_is_its_failure(
+    run_bulk: RunBulk, inject_faults: Callable[..., None]
+) -> None:
+    """If DPS refuses every call, each record has DPS's error in the end."""
+    inject_faults({"match": BULK, "do": {"status": 400}})
+
+    failures = await run_bulk("create", enrollments(12))
+
+    assert ids_of(failures) == [f"d-{n}" for n in range(12)]
     assert {type(failure.error) for failure in failures} == {DpsBadRequestError}
-    assert await stored_ids(client) == {f"d-{n}" for n in range(10, 15)}
 
 
 async def test_call_with_a_lost_response_is_reconciled(
@@ -101,17 +102,15 @@ async def test_call_with_a_lost_response_is_reconciled(
 
 
 async def test_call_that_cannot_be_reconciled_has_an_unknown_outcome(
-    run_bulk: RunBulk, inject_faults: Callable[..., None]
+    run_bulk: RunBulk, client: DpsClient, inject_faults: Callable[..., None]
 ) -> None:
-    """The outcome of its records is unknown; later records are not attempted after the deadline."""
+    """The records of calls without a response have an unknown outcome; the others are applied."""
     inject_faults({"match": BULK, "every": 2, "do": {"stall": True}})
 
-    failures = await run_bulk("create", enrollments(30), seconds=0.3)
+    failures = await run_bulk("create", enrollments(30), seconds=0.5)
 
-    assert [failure.id for failure in failures] == [f"d-{n}" for n in range(10, 30)]
-    assert [type(failure.error) for failure in failures] == (
-        [OutcomeUnknownError] * 10 + [NotAttemptedError] * 10
-    )
+    assert {type(failure.error) for failure in failures} == {OutcomeUnknownError}
+    assert len(failures) == 30 - len(await stored_ids(client))
 
 
 async def test_matching_records_of_an_unanswered_call_are_no_failures(
@@ -124,39 +123,59 @@ async def test_matching_records_of_an_unanswered_call_are_no_failures(
 
     failures = await run_bulk("create", enrollments(11), seconds=2)
 
-    assert "d-0" not in {failure.id for failure in failures}
+    assert "d-0" not in set(ids_of(failures))
     assert {type(failure.error) for failure in failures} == {OutcomeUnknownError}
     assert len(failures) == 9
 
 
 async def test_refused_credential_stops_the_operation(
+    run_bulk: RunBulk, client: DpsClient, dps: DpsStandIn, inject_faults: Callable[..., None]
+) -> None:
+    """If DPS refuses the credential, no further call starts; the results say what was applied."""
+    inject_faults({"match": BULK, "every": 3, "do": {"status": 401}})
+
+    failures = await run_bulk("create", enrollments(1000))
+
+    applied = await stored_ids(client)
+    assert 0 < len(applied) < 1000
+    assert dps_operations(dps).count("bulk") < 100
+    assert {failure.item.id for failure in failures if failure.item}.isdisjoint(applied)
+    assert len(failures) == 1000 - len(applied)
+    assert {type(failure.error) for failure in failures} == {NotAttemptedError}
+
+
+async def test_throttled_operation_waits_until_it_is_done(
     run_bulk: RunBulk, client: DpsClient, inject_faults: Callable[..., None]
 ) -> None:
-    """If DPS refuses the credential later, the remaining records are not attempted."""
-    inject_faults({"match": BULK, "every": 2, "do": {"status": 401}})
+    """However often DPS throttles, no record fails before the deadline."""
+    throttled = {"status": 429, "headers": {"Retry-After": "0"}}
+    inject_faults({"match": BULK, "times": 20, "do": throttled})
 
     failures = await run_bulk("create", enrollments(30))
 
-    assert [failure.id for failure in failures] == [f"d-{n}" for n in range(10, 30)]
-    assert {type(failure.error) for failure in failures} == {NotAttemptedError}
-    assert len(await stored_ids(client)) == 10
+    assert failures == []
+    assert len(await stored_ids(client)) == 30
 
 
-async def test_records_without_a_permit_are_not_attempted(dps: DpsStandIn) -> None:
-    """If the next call gets no permit in time, the remaining records are not attempted."""
+async def test_records_are_not_attempted_only_after_the_deadline(dps: DpsStandIn) -> None:
+    """If the quota is too small, permits are used until the deadline; the rest is not attempted."""
     settings = Settings.read(
         {"DPS_CONNECTION_STRING": dps.connection_string, "DPS_OPERATIONS_PER_MINUTE": "1"}
     )
-    operation = {"mode": "create", "enrollments": enrollments(100)}
+    document = {"mode": "create", "enrollments": enrollments(100)}
+    started = time.monotonic()
 
     async with DpsClient(settings) as client:
-        failures = await run_bulk_operation(
-            client.enrollments, operation, timeout=10, context=CallContext()
+        operation = await BulkOperation.read(
+            client.enrollments, document, size=0, context=CallContext()
         )
+        results = await operation.run(timeout=2)
 
+    failures = [result for result in results if result.error]
     applied = 10 * dps_operations(dps).count("bulk")
     assert 0 < applied < 100
-    assert [failure.id for failure in failures] == [f"d-{n}" for n in range(applied, 100)]
+    assert time.monotonic() - started >= 2
+    assert ids_of(failures) == [f"d-{n}" for n in range(applied, 100)]
     assert {type(failure.error) for failure in failures} == {NotAttemptedError}
 
 
@@ -197,11 +216,17 @@ async def test_incomplete_result_has_an_unknown_outcome(
     ("mode", "number", "fits"),
     [("create", 10, True), ("create", 11, False), ("upsert", 1, False), ("delete", 0, True)],
 )
-def test_operation_that_dps_accepts_unchanged(mode: str, number: int, fits: bool) -> None:
+async def test_operation_that_fits_one_call(
+    client: DpsClient, mode: str, number: int, fits: bool
+) -> None:
     """Up to ten records in a mode of DPS fit one call."""
-    operation = {"mode": mode, "enrollments": enrollments(number)}
+    document = {"mode": mode, "enrollments": enrollments(number)}
 
-    assert fits_one_call(operation, "enrollments") is fits
+    operation = await BulkOperation.read(
+        client.enrollments, document, size=0, context=CallContext()
+    )
+
+    assert operation.fits_one_call is fits
 
 
 def test_operation_with_too_many_records_is_too_large() -> None:
@@ -209,34 +234,63 @@ def test_operation_with_too_many_records_is_too_large() -> None:
     operation = {"mode": "delete", "enrollments": [{"registrationId": "a"}] * 10_001}
 
     with pytest.raises(DocumentTooLargeError) as raised:
-        find_bulk_faults(operation, kind=INDIVIDUAL_ENROLLMENT, check_size=False)
+        find_bulk_faults(operation, kind=INDIVIDUAL_ENROLLMENT)
 
     assert str(MAX_RECORDS_PER_REQUEST) in raised.value.faults["/enrollments"]
 
 
-def test_size_of_a_record_is_that_of_compact_json() -> None:
+def test_each_record_with_a_repeated_id_is_a_fault() -> None:
+    """Ids are compared without regard to case; a fault names the other record."""
+    operation = {
+        "mode": "create",
+        "enrollments": [enrollment("Dev-1"), enrollment("dev-2"), enrollment("dev-1")],
+    }
+
+    faults = find_bulk_faults(operation, kind=INDIVIDUAL_ENROLLMENT)
+
+    assert list(faults) == ["/enrollments/0/registrationId", "/enrollments/2/registrationId"]
+    assert "/enrollments/2/registrationId" in faults["/enrollments/0/registrationId"]
+
+
+async def test_invalid_record_is_a_failure_of_its_own(run_bulk: RunBulk, client: DpsClient) -> None:
+    """A record with faults is not sent; the others are applied."""
+    documents = enrollments(12)
+    documents[7] = {"registrationId": "d-7"}
+
+    failures = await run_bulk("create", documents)
+
+    assert ids_of(failures) == ["d-7"]
+    assert isinstance(failures[0].error, InvalidRequestError)
+    assert failures[0].error.faults == {"/enrollments/7/attestation": "is required"}
+    assert len(await stored_ids(client)) == 11
+
+
+async def test_size_of_a_record_is_that_of_compact_json(client: DpsClient) -> None:
     """A record that a PUT accepts is not too large for a bulk operation."""
     tags = {f"tag-{number}": number for number in range(55_000)}
     record = enrollment("d-1", initialTwin={"tags": tags})
-    operation = {"mode": "create", "enrollments": [record]}
+    document = {"mode": "create", "enrollments": [record]}
+
+    operation = await BulkOperation.read(
+        client.enrollments, document, size=2 * MAX_DOCUMENT_BYTES, context=CallContext()
+    )
 
     assert (
         len(json.dumps(record))
         > MAX_DOCUMENT_BYTES
         > len(json.dumps(record, separators=(",", ":")))
     )
-    assert find_bulk_faults(operation, kind=INDIVIDUAL_ENROLLMENT, check_size=True) == {}
+    assert operation.items[0].faults == {}
 
 
-def test_fault_names_each_record_that_is_too_large() -> None:
+async def test_record_that_is_too_large_is_a_failure_of_its_own(run_bulk: RunBulk) -> None:
     """The pointer of the fault is that of the record."""
     large = enrollment("d-1", initialTwin={"tags": {"x": "y" * 1024 * 1024}})
-    operation = {"mode": "create", "enrollments": [enrollment("d-0"), large]}
 
-    with pytest.raises(DocumentTooLargeError) as raised:
-        find_bulk_faults(operation, kind=INDIVIDUAL_ENROLLMENT, check_size=True)
+    failures = await run_bulk("create", [enrollment("d-0"), large])
 
-    assert list(raised.value.faults) == ["/enrollments/1"]
+    assert isinstance(failures[0].error, InvalidRequestError)
+    assert list(failures[0].error.faults) == ["/enrollments/1"]
 
 
 async def test_upsert_creates_and_replaces_records(run_bulk: RunBulk, client: DpsClient) -> None:
@@ -262,7 +316,7 @@ async def test_upsert_returns_the_error_of_the_replacement(
 
     failures = await run_bulk("upsert", [enrollment("d-0"), enrollment("d-1")])
 
-    assert [(failure.id, type(failure.error)) for failure in failures] == [
+    assert [(failure.item and failure.item.id, type(failure.error)) for failure in failures] == [
         ("d-1", DpsBadRequestError)
     ]
 
@@ -276,25 +330,42 @@ async def test_upsert_that_could_not_read_the_record_is_not_in_doubt(
 
     failures = await run_bulk("upsert", [enrollment("d-1")])
 
-    assert [type(failure.error) for failure in failures] == [DpsFaultError]
+    assert isinstance(failures[0].error, DpsFaultError)
     assert not failures[0].error.in_doubt
 
 
-async def test_throttled_upsert_stops_the_operation(
+async def test_throttled_replacements_wait_until_the_deadline(
     run_bulk: RunBulk, client: DpsClient, dps: DpsStandIn, inject_faults: Callable[..., None]
 ) -> None:
-    """After a throttled replacement the remaining records are not attempted."""
+    """Records whose replacement is throttled until the deadline are not attempted."""
     for record in enrollments(12):
         await client.enrollments.create_or_update(record["registrationId"], record)
     inject_faults(
         {"match": {"method": "PUT"}, "do": {"status": 429, "headers": {"Retry-After": "99"}}}
     )
 
-    failures = await run_bulk("upsert", enrollments(12))
+    failures = await run_bulk("upsert", enrollments(12), seconds=2)
 
+    assert ids_of(failures) == [f"d-{n}" for n in range(12)]
     assert {type(failure.error) for failure in failures} == {NotAttemptedError}
-    assert [failure.id for failure in failures] == [f"d-{n}" for n in range(12)]
-    assert dps_operations(dps).count("bulk") == 1
+    assert dps_operations(dps).count("bulk") == 2
+
+
+async def test_upsert_is_applied_although_another_writer_deletes_the_record(
+    run_bulk: RunBulk, client: DpsClient, inject_faults: Callable[..., None]
+) -> None:
+    """A record that is gone when it is to be replaced, and there when created, is written."""
+    await client.enrollments.create_or_update("d-1", enrollment("d-1"))
+    # The read finds no record, and the create that follows finds one: another writer is faster.
+    gone = {"errorCode": 404201, "message": "Enrollment not found."}
+    inject_faults(
+        {"match": {"method": "GET"}, "times": 3, "do": {"status": 404, "body": gone}},
+    )
+
+    failures = await run_bulk("upsert", [enrollment("d-1", deviceId="new")])
+
+    assert failures == []
+    assert (await client.enrollments.get("d-1"))["deviceId"] == "new"
 
 
 async def test_upsert_replaces_only_after_a_conflict(

@@ -8,7 +8,7 @@ import pytest
 
 from local.dps import DpsStandIn
 from shared.dps import DpsClient
-from shared.dps.batching.items import Applied
+from shared.dps.batching.items import ItemResult
 from shared.dps.batching.writer import BatchWriter
 from shared.dps.models import ENROLLMENT_GROUP
 from shared.errors import (
@@ -24,6 +24,7 @@ from tests.shared.dps.batching.changes import (
     UPDATE,
     UPSERT,
     Result,
+    apply,
     apply_all,
     both_keys,
     change,
@@ -51,7 +52,7 @@ async def test_upsert_replaces_an_existing_record(
     before = await client.enrollments.create_or_update("d-1", enrollment("d-1"))
     changes = [change(UPSERT, f"d-{n}", members={"deviceId": f"new-{n}"}) for n in range(3)]
 
-    results = await asyncio.gather(*map(writer.apply, changes))
+    results = await asyncio.gather(*(apply(writer, each) for each in changes))
 
     after = await client.enrollments.get("d-1")
     mechanism = await client.enrollments.get_attestation_mechanism("d-1")
@@ -69,7 +70,7 @@ async def test_upsert_creates_a_record_that_was_deleted_meanwhile(
     answer = {"isSuccessful": False, "errors": [exists]}
     inject_faults({"match": {"path": "^/enrollments$"}, "do": {"status": 200, "body": answer}})
 
-    applied = await writer.apply(change(UPSERT, "d-1"))
+    applied = await apply(writer, change(UPSERT, "d-1"))
 
     assert applied.etag == (await client.enrollments.get("d-1")).etag
 
@@ -87,7 +88,7 @@ async def test_update_without_an_etag_replaces_the_record(
     inject_faults({"match": {"method": "PUT"}, "times": 1, "do": {"status": 412}})
     update = change(UPDATE, "d-1", if_match=if_match, members={"deviceId": "new"} | both_keys())
 
-    applied = await writer.apply(update)
+    applied = await apply(writer, update)
 
     after = await client.enrollments.get("d-1")
     assert (after["deviceId"], after.etag) == ("new", applied.etag)
@@ -97,7 +98,7 @@ async def test_update_without_an_etag_replaces_the_record(
 async def test_update_does_not_create_a_record(writer: BatchWriter, dps: DpsStandIn) -> None:
     """An update of a missing record is a 404."""
     with pytest.raises(DpsNotFoundError):
-        await writer.apply(change(UPDATE, "d-1"))
+        await apply(writer, change(UPDATE, "d-1"))
 
     assert dps_operations(dps) == ["get"]
 
@@ -119,7 +120,7 @@ async def test_updates_with_etag_and_keys_share_a_bulk_call(
 
     results = await apply_all(writer, changes)
 
-    assert types_of(results) == [Applied] * 3
+    assert types_of(results) == [ItemResult] * 3
     assert dps_operations(dps)[3:] == ["bulk"]
     assert (await client.enrollments.get("d-2"))["deviceId"] == "new"
 
@@ -130,7 +131,7 @@ async def test_update_with_an_etag_keeps_omitted_keys(
     """Omitted keys are read and written back, in an individual call with the etag."""
     before = await client.enrollments.create_or_update("d-1", enrollment("d-1"))
 
-    await writer.apply(change(UPDATE, "d-1", if_match=before.etag, members={"deviceId": "new"}))
+    await apply(writer, change(UPDATE, "d-1", if_match=before.etag, members={"deviceId": "new"}))
 
     after = await client.enrollments.get_attestation_mechanism("d-1")
     assert after == before["attestation"]
@@ -154,7 +155,7 @@ async def test_update_with_an_outdated_etag_is_a_failed_precondition(
     members = {"deviceId": "new"} | (both_keys() if has_keys else {})
 
     with pytest.raises(DpsPreconditionFailedError):
-        await writer.apply(change(UPDATE, "d-1", if_match=before.etag, members=members))
+        await apply(writer, change(UPDATE, "d-1", if_match=before.etag, members=members))
 
     assert "deviceId" not in await client.enrollments.get("d-1")
 
@@ -169,7 +170,7 @@ async def test_update_with_the_current_etag_is_applied_if_the_bulk_call_ignores_
     members = {"deviceId": "new"} | both_keys()
     if_match = form.format(before.etag)
 
-    applied = await writer.apply(change(UPDATE, "d-1", if_match=if_match, members=members))
+    applied = await apply(writer, change(UPDATE, "d-1", if_match=if_match, members=members))
 
     after = await client.enrollments.get("d-1")
     assert (after["deviceId"], after.etag) == ("new", applied.etag)
@@ -182,7 +183,7 @@ async def test_update_with_an_etag_of_a_missing_record_is_not_found(
     report_as_existing(inject_faults)
 
     with pytest.raises(DpsNotFoundError):
-        await writer.apply(change(UPDATE, "d-1", if_match="YWJj", members=both_keys()))
+        await apply(writer, change(UPDATE, "d-1", if_match="YWJj", members=both_keys()))
 
 
 async def test_deletes_share_a_bulk_call(
@@ -193,7 +194,7 @@ async def test_deletes_share_a_bulk_call(
 
     results = await apply_all(writer, [change(DELETE, f"D-{n}") for n in range(4)])
 
-    assert types_of(results) == [Applied] * 3 + [DpsNotFoundError]
+    assert types_of(results) == [ItemResult] * 3 + [DpsNotFoundError]
     assert dps_operations(dps)[1:] == ["bulk"]
     assert await stored_ids(client) == set()
 
@@ -206,8 +207,8 @@ async def test_delete_with_an_etag_is_an_individual_call(
     now = await client.enrollments.create_or_update("d-1", enrollment("d-1"), if_match="*")
 
     with pytest.raises(DpsPreconditionFailedError):
-        await writer.apply(change(DELETE, "d-1", if_match=before.etag))
-    await writer.apply(change(DELETE, "d-1", if_match=now.etag))
+        await apply(writer, change(DELETE, "d-1", if_match=before.etag))
+    await apply(writer, change(DELETE, "d-1", if_match=now.etag))
 
     assert dps_operations(dps)[2:] == ["delete", "delete"]
     assert await stored_ids(client) == set()
@@ -216,7 +217,7 @@ async def test_delete_with_an_etag_is_an_individual_call(
 @pytest.mark.parametrize(
     ("is_redelivery", "stored_members", "outcome"),
     [
-        (True, {}, Applied),
+        (True, {}, ItemResult),
         (True, {"deviceId": "different"}, DpsConflictError),
         (False, {}, DpsConflictError),
     ],
@@ -241,7 +242,7 @@ async def test_redelivered_create_succeeds_if_the_record_matches(
 @pytest.mark.parametrize(
     ("is_redelivery", "device_id", "outcome"),
     [
-        (True, "requested", Applied),
+        (True, "requested", ItemResult),
         (True, "different", DpsPreconditionFailedError),
         (False, "requested", DpsPreconditionFailedError),
     ],
@@ -285,15 +286,17 @@ async def test_redelivered_update_reported_as_existing_succeeds_if_the_record_ma
     answer = {"status": 200, "body": {"errors": [error], "isSuccessful": False}}
     inject_faults({"match": BULK, "do": answer})
 
-    applied = await writer.apply(
-        change(UPDATE, "d-1", if_match=old.etag, is_redelivery=True, members=members)
+    applied = await apply(
+        writer, change(UPDATE, "d-1", if_match=old.etag, is_redelivery=True, members=members)
     )
 
     assert applied.etag == (await client.enrollments.get("d-1")).etag
 
 
 @pytest.mark.parametrize("if_match", [None, "YWJj"], ids=["in bulk", "individually"])
-@pytest.mark.parametrize(("is_redelivery", "outcome"), [(True, Applied), (False, DpsNotFoundError)])
+@pytest.mark.parametrize(
+    ("is_redelivery", "outcome"), [(True, ItemResult), (False, DpsNotFoundError)]
+)
 async def test_redelivered_delete_of_a_missing_record_succeeds(
     writer: BatchWriter, is_redelivery: bool, outcome: type[Result], if_match: str | None
 ) -> None:
@@ -335,8 +338,8 @@ async def test_redelivered_create_of_a_group_succeeds_if_it_matches(
     document = group(enrollmentGroupId="g-1")
     await client.enrollment_groups.create_or_update("g-1", document)
 
-    applied = await writer.apply(
-        change(CREATE, "g-1", kind=ENROLLMENT_GROUP, document=document, is_redelivery=True)
+    applied = await apply(
+        writer, change(CREATE, "g-1", kind=ENROLLMENT_GROUP, document=document, is_redelivery=True)
     )
 
     assert applied.etag == (await client.enrollment_groups.get("g-1")).etag

@@ -8,7 +8,7 @@ import pytest
 
 from local.dps import DpsStandIn
 from shared.dps import CallContext, DpsClient
-from shared.dps.batching.items import Applied, OrderedGroup
+from shared.dps.batching.items import ItemResult, OrderedGroup
 from shared.dps.batching.writer import BatchWriter
 from shared.errors import (
     DpsBadRequestError,
@@ -24,6 +24,7 @@ from tests.shared.dps.batching.changes import (
     DELETE,
     UPDATE,
     UPSERT,
+    apply,
     apply_all,
     change,
     clear_faults,
@@ -44,7 +45,7 @@ async def test_ids_that_differ_only_in_case_never_share_a_call(
 
     results = await apply_all(writer, [change(CREATE, id) for id in ids])
 
-    assert types_of(results) == [Applied, DpsConflictError, DpsConflictError]
+    assert types_of(results) == [ItemResult, DpsConflictError, DpsConflictError]
     assert dps_operations(dps) == ["bulk"] * 3
 
 
@@ -62,7 +63,7 @@ async def test_changes_of_one_record_are_applied_in_order(
 
     results = await apply_all(writer, changes)
 
-    assert types_of(results) == [Applied] * 5
+    assert types_of(results) == [ItemResult] * 5
     assert (await client.enrollments.get("d-1"))["deviceId"] == "last"
 
 
@@ -71,16 +72,16 @@ async def test_other_records_do_not_wait_for_a_slow_one(
 ) -> None:
     """Only changes of the same record wait for a change in flight."""
     inject_faults({"match": BULK, "times": 1, "do": {"stall": True}})
-    slow = asyncio.ensure_future(writer.apply(change(CREATE, "d-1")))
+    slow = asyncio.ensure_future(apply(writer, change(CREATE, "d-1")))
     await wait_until(lambda: len(dps.requests) == 1)
 
-    later = asyncio.ensure_future(writer.apply(change(DELETE, "d-1")))
+    later = asyncio.ensure_future(apply(writer, change(DELETE, "d-1")))
     others = await apply_all(writer, [change(CREATE, "d-2"), change(DELETE, "d-3")])
 
-    assert types_of(others) == [Applied, DpsNotFoundError]
+    assert types_of(others) == [ItemResult, DpsNotFoundError]
     assert not later.done()
     clear_faults(dps)
-    assert types_of(await asyncio.gather(slow, later)) == [Applied, Applied]
+    assert types_of(await asyncio.gather(slow, later)) == [ItemResult, ItemResult]
 
 
 async def test_error_that_will_be_retried_fails_the_later_changes_of_the_group(
@@ -95,7 +96,7 @@ async def test_error_that_will_be_retried_fails_the_later_changes_of_the_group(
 
     assert types_of(results) == [
         DpsBadRequestError,
-        Applied,
+        ItemResult,
         DpsBadRequestError,
         DpsBadRequestError,
     ]
@@ -108,7 +109,7 @@ async def test_final_error_does_not_affect_the_group(writer: BatchWriter) -> Non
 
     results = await apply_all(writer, changes)
 
-    assert types_of(results) == [DpsNotFoundError, Applied, Applied]
+    assert types_of(results) == [DpsNotFoundError, ItemResult, ItemResult]
 
 
 async def test_change_waits_for_the_call_of_a_cancelled_caller(
@@ -116,16 +117,16 @@ async def test_change_waits_for_the_call_of_a_cancelled_caller(
 ) -> None:
     """A call in flight keeps its place in the record's order even if its caller is cancelled."""
     inject_faults({"match": BULK, "times": 1, "do": {"stall": True}})
-    earlier = asyncio.ensure_future(writer.apply(change(CREATE, "d-1")))
+    earlier = asyncio.ensure_future(apply(writer, change(CREATE, "d-1")))
     await wait_until(lambda: len(dps.requests) == 1)
     earlier.cancel()
 
-    later = asyncio.ensure_future(writer.apply(change(DELETE, "d-1")))
+    later = asyncio.ensure_future(apply(writer, change(DELETE, "d-1")))
     await apply_all(writer, [change(DELETE, "d-2")])
 
     assert not later.done()
     clear_faults(dps)
-    assert isinstance(await later, Applied)
+    assert isinstance(await later, ItemResult)
 
 
 async def client_without_burst(dps: DpsStandIn, *, per_minute: int) -> DpsClient:
@@ -165,13 +166,13 @@ async def test_call_is_filled_when_its_permit_is_granted(
 ) -> None:
     """Changes that are submitted while a call waits for its permit join it."""
     writer = new_writer(fast_client)
-    first = asyncio.ensure_future(writer.apply(change(CREATE, "first")))
+    first = asyncio.ensure_future(apply(writer, change(CREATE, "first")))
     await wait_until(lambda: fast_client.rate_limiter_status.waiting == 1)
 
     results = await apply_all(writer, creates(9))
     await first
 
-    assert types_of(results) == [Applied] * 9
+    assert types_of(results) == [ItemResult] * 9
     assert dps_operations(dps) == ["bulk"]
 
 
@@ -185,7 +186,7 @@ async def test_one_call_at_a_time_waits_for_a_permit(
 
     await fast_client.enrollments.query({"query": "SELECT *"}).page()
 
-    assert types_of(await many) == [Applied] * 50
+    assert types_of(await many) == [ItemResult] * 50
     assert dps_operations(dps).index("query") <= 2
 
 
@@ -196,7 +197,7 @@ async def test_change_fails_at_once_if_its_permit_would_be_late(
     writer = new_writer(slow_client)
 
     with pytest.raises(NoPermitError) as raised:
-        await writer.apply(change(CREATE, "d-1", seconds=20))
+        await apply(writer, change(CREATE, "d-1", seconds=20))
 
     assert raised.value.retry_after is not None
     assert raised.value.retry_after > 20
@@ -206,7 +207,7 @@ async def test_change_fails_at_once_if_its_permit_would_be_late(
 async def test_change_fails_at_its_deadline_while_others_wait(slow_client: DpsClient) -> None:
     """A change with an earlier deadline leaves the call that waits for a permit."""
     writer = new_writer(slow_client)
-    patient = asyncio.ensure_future(writer.apply(change(CREATE, "patient", seconds=600)))
+    patient = asyncio.ensure_future(apply(writer, change(CREATE, "patient", seconds=600)))
     await wait_until(lambda: slow_client.rate_limiter_status.waiting == 1)
 
     async with asyncio.timeout(15):
@@ -229,9 +230,9 @@ async def test_pause_fails_only_changes_with_an_earlier_deadline(
         writer = new_writer(client)
         throttled = asyncio.ensure_future(client.enrollments.get("d-1"))
         await wait_until(lambda: client.rate_limiter_status.waiting == 1)
-        urgent = asyncio.ensure_future(writer.apply(change(CREATE, "urgent", seconds=10)))
+        urgent = asyncio.ensure_future(apply(writer, change(CREATE, "urgent", seconds=10)))
         await wait_until(lambda: client.rate_limiter_status.waiting == 2)
-        patient = asyncio.ensure_future(writer.apply(change(CREATE, "patient", seconds=600)))
+        patient = asyncio.ensure_future(apply(writer, change(CREATE, "patient", seconds=600)))
 
         with pytest.raises(NoPermitError):
             await urgent
@@ -260,7 +261,7 @@ async def test_change_past_its_deadline_is_not_sent(writer: BatchWriter, client:
 
     results = await apply_all(writer, changes)
 
-    assert types_of(results) == [NoPermitError, Applied]
+    assert types_of(results) == [NoPermitError, ItemResult]
     assert await stored_ids(client) == {"d-1"}
 
 
@@ -269,7 +270,7 @@ async def test_change_that_waits_for_an_earlier_one_keeps_its_deadline(
 ) -> None:
     """A change that waits for another of its record fails at its deadline."""
     inject_faults({"match": BULK, "times": 1, "do": {"stall": True}})
-    slow = asyncio.ensure_future(writer.apply(change(CREATE, "d-1")))
+    slow = asyncio.ensure_future(apply(writer, change(CREATE, "d-1")))
     await wait_until(lambda: len(dps.requests) == 1)
 
     results = await apply_all(writer, [change(DELETE, "d-1", seconds=0.05)])
@@ -277,7 +278,7 @@ async def test_change_that_waits_for_an_earlier_one_keeps_its_deadline(
     assert types_of(results) == [NoPermitError]
     assert not slow.done()
     clear_faults(dps)
-    assert isinstance(await slow, Applied)
+    assert isinstance(await slow, ItemResult)
 
 
 async def test_call_in_flight_outlasts_the_deadline(
@@ -289,10 +290,10 @@ async def test_call_in_flight_outlasts_the_deadline(
     results = asyncio.ensure_future(apply_all(writer, changes))
     await wait_until(lambda: len(dps.requests) == 1)
 
-    await wait_until(lambda: asyncio.get_running_loop().time() > changes[-1].deadline)
+    await wait_until(lambda: asyncio.get_running_loop().time() > changes[-1].options.deadline)
     clear_faults(dps)
 
-    assert types_of(await results) == [Applied] * 2
+    assert types_of(await results) == [ItemResult] * 2
 
 
 async def test_split_call_is_not_sent_after_the_deadline(
@@ -304,6 +305,6 @@ async def test_split_call_is_not_sent_after_the_deadline(
 
     results = await apply_all(writer, changes)
 
-    assert types_of(results) == [NoPermitError, Applied]
+    assert types_of(results) == [NoPermitError, ItemResult]
     assert len(dps.requests) == 2
     assert await stored_ids(client) == {"d-1"}

@@ -10,7 +10,7 @@ import pytest
 
 from local.dps import DpsStandIn
 from shared.dps import DpsClient
-from shared.dps.batching.items import Applied
+from shared.dps.batching.items import ItemResult
 from shared.dps.batching.writer import BatchWriter
 from shared.dps.models import ENROLLMENT_GROUP, Operation
 from shared.errors import (
@@ -29,6 +29,7 @@ from tests.shared.dps.batching.changes import (
     CREATE,
     UPDATE,
     UPSERT,
+    apply,
     apply_all,
     change,
     clear_faults,
@@ -51,7 +52,7 @@ async def test_changes_submitted_together_share_calls(writer: BatchWriter, dps: 
     """A thousand creates need hardly more than a hundred calls."""
     results = await apply_all(writer, creates(1000))
 
-    assert set(types_of(results)) == {Applied}
+    assert set(types_of(results)) == {ItemResult}
     assert dps_operations(dps) == ["bulk"] * len(dps.requests)
     assert 100 <= len(dps.requests) <= 110
 
@@ -61,18 +62,18 @@ async def test_changes_submitted_within_milliseconds_share_a_call(
 ) -> None:
     """A call that is not full lingers for changes that are submitted shortly after."""
 
-    async def apply_later() -> Applied:
+    async def apply_later() -> ItemResult:
         await asyncio.sleep(0.001)
-        return await writer.apply(change(CREATE, "d-1"))
+        return await apply(writer, change(CREATE, "d-1"))
 
-    await asyncio.gather(apply_later(), writer.apply(change(CREATE, "d-0")))
+    await asyncio.gather(apply_later(), apply(writer, change(CREATE, "d-0")))
 
     assert dps_operations(dps) == ["bulk"]
 
 
 async def test_call_id_is_that_of_the_call(writer: BatchWriter) -> None:
     """The results of one call have the same id; those of another call a different one."""
-    results = await asyncio.gather(*map(writer.apply, creates(20)))
+    results = await asyncio.gather(*(apply(writer, each) for each in creates(20)))
 
     ids = [applied.call_id for applied in results]
     assert ids == [ids[0]] * 10 + [ids[10]] * 10
@@ -96,7 +97,7 @@ async def test_enrollments_and_groups_never_share_a_call(
 
     results = await apply_all(writer, [change(CREATE, "d-1"), group_change])
 
-    assert types_of(results) == [Applied, Applied]
+    assert types_of(results) == [ItemResult, ItemResult]
     assert dps_operations(dps) == ["bulk"]
     assert dps_operations(dps, ENROLLMENT_GROUP) == ["bulk"]
 
@@ -109,7 +110,7 @@ async def test_error_of_an_item_fails_only_its_change(
 
     results = await apply_all(writer, creates(10))
 
-    assert types_of(results) == [Applied] * 4 + [DpsConflictError] + [Applied] * 5
+    assert types_of(results) == [ItemResult] * 4 + [DpsConflictError] + [ItemResult] * 5
     error = results[4]
     assert isinstance(error, DpsConflictError)
     assert (str(error), error.error_code) == ("Enrollment already exists.", 409201)
@@ -129,7 +130,7 @@ async def test_refused_change_fails_no_other_of_its_call(
 
     results = await apply_all(writer, changes)
 
-    assert types_of(results) == [Applied] * 9 + [DpsRefusedError]
+    assert types_of(results) == [ItemResult] * 9 + [DpsRefusedError]
     assert await stored_ids(client) == {f"d-{n}" for n in range(9)}
 
 
@@ -138,7 +139,7 @@ async def test_call_that_is_too_large_is_split(writer: BatchWriter) -> None:
     """Changes that DPS accepts individually are applied, however large they are together."""
     results = await apply_all(writer, creates(4, members=large_members(600)))
 
-    assert types_of(results) == [Applied] * 4
+    assert types_of(results) == [ItemResult] * 4
 
 
 async def test_refused_call_is_split_into_halves(
@@ -149,7 +150,7 @@ async def test_refused_call_is_split_into_halves(
 
     results = await apply_all(writer, creates(10))
 
-    assert types_of(results) == [Applied] * 10
+    assert types_of(results) == [ItemResult] * 10
     assert len(dps.requests) == 3
 
 
@@ -160,7 +161,7 @@ async def test_refused_call_with_one_change_fails_it(
     inject_faults({"match": BULK, "do": {"status": 400}})
 
     with pytest.raises(DpsBadRequestError):
-        await writer.apply(change(CREATE, "d-1"))
+        await apply(writer, change(CREATE, "d-1"))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ async def test_call_is_retried_until_the_deadline_of_its_changes(
         {"match": BULK, "times": 5, "do": {"status": 429, "headers": {"Retry-After": "0"}}}
     )
 
-    await writer.apply(change(CREATE, "d-1"))
+    await apply(writer, change(CREATE, "d-1"))
 
     assert len(dps.requests) == 6
 
@@ -205,10 +206,10 @@ async def test_internal_error_fails_only_the_changes_of_its_call(writer: BatchWr
     others = [change(CREATE, f"other-{n}") for n in range(10)]
 
     results = await apply_all(writer, [*changes, *others])
-    later = await writer.apply(change(CREATE, "later"))
+    later = await apply(writer, change(CREATE, "later"))
 
-    assert types_of(results) == [ValueError] * 10 + [Applied] * 10
-    assert isinstance(later, Applied)
+    assert types_of(results) == [ValueError] * 10 + [ItemResult] * 10
+    assert isinstance(later, ItemResult)
 
 
 async def test_lost_response_is_reconciled_per_record(
@@ -220,7 +221,7 @@ async def test_lost_response_is_reconciled_per_record(
 
     results = await apply_all(writer, creates(10))
 
-    assert types_of(results) == [Applied] * 4 + [OutcomeUnknownError] + [Applied] * 5
+    assert types_of(results) == [ItemResult] * 4 + [OutcomeUnknownError] + [ItemResult] * 5
 
 
 async def test_result_with_foreign_records_has_an_unknown_outcome(
@@ -232,7 +233,7 @@ async def test_result_with_foreign_records_has_an_unknown_outcome(
     inject_faults({"match": BULK, "do": answer})
 
     with pytest.raises(OutcomeUnknownError):
-        await writer.apply(change(CREATE, "d-1"))
+        await apply(writer, change(CREATE, "d-1"))
 
 
 @pytest.mark.parametrize("status", [404, 409, 412])
@@ -287,24 +288,24 @@ async def test_change_of_a_cancelled_caller_is_not_sent(
     writer: BatchWriter, client: DpsClient
 ) -> None:
     """A change that no call has taken is withdrawn; the others are applied."""
-    tasks = [asyncio.ensure_future(writer.apply(change)) for change in creates(3)]
+    tasks = [asyncio.ensure_future(apply(writer, change)) for change in creates(3)]
     await asyncio.sleep(0)
     tasks[1].cancel()
 
     results = await asyncio.gather(*tasks, return_exceptions=True)
 
-    assert types_of(results) == [Applied, asyncio.CancelledError, Applied]
+    assert types_of(results) == [ItemResult, asyncio.CancelledError, ItemResult]
     assert await stored_ids(client) == {"d-0", "d-2"}
 
 
 async def test_withdrawn_change_does_not_block_its_record(writer: BatchWriter) -> None:
     """A later change of the same record does not wait for a withdrawn one."""
-    first = asyncio.ensure_future(writer.apply(change(CREATE, "d-1")))
-    second = asyncio.ensure_future(writer.apply(change(CREATE, "d-1")))
+    first = asyncio.ensure_future(apply(writer, change(CREATE, "d-1")))
+    second = asyncio.ensure_future(apply(writer, change(CREATE, "d-1")))
     await asyncio.sleep(0)
     first.cancel()
 
-    assert isinstance(await second, Applied)
+    assert isinstance(await second, ItemResult)
 
 
 async def test_call_in_flight_continues_if_a_caller_is_cancelled(
@@ -312,14 +313,14 @@ async def test_call_in_flight_continues_if_a_caller_is_cancelled(
 ) -> None:
     """The call is completed for all its changes, and the other callers get their results."""
     stall_next_call()
-    tasks = [asyncio.ensure_future(writer.apply(change)) for change in creates(2)]
+    tasks = [asyncio.ensure_future(apply(writer, change)) for change in creates(2)]
     await wait_until(lambda: len(dps.requests) == 1)
 
     tasks[0].cancel()
     clear_faults(dps)
     results = await asyncio.gather(*tasks, return_exceptions=True)
 
-    assert types_of(results) == [asyncio.CancelledError, Applied]
+    assert types_of(results) == [asyncio.CancelledError, ItemResult]
     assert await stored_ids(client) == {"d-0", "d-1"}
 
 
@@ -336,7 +337,7 @@ async def test_closed_writer_refuses_changes(writer: BatchWriter, dps: DpsStandI
     await writer.aclose()
 
     with pytest.raises(NotAttemptedError):
-        await writer.apply(change(CREATE, "d-1"))
+        await apply(writer, change(CREATE, "d-1"))
 
     assert dps.requests == []
 
@@ -366,7 +367,7 @@ async def test_close_waits_for_calls_in_flight(
     clear_faults(dps)
     await closing
 
-    assert types_of(await results) == [Applied, Applied, NotAttemptedError]
+    assert types_of(await results) == [ItemResult, ItemResult, NotAttemptedError]
 
 
 async def test_call_that_outlasts_close_has_an_unknown_outcome(

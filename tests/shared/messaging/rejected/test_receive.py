@@ -30,7 +30,7 @@ async def states(rejected: RejectedMessages) -> dict[str, tuple[str, int]]:
 
 
 class InterruptedReplayError(Exception):
-    """Ends a replay between two steps."""
+    """The error that ends a replay between two steps."""
 
 
 class InterruptingSender(MessageSender):
