@@ -71,14 +71,19 @@ def settings(dps: DpsStandIn) -> Settings:
 
 
 @pytest.fixture
-def collected() -> Iterator[None]:
+def collected(no_secret_leaks: LeakDetector, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Collects the test's garbage before the next test starts."""
     yield
+    # The traceback of an error, raised or logged, may refer to a connection, which would outlive
+    # the collection.
+    no_secret_leaks.release_errors()
+    for phase in ("setup", "call", "teardown"):
+        caplog.get_records(phase).clear()
     gc.collect()
 
 
 @pytest.fixture(autouse=True)
-def no_secret_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_secret_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[LeakDetector]:
     """Fails a test that leaks a secret in a log line, an error, a response or a child's output."""
     detector = LeakDetector()
     original = AppError.__init__
@@ -90,7 +95,7 @@ def no_secret_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(AppError, "__init__", keep_error)
     logging.getLogger().addHandler(detector)
     secret_factory.outputs.clear()
-    yield
+    yield detector
     logging.getLogger().removeHandler(detector)
     texts = "\n".join([*detector.texts(), *secret_factory.outputs])
     # Does not say which, because the test report would then contain it.

@@ -22,6 +22,11 @@ class LeakDetector(logging.Handler):
         RedactingFilter().filter(redacted)
         self.lines.append(self.format(redacted))
 
+    def release_errors(self) -> None:
+        """Keeps the texts of the errors, but not the errors."""
+        self.lines = list(self.texts())
+        self.errors.clear()
+
     def texts(self) -> Iterator[str]:
         """Yields the lines, and all texts of the errors."""
         yield from self.lines

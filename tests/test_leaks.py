@@ -20,3 +20,14 @@ def test_leak_detector_keeps_log_lines_stack_traces_and_errors() -> None:
 
     texts = "".join(detector.texts())
     assert all(text in texts for text in ("a line", "a trace", "a fault"))
+
+
+def test_leak_detector_keeps_texts_of_released_errors() -> None:
+    """Although it no longer refers to the errors, nor to what their tracebacks hold."""
+    detector = LeakDetector()
+    detector.errors.append(InvalidRequestError({"/a": "a fault"}))
+
+    detector.release_errors()
+
+    assert detector.errors == []
+    assert "a fault" in "".join(detector.texts())

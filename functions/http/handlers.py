@@ -19,7 +19,6 @@ from shared.dps import read_modify_write
 from shared.dps.batching.bulk_operation import BulkOperation, find_bulk_faults
 from shared.dps.models import Document, QuerySpecification, find_faults
 from shared.dps.resources import EnrollmentResource, RegistrationStates, Resource
-from shared.errors import DpsError
 
 
 async def get(resource: Resource, req: func.HttpRequest) -> func.HttpResponse:
@@ -90,7 +89,9 @@ async def run_bulk_operation(
 ) -> func.HttpResponse:
     """Runs a bulk operation: one call if DPS accepts it, otherwise by the batch writer."""
     faults = partial(find_bulk_faults, kind=resource.kind)
-    call = await parse_call(req, find_faults=faults, max_bytes=MAX_BULK_BYTES)
+    call = await parse_call(
+        req, find_faults=faults, max_bytes=MAX_BULK_BYTES, accepts_validate_only=True
+    )
     size = len(req.get_body())
     bulk = await BulkOperation.read(resource, call.document, size=size, context=call.context)
     invalid = bulk.invalid_results()
@@ -102,11 +103,5 @@ async def run_bulk_operation(
     operation = {**call.document, resource.kind.path: bulk.valid_documents}
     if not bulk.valid_documents:
         return json_response(bulk.result(invalid))
-    try:
-        result = await resource.run_bulk_operation(operation, context=call.context)
-    except DpsError as error:
-        if not error.in_doubt:
-            raise
-        in_doubt = await bulk.in_doubt_results(operation, error)
-        return json_response(bulk.result([*invalid, *in_doubt]))
+    result = await resource.run_bulk_operation(operation, context=call.context)
     return json_response({**result, **bulk.result(invalid, dps_errors=result.get("errors", ()))})

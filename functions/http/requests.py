@@ -44,6 +44,7 @@ async def parse_call(
     find_faults: FindFaults | None = None,
     media_types: Collection[str] = (JSON,),
     max_bytes: int = MAX_DOCUMENT_BYTES,
+    accepts_validate_only: bool = False,
 ) -> Call:
     """
     Returns the call of a request; without `find_faults` the body is not read.
@@ -51,6 +52,8 @@ async def parse_call(
     Raises `InvalidRequestError`, or a subclass, with every fault of path, query, headers and body.
     """
     faults = dict(_head_faults(req))
+    if _validate_only(req) is not None and not accepts_validate_only:
+        faults["validateOnly"] = "is only for bulk operations"
     document: Any = None
     error_class = InvalidRequestError
     if find_faults:
@@ -69,9 +72,15 @@ async def parse_call(
         if_match=req.headers.get("if-match"),
         top=None if top is None else int(top),
         continuation=req.headers.get("x-ms-continuation") or None,
-        validate_only=req.params.get("validateOnly", "").lower() == "true",
+        validate_only=_validate_only(req) == "true",
         context=_context(req),
     )
+
+
+def _validate_only(req: func.HttpRequest) -> str | None:
+    """Returns the parameter in any spelling: a misspelled one must not lead to a write."""
+    params = {name.lower(): value.lower() for name, value in req.params.items()}
+    return params.get("validateonly")
 
 
 def _context(req: func.HttpRequest) -> CallContext:
@@ -95,7 +104,7 @@ def _head_faults(req: func.HttpRequest) -> Iterator[tuple[str, str]]:
     versions = services().settings.api_versions
     if req.params.get("api-version", DEFAULT_API_VERSION) not in versions:
         yield "api-version", f"must be one of {', '.join(versions)}"
-    if req.params.get("validateOnly", "false").lower() not in ("true", "false"):
+    if _validate_only(req) not in ("true", "false", None):
         yield "validateOnly", "must be true or false"
     for header, (form, fault) in _HEADERS.items():
         if header in req.headers and not form.fullmatch(req.headers[header]):

@@ -116,8 +116,8 @@ def _error_response(error: Exception, req: func.HttpRequest, request_id: str) ->
     entry = entry_for(error)
     body = _error_body(error, entry, request_id)
     is_expected = isinstance(error, AppError)
-    is_our_fault = entry.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    level = logging.WARNING if is_our_fault else logging.INFO
+    is_server_error = entry.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    level = logging.WARNING if is_server_error else logging.INFO
     _LOG.log(
         level if is_expected else logging.ERROR,
         "%s failed with %s, trackingId %s, request %s",

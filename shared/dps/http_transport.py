@@ -1,5 +1,5 @@
 """
-The HTTP transport: httpx over aiohttp, with a fifth of the CPU cost of httpx's own transport.
+The HTTP transport: httpx over aiohttp, as httpx's own transport takes several times the CPU time.
 
 Requests go to the transport directly: httpx's client adds a third to the cost, for redirects,
 cookies and authentication flows that DPS does not use.

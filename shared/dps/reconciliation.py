@@ -9,13 +9,14 @@ import asyncio
 import hashlib
 import re
 from base64 import b64decode
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from shared import errors
 from shared.dps.context import CallContext
 from shared.dps.models import BulkMode, RecordKind
-from shared.dps.responses import READ_ONLY_MEMBERS, Record, bulk_item_errors
+from shared.dps.responses import READ_ONLY_MEMBERS, Record
+from shared.error_catalog import code_for
 from shared.redaction import MASK
 
 JsonObject = Mapping[str, Any]
@@ -100,43 +101,42 @@ async def find_written(
 
 
 async def reconcile_result(
-    resource: EnrollmentReader, operation: JsonObject, result: Record, context: CallContext
-) -> Record:
-    """Returns the bulk result without the errors that an earlier, applied attempt caused."""
-    id_member = resource.kind.id_member
-    failed = {id.casefold() for id in bulk_item_errors(result, id_member)}
-    remaining = await not_applied(resource, operation, context, among=failed)
-    failures = [error for error in result["errors"] if error[id_member].casefold() in remaining]
-    return Record(errors=failures, isSuccessful=not failures)
-
-
-async def not_applied(
     resource: EnrollmentReader,
     operation: JsonObject,
+    failures: Iterable[JsonObject],
     context: CallContext,
-    *,
-    among: set[str] | None = None,
-) -> set[str]:
+) -> Record:
     """
-    Returns the case-folded ids of the records that the bulk operation did not change.
+    Returns the bulk result without those failures whose records are stored as requested.
 
-    Reads the records in `among`, or all. A record that cannot be read counts as not changed.
+    The failure of a record that cannot be read becomes that of an unknown outcome.
     """
-
-    async def is_not_applied(id: str, document: JsonObject) -> bool:
-        try:
-            if operation["mode"] == BulkMode.DELETE:
-                return not await is_deleted(resource, id, context)
-            etag = document.get("etag")
-            return await find_written(resource, id, document, context, if_match=etag) is None
-        except errors.DpsError:
-            return True
-
     id_member = resource.kind.id_member
     documents = {doc[id_member].casefold(): doc for doc in operation[resource.kind.path]}
-    ids = [id for id in documents if among is None or id in among]
-    results = await asyncio.gather(*(is_not_applied(id, documents[id]) for id in ids))
-    return {id for id, unchanged in zip(ids, results, strict=True) if unchanged}
+
+    async def reconcile(failure: JsonObject) -> JsonObject | None:
+        document = documents[failure[id_member].casefold()]
+        try:
+            if operation["mode"] == BulkMode.DELETE:
+                is_applied = await is_deleted(resource, document[id_member], context)
+            else:
+                id, etag = document[id_member], document.get("etag")
+                record = await find_written(resource, id, document, context, if_match=etag)
+                is_applied = record is not None
+        except errors.DpsError as error:
+            return {**failure, **unknown_item(error)}
+        return None if is_applied else failure
+
+    checked = await asyncio.gather(*map(reconcile, failures))
+    remaining = [failure for failure in checked if failure]
+    return Record(errors=remaining, isSuccessful=not remaining)
+
+
+def unknown_item(error: errors.DpsError) -> dict[str, Any]:
+    """Returns an error of a bulk result, without the id, for a record whose outcome is unknown."""
+    unknown = outcome_unknown(error)
+    tracking_id = {"trackingId": unknown.tracking_id} if unknown.tracking_id else {}
+    return {"errorCode": code_for(unknown), "errorStatus": str(unknown), **tracking_id}
 
 
 Rule = Callable[[Any, Any], bool]

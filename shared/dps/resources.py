@@ -1,8 +1,10 @@
 """The resources of the DPS service API and their operations."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -11,17 +13,20 @@ from shared.dps.models import Document, RecordKind
 from shared.dps.reconciliation import (
     find_written,
     is_deleted,
-    not_applied,
     reconcile_result,
+    unknown_item,
     unresolved,
 )
-from shared.dps.responses import Page, Record
+from shared.dps.responses import Page, Record, bulk_item_errors
 from shared.errors import DpsError
 
 if TYPE_CHECKING:
     from shared.dps.transport import Transport
 
 T = TypeVar("T")
+
+# However late a bulk call ended, its records can still be read.
+_MIN_READ_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,7 +204,8 @@ class EnrollmentResource(Resource):
         Runs one operation on up to ten records and returns `{"errors": […], "isSuccessful": …}`.
 
         A record that failed is an item of `errors`; no exception is raised for it. After a lost
-        response a record has failed only if it is not stored as requested.
+        response, the records are read: those that are not stored as requested, or cannot be read,
+        have the error code 503004. Reading has at least ten seconds.
         """
         context = self._transport.with_deadline(context)
         operation = _to_json(bulk_operation)
@@ -207,16 +213,21 @@ class EnrollmentResource(Resource):
             answer = await self._transport.send(
                 "POST", self._path, document=operation, context=context, writes=True
             )
+            result = answer.record()
+            # Raises an error if it does not say which records failed.
+            bulk_item_errors(result, self.kind.id_member, operation[self.kind.path])
+            if not answer.in_doubt:
+                return result
+            failures = result["errors"]
         except DpsError as error:
             if not error.in_doubt:
                 raise
-            if await not_applied(self, operation, context):
-                raise unresolved(error) from error
-            return Record(errors=[], isSuccessful=True)
-        result = answer.record()
-        if answer.in_doubt:
-            return await reconcile_result(self, operation, result, context)
-        return result
+            ids = (document[self.kind.id_member] for document in operation[self.kind.path])
+            failures = [{self.kind.id_member: id, **unknown_item(error)} for id in ids]
+        latest = asyncio.get_running_loop().time() + _MIN_READ_SECONDS
+        started = self.with_deadline(replace(context, deadline=None), latest=latest)
+        context = max(context, started, key=attrgetter("deadline"))
+        return await reconcile_result(self, operation, failures, context)
 
 
 class RegistrationStates(Resource):

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, NoReturn
 
 from shared import errors
+from shared.error_catalog import ERROR_CATALOG
 from shared.redaction import mask_secrets
 
 _ID_MEMBERS = ("registrationId", "enrollmentGroupId")
@@ -180,28 +181,32 @@ def _retry_after_seconds(value: str | None) -> float | None:
         return None
 
 
-def bulk_item_errors(result: Record, id_member: str) -> dict[str, errors.DpsError]:
+def bulk_item_errors(
+    result: Record, id_member: str, documents: Iterable[Mapping[str, Any]]
+) -> dict[str, errors.DpsError]:
     """
-    Returns the error of each record that a bulk operation did not change, by record id.
+    Returns the error of each document that a bulk operation did not apply, by case-folded id.
 
-    Raises `DpsFaultError` if the result does not say which records failed.
+    Raises `DpsFaultError` if the result does not say which of the documents failed.
     """
     try:
         failed: dict[str, errors.DpsError] = {
-            item[id_member]: _item_error(item) for item in result["errors"]
+            item[id_member].casefold(): _item_error(item) for item in result["errors"]
         }
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise errors.DpsFaultError(
             "The response of DPS is not a bulk result.", status=200
         ) from error
-    if not all(isinstance(id, str) for id in failed):
-        raise errors.DpsFaultError("The response of DPS is not a bulk result.", status=200)
+    if failed.keys() - {str(document.get(id_member)).casefold() for document in documents}:
+        raise errors.DpsFaultError("The bulk result has records not in the call.", status=200)
     if not failed and not result.get("isSuccessful"):
         raise errors.DpsFaultError("The failed bulk result of DPS names no record.", status=200)
     return failed
 
 
-def _item_error(item: dict[str, Any]) -> errors.DpsAnswerError:
-    code = int(item["errorCode"])
+def _item_error(item: Mapping[str, Any]) -> errors.DpsError:
+    code, text = int(item["errorCode"]), str(item["errorStatus"])
+    if code == ERROR_CATALOG[errors.OutcomeUnknownError].code:
+        return errors.OutcomeUnknownError(text, tracking_id=item.get("trackingId"))
     status = code // 1000  # the first three of the six digits are the HTTP status
-    return _error_class(status)(str(item["errorStatus"]), status=status, error_code=code)
+    return _error_class(status)(text, status=status, error_code=code)

@@ -138,7 +138,7 @@ class _RequestSummary(NamedTuple):
 
 
 def _read_summary(message: Message) -> _RequestSummary:
-    """Returns what can be read of an invalid request for one record."""
+    """Returns what can be read of an invalid request; of a bulk request, no record."""
     try:
         document = read_content(message).document
     except InvalidRequestError:
@@ -184,7 +184,7 @@ def _shortened_faults(faults: Mapping[str, str]) -> dict[str, str]:
 
 
 def _shortened(text: str | None, limit: int = _MAX_CHARACTERS) -> str | None:
-    """Returns the beginning of the text, without what UTF-8 cannot encode."""
+    """Returns the beginning of the text, with `?` for what UTF-8 cannot encode."""
     if text is None:
         return None
     start = text if len(text) <= limit else text[: limit - 1] + "…"

@@ -127,14 +127,16 @@ class Settlement:
 
         If only the time of this delivery was too short, they are smaller and due at once.
         """
+        if not results:
+            return
         started = sum(not isinstance(r.error, _NOT_STARTED_ERRORS) for r in self.results)
         if started and all(isinstance(result.error, NoPermitError) for result in results):
             # Changes of one record in separate copies could overtake each other.
             size = len(results) if _has_repeated_record(results) else max(_MIN_REST_SIZE, started)
             delay = 0.0
         else:
-            size, delay = len(results), max(map(_uncounted_delay, results), default=0.0) * _jitter()
-        for first in range(0, len(results), size or 1):
+            size, delay = len(results), max(map(_uncounted_delay, results)) * _jitter()
+        for first in range(0, len(results), size):
             yield self._copy(results[first : first + size], delay, self.message.attempt)
 
     def _copy(self, results: ItemResults, delay: float, attempt: int) -> OutgoingMessage:

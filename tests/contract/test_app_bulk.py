@@ -211,12 +211,13 @@ async def test_validate_only_sends_nothing(
     assert stack.dps.requests == []
 
 
+@pytest.mark.parametrize("name", ["validateOnly", "validateonly"])
 async def test_validate_only_must_be_true_or_false(
-    app_client: httpx.AsyncClient, kind: Kind
+    app_client: httpx.AsyncClient, kind: Kind, name: str
 ) -> None:
-    """A misspelled value does not run the operation."""
+    """A misspelled value does not run the operation, nor does a name in another case."""
     reply = await app_client.post(
-        f"/{kind.path}", params={"validateOnly": "yes"}, json={kind.path: [], "mode": "create"}
+        f"/{kind.path}", params={name: "yes"}, json={kind.path: [], "mode": "create"}
     )
 
     assert reply.json()["info"] == {"validateOnly": "must be true or false"}

@@ -20,20 +20,19 @@ from shared.dps.batching.operations import MAX_RECORDS_PER_CALL
 from shared.dps.batching.writer import HTTP, BatchWriter
 from shared.dps.context import CallContext
 from shared.dps.models import BulkMode, RecordKind, find_faults
-from shared.dps.reconciliation import not_applied, outcome_unknown
+from shared.dps.reconciliation import outcome_unknown, unknown_item
 from shared.dps.resources import EnrollmentResource
 from shared.error_catalog import code_for, entry_for
 from shared.json_documents import MAX_DOCUMENT_BYTES, pointer
 
 _LOG = logging.getLogger(__name__)
 
-# A call that failed with one of these changed nothing.
-_NOT_ATTEMPTED = (
+# A call that failed with one of these changed nothing, unless it is in doubt.
+_NOT_SENT = (
     errors.DpsUnreachableError,
     errors.DpsCredentialError,
     errors.DpsThrottledError,
     errors.NoPermitError,
-    errors.NotAttemptedError,
 )
 
 
@@ -115,15 +114,6 @@ class BulkOperation:
             if item.faults
         ]
 
-    async def in_doubt_results(
-        self, operation: Mapping[str, Any], error: errors.DpsError
-    ) -> list[ItemResult]:
-        """Returns the results of the records that `operation`, which failed, may not have changed."""
-        unchanged = await not_applied(self.resource, operation, self.context)
-        unknown = outcome_unknown(error)
-        in_doubt = [item for item in self.items if item.record_key in unchanged]
-        return [ItemResult(item=item, error=unknown) for item in in_doubt]
-
     async def run(
         self,
         *,
@@ -173,6 +163,8 @@ class BulkOperation:
 def _error(item: RequestItem, error: Exception) -> dict[str, Any]:
     """Returns the error of a record in DPS's shape; `info` has the faults by JSON Pointer."""
     id = {item.kind.id_member: item.id} if item.id else {}
+    if isinstance(error, errors.OutcomeUnknownError):
+        return {**id, **unknown_item(error)}
     if isinstance(error, errors.InvalidRequestError):
         status = {"errorStatus": error.describe(), "info": error.faults}
     else:
@@ -182,12 +174,12 @@ def _error(item: RequestItem, error: Exception) -> dict[str, Any]:
 
 
 def _raise_if_nothing_done(results: Sequence[ItemResult]) -> None:
-    """Raises the first error if no call succeeded and none is in doubt."""
+    """Raises the error of the items if none of them was applied or is in doubt."""
     sent = [result for result in results if result.item and not result.item.faults]
     unsent = [
         result.error
         for result in sent
-        if result.whole_call and isinstance(result.error, _NOT_ATTEMPTED)
+        if result.whole_call and isinstance(result.error, (*_NOT_SENT, errors.NotAttemptedError))
         if not result.error.in_doubt
     ]
     if sent and len(unsent) == len(sent):
@@ -198,6 +190,6 @@ def _record_error(error: Exception | None) -> Exception | None:
     """Returns the error of one record for the error of a call."""
     if isinstance(error, errors.DpsError) and error.in_doubt:
         return outcome_unknown(error)
-    if isinstance(error, _NOT_ATTEMPTED[:-1]):
+    if isinstance(error, _NOT_SENT):
         return errors.NotAttemptedError(f"Not attempted: {error}", tracking_id=error.tracking_id)
     return error

@@ -17,7 +17,7 @@ from shared.dps.models import (
     find_id_faults,
 )
 from shared.errors import DpsError, RetriesExhaustedError
-from shared.json_documents import MAX_DOCUMENT_BYTES, json_size, pointer
+from shared.json_documents import MAX_DOCUMENT_BYTES, exceeds_size, pointer
 from shared.settings import DEFAULT_API_VERSION
 
 MAX_RECORDS_PER_REQUEST = 10_000
@@ -56,7 +56,7 @@ class RequestItem:
     @property
     def etag(self) -> str | None:
         """The etag that the record must have, without quotes; `None` for any."""
-        bare = (self.if_match or "*").strip('"')
+        bare = unquoted(self.if_match)
         return None if bare == "*" else bare
 
     @property
@@ -164,12 +164,13 @@ class ItemReader:
         # A delete needs only the id; DPS ignores the other members.
         model = self.kind.key if self.mode == BulkMode.DELETE else self.kind.record
         at = (*self.at, position)
-        faults = find_faults(document, model, at=at)
         etag = self._etag(document)
-        if fault := self._etag_fault(etag):
-            faults[pointer(*at, "etag")] = fault
-        if self.check_size and json_size(document) > MAX_DOCUMENT_BYTES:
-            faults[pointer(*at)] = f"must not exceed {MAX_DOCUMENT_BYTES} bytes"
+        if self.check_size and exceeds_size(document, MAX_DOCUMENT_BYTES):
+            faults = {pointer(*at): f"must not exceed {MAX_DOCUMENT_BYTES} bytes"}
+        else:
+            faults = find_faults(document, model, at=at)
+            if fault := self._etag_fault(etag):
+                faults[pointer(*at, "etag")] = fault
         return RequestItem(
             kind=self.kind,
             operation=_OPERATION_BY_MODE[self.mode],
@@ -183,9 +184,11 @@ class ItemReader:
         )
 
     def _etag(self, document: Any) -> Any:
-        """Returns the item's etag in the two modes in which DPS compares it."""
-        is_compared = _OPERATION_BY_MODE[self.mode] == Operation.UPDATE and not self.is_native
-        return document.get("etag") or None if is_compared and isinstance(document, dict) else None
+        """Returns the etag that the app, not DPS, compares; `None` if there is none."""
+        is_update = _OPERATION_BY_MODE[self.mode] == Operation.UPDATE
+        if self.is_native or not is_update or not isinstance(document, dict):
+            return None
+        return document.get("etag") or None
 
     def _etag_fault(self, etag: Any) -> str | None:
         if etag is None:

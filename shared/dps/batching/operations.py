@@ -1,4 +1,4 @@
-"""Applies items: in a bulk call, with follow-up calls, or by individual calls."""
+"""How items are applied: the mode of their bulk call, follow-up calls, individual calls."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -8,9 +8,8 @@ from shared.dps.batching.items import ApplyOptions, RequestItem
 from shared.dps.context import CallContext
 from shared.dps.models import BulkMode, Operation
 from shared.dps.read_modify_write import modify, omits_keys, replace
-from shared.dps.reconciliation import find_written, not_applied, outcome_unknown
+from shared.dps.reconciliation import find_written
 from shared.dps.resources import EnrollmentResource
-from shared.dps.responses import bulk_item_errors
 
 MAX_RECORDS_PER_CALL = 10
 """The limit of one bulk call (REST reference, "Run bulk operation")."""
@@ -47,37 +46,6 @@ def bulk_document(item: RequestItem) -> Mapping[str, Any]:
     return {**members, item.kind.id_member: item.id, **etag}
 
 
-async def run_bulk_call(
-    resource: EnrollmentResource,
-    mode: BulkMode,
-    documents: Documents,
-    *,
-    new_context: Callable[[], CallContext],
-) -> dict[str, errors.DpsError]:
-    """
-    Runs one bulk call; returns the errors of its records by case-folded id.
-
-    An error is also returned for a record whose outcome is unknown. `new_context` returns a context
-    with time left: one for the call, and one to read the records if its response was lost. Raises
-    the `DpsError` of a call that changed nothing.
-    """
-    operation = {resource.kind.path: documents, "mode": mode}
-    try:
-        result = await resource.run_bulk_operation(operation, context=new_context())
-        item_errors = bulk_item_errors(result, resource.kind.id_member)
-        failed = {id.casefold(): error for id, error in item_errors.items()}
-        if failed.keys() - {document[resource.kind.id_member].casefold() for document in documents}:
-            raise errors.DpsFaultError(
-                "The bulk result has records that are not in the call.", status=200
-            )
-    except errors.DpsError as error:
-        if not error.in_doubt:
-            raise
-        unchanged = await not_applied(resource, operation, new_context())
-        return dict.fromkeys(unchanged, outcome_unknown(error))
-    return failed
-
-
 def was_already_deleted(item: RequestItem, options: ApplyOptions, error: errors.DpsError) -> bool:
     """Returns whether the error shows that an earlier delivery deleted the record."""
     is_repeated_delete = options.is_redelivery and item.operation == Operation.DELETE
@@ -87,9 +55,13 @@ def was_already_deleted(item: RequestItem, options: ApplyOptions, error: errors.
 async def apply_individually(
     resource: EnrollmentResource, item: RequestItem, options: ApplyOptions, context: CallContext
 ) -> str | None:
-    """Applies an item that no bulk call can apply."""
+    """Applies an update or a delete by individual calls."""
     if item.operation == Operation.DELETE:
-        await _delete(resource, item, options, context)
+        try:
+            await resource.delete(item.id, if_match=item.etag, context=context)
+        except errors.DpsNotFoundError as error:
+            if not was_already_deleted(item, options, error):
+                raise
         return None
     if item.etag is None:
         record = await replace(resource, item.id, item.body, context=context)
@@ -103,16 +75,6 @@ async def apply_individually(
             raise
         return await _etag_if_written(resource, item, context, error=error)
     return record.etag
-
-
-async def _delete(
-    resource: EnrollmentResource, item: RequestItem, options: ApplyOptions, context: CallContext
-) -> None:
-    try:
-        await resource.delete(item.id, if_match=item.etag, context=context)
-    except errors.DpsNotFoundError as error:
-        if not was_already_deleted(item, options, error):
-            raise
 
 
 async def _etag_if_written(
@@ -152,7 +114,7 @@ _FOLLOW_UPS: dict[tuple[Operation, type[errors.DpsError]], FollowUp] = {
     # DPS reports an etag that does not match like this (azure-sdk-for-python,
     # test_individual_enrollments, bulk); the error of a PUT is precise.
     (Operation.UPDATE, errors.DpsConflictError): apply_individually,
-    (Operation.DELETE, errors.DpsBadRequestError): _delete,
+    (Operation.DELETE, errors.DpsBadRequestError): apply_individually,
 }
 # On a redelivery these may be the effect of the item itself.
 _COMPARED_ON_REDELIVERY = {

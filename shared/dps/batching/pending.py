@@ -25,7 +25,7 @@ _RETRY_AFTER = 5.0
 class CallKind(NamedTuple):
     """What items need in common to share a call; without a mode each has calls of its own."""
 
-    kind: RecordKind
+    record_kind: RecordKind
     mode: BulkMode | None
     api_version: str
 
@@ -216,7 +216,7 @@ class PendingItems:
         else:
             self._wake(queue)
 
-    def apply_individually(self, pending: PendingItem, follow_up: FollowUp) -> None:
+    def enqueue_individually(self, pending: PendingItem, follow_up: FollowUp) -> None:
         """Enqueues an item again, for individual calls."""
         pending.follow_up = follow_up
         self._enqueue(pending, None)
@@ -232,7 +232,7 @@ class PendingItems:
 
     def disable_bulk_delete(self, queue: CallQueue) -> None:
         """Makes every delete of the queue's kind of record an individual call from now on."""
-        self._without_bulk_delete.add(queue.kind.kind)
+        self._without_bulk_delete.add(queue.kind.record_kind)
         for pending in list(queue):
             pending.leave_queue()
             self._start(pending)

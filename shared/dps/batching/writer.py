@@ -3,7 +3,7 @@
 import asyncio
 import math
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
@@ -15,13 +15,13 @@ from shared.dps.batching.operations import (
     apply_individually,
     bulk_document,
     follow_up_for,
-    run_bulk_call,
     was_already_deleted,
 )
 from shared.dps.batching.pending import CallKind, CallQueue, PendingItem, PendingItems
 from shared.dps.context import DEFAULT_CONTEXT, CallContext
 from shared.dps.models import BulkMode
 from shared.dps.resources import EnrollmentResource
+from shared.dps.responses import bulk_item_errors
 
 _REFUSED = (errors.DpsBadRequestError, errors.DpsRefusedError)
 _THROTTLED = (errors.DpsThrottledError, errors.NoPermitError)
@@ -74,7 +74,7 @@ class BatchWriter:
     Items of one record are applied in the order of submission; other records do not wait for them.
     """
 
-    # At 400 ms per call, seven calls in flight use the default quota of 1,000 operations a minute.
+    # At 2 s per call, 33 calls in flight use the default quota of 1,000 operations per minute.
     MAX_BULK_CALLS = 32
     # Fewer: each of these acquires a permit for every call, and HTTP callers wait behind them.
     MAX_SINGLE_CALLS = 8
@@ -168,7 +168,6 @@ class BatchWriter:
                     queue.call_limit.release()
             if context and batch:
                 self._spawn(self._call(queue, batch, context))
-        queue.dispatcher = None
 
     async def _acquire_permit(self, queue: CallQueue) -> CallContext | None:
         """Waits for a permit; returns the context of the next call, `None` if there is none."""
@@ -191,7 +190,7 @@ class BatchWriter:
         return None
 
     def _resource(self, queue: CallQueue) -> EnrollmentResource:
-        return self._resources[queue.kind.kind]
+        return self._resources[queue.kind.record_kind]
 
     def _fail(self, batch: Sequence[PendingItem], error: Exception) -> None:
         for pending in batch:
@@ -202,18 +201,16 @@ class BatchWriter:
     ) -> None:
         call_id = context.client_request_id or uuid4().hex
         max_attempts = self._profile.max_attempts
-        context = replace(context, client_request_id=call_id, max_attempts=max_attempts)
-        latest = max(pending.options.deadline for pending in batch)
-
-        def new_context() -> CallContext:
-            earliest = asyncio.get_running_loop().time() + self._min_call_seconds
-            return replace(context, deadline=max(latest, earliest))
-
+        earliest = asyncio.get_running_loop().time() + self._min_call_seconds
+        deadline = max(earliest, *(pending.options.deadline for pending in batch))
+        context = replace(
+            context, client_request_id=call_id, max_attempts=max_attempts, deadline=deadline
+        )
         try:
             if queue.kind.mode:
-                await self._run_bulk(queue, queue.kind.mode, batch, new_context)
+                await self._run_bulk(queue, queue.kind.mode, batch, context)
             else:
-                await self._run_single(queue, batch[0], new_context())
+                await self._run_single(queue, batch[0], context)
         except Exception as error:  # noqa: BLE001  an internal error fails this call only
             self._fail([pending for pending in batch if not pending.queue], error)
         finally:
@@ -237,19 +234,20 @@ class BatchWriter:
         queue: CallQueue,
         mode: BulkMode,
         batch: Sequence[PendingItem],
-        new_context: Callable[[], CallContext],
+        context: CallContext,
     ) -> None:
+        resource = self._resource(queue)
         documents = [bulk_document(pending.item) for pending in batch]
+        operation = {resource.kind.path: documents, "mode": mode}
         try:
-            failed = await run_bulk_call(
-                self._resource(queue), mode, documents, new_context=new_context
-            )
+            result = await resource.run_bulk_operation(operation, context=context)
         except errors.DpsError as error:
             self._resolve_failed_call(queue, batch, error)
             return
-        call_id = new_context().client_request_id
+        failed = bulk_item_errors(result, resource.kind.id_member, documents)
         for pending in batch:
-            self._resolve(pending, failed.get(pending.item.id.casefold()), call_id)
+            item_error = failed.get(pending.item.id.casefold())
+            self._resolve(pending, item_error, context.client_request_id)
 
     def _resolve_failed_call(
         self, queue: CallQueue, batch: Sequence[PendingItem], error: errors.DpsError
@@ -262,7 +260,7 @@ class BatchWriter:
             # Whether DPS accepts ids alone in a bulk delete is not documented.
             self._pending.disable_bulk_delete(queue)
             for pending in batch:
-                self._pending.apply_individually(pending, apply_individually)
+                self._pending.enqueue_individually(pending, apply_individually)
         elif isinstance(error, _REFUSED) and len(batch) > 1:
             # In halves, so that one invalid item does not fail the others.
             middle = len(batch) // 2
@@ -292,6 +290,6 @@ class BatchWriter:
         if error is None or was_already_deleted(item, options, error):
             self._pending.finish(pending, ItemResult(item=item, call_id=call_id))
         elif follow_up := follow_up_for(item, options, error):
-            self._pending.apply_individually(pending, follow_up)
+            self._pending.enqueue_individually(pending, follow_up)
         else:
             self._pending.fail(pending, error)

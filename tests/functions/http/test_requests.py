@@ -131,6 +131,15 @@ def test_group_with_tpm_attestation_is_400(app: httpx.Client) -> None:
 
 
 @pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_validate_only_of_a_single_record_is_400(app: httpx.Client, method: str) -> None:
+    """Only a bulk operation can be validated: the caller must not take a write for a validation."""
+    response = app.request(method, "/enrollments/dev-1?validateOnly=true", json=enrollment())
+
+    assert response.json()["info"] == {"validateOnly": "is only for bulk operations"}
+
+
+@pytest.mark.usefixtures("no_dps_calls")
 def test_faults_of_path_query_headers_and_body_are_reported_together(app: httpx.Client) -> None:
     """In one response."""
     response = app.put(

@@ -11,6 +11,7 @@ from local.dps import DpsStandIn
 from tests.secret_factory import connection_string
 
 ENROLLMENT = {"registrationId": "dev-1", "attestation": {"type": "symmetricKey"}}
+ERROR_OF_ANOTHER = {"registrationId": "other", "errorCode": 409201, "errorStatus": "exists"}
 DPS_ERROR = {"errorCode": 400004, "message": "A message of DPS.", "trackingId": "dps-1"}
 
 
@@ -100,11 +101,22 @@ def test_bulk_operation_with_a_lost_response_succeeds(
 
 
 @pytest.mark.parametrize("number", [3, 12])
+@pytest.mark.parametrize(
+    "effect",
+    [
+        {"resetBefore": True},
+        {"status": 200, "body": {"errors": [], "isSuccessful": False}},
+        {"status": 200, "body": {"isSuccessful": True}},
+        {"status": 200, "body": {"errors": [5], "isSuccessful": False}},
+        {"status": 200, "body": {"errors": [ERROR_OF_ANOTHER], "isSuccessful": False}},
+    ],
+    ids=["lost", "names no record", "no errors", "no objects", "another record"],
+)
 def test_records_in_doubt_are_errors_of_the_bulk_result(
-    app: httpx.Client, set_faults: Callable[..., None], number: int
+    app: httpx.Client, set_faults: Callable[..., None], number: int, effect: dict[str, object]
 ) -> None:
-    """Whether it was one call or several."""
-    set_faults({"match": {"path": "^/enrollments$"}, "do": {"resetBefore": True}})
+    """DPS does not say which records it applied, in one call or several."""
+    set_faults({"match": {"path": "^/enrollments$"}, "do": effect})
     records = [ENROLLMENT | {"registrationId": f"d-{n}"} for n in range(number)]
 
     response = app.post("/enrollments", json={"mode": "create", "enrollments": records})
@@ -113,6 +125,23 @@ def test_records_in_doubt_are_errors_of_the_bulk_result(
     assert {error["registrationId"]: error["errorCode"] for error in response.json()["errors"]} == {
         record["registrationId"]: 503004 for record in records
     }
+
+
+@pytest.mark.parametrize("number", [3, 12])
+def test_bulk_operation_that_cannot_be_reconciled_is_in_doubt(
+    app: httpx.Client, set_faults: Callable[..., None], number: int
+) -> None:
+    """A retry's 409 may be the effect of the first attempt, and the records cannot be read."""
+    bulk_path = {"path": "^/enrollments$"}
+    set_faults(
+        {"match": bulk_path, "times": -(-number // 10), "do": {"resetAfterCommit": True}},
+        {"match": {"path": "^/enrollments/."}, "do": {"status": 503}},
+    )
+    records = [ENROLLMENT | {"registrationId": f"d-{n}"} for n in range(number)]
+
+    response = app.post("/enrollments", json={"mode": "create", "enrollments": records})
+
+    assert [error["errorCode"] for error in response.json()["errors"]] == [503004] * number
 
 
 def test_unreachable_dps_is_503(app_with: Callable[..., httpx.Client]) -> None:

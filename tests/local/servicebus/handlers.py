@@ -29,8 +29,14 @@ def leaves_sockets(test: Any) -> Any:
     It does not close the sockets of connections that the broker ended, nor those of some asyncio
     sessions. They are garbage-collected within the test, and the warnings are ignored.
     """
-    warning = "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
-    return pytest.mark.filterwarnings(warning)(pytest.mark.usefixtures("collected")(test))
+    ignored = pytest.mark.filterwarnings(
+        "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning",
+        # As errors they would be raised in finalizers. pytest keeps such an error until the end of
+        # the test, and with it the transport, which a later test's collection would then report.
+        "ignore:unclosed:ResourceWarning",
+        "ignore:loop is closed:ResourceWarning",
+    )
+    return ignored(pytest.mark.usefixtures("collected")(test))
 
 
 class Handlers:

@@ -265,8 +265,9 @@ async def test_bulk_removal_that_was_not_applied_fails(
     inject_faults({"match": {"path": "^/enrollments$"}, "do": {"status": 503}})
     operation = {"mode": "updateIfMatchETag", "enrollments": [enrollment(etag=stored.etag)]}
 
-    with pytest.raises(DpsFaultError):
-        await client.enrollments.run_bulk_operation(operation)
+    result = await client.enrollments.run_bulk_operation(operation)
+
+    assert [error["errorCode"] for error in result["errors"]] == [503004]
 
 
 async def test_response_that_is_no_record_is_reconciled(

