@@ -59,7 +59,7 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
         code=413001,
         reason="DocumentTooLarge",
         disposition=Disposition.REJECT,
-        meaning="A document exceeds 1 MB, or a bulk operation exceeds 10,000 records.",
+        meaning="A document exceeds 1 MB, or a bulk operation exceeds 10,000 records or 32 MB.",
         remedy="Split the request.",
     ),
     errors.UnsupportedMediaTypeError: ErrorEntry(

@@ -205,7 +205,7 @@ class EnrollmentResource(Resource):
 
         A record that failed is an item of `errors`; no exception is raised for it. After a lost
         response, the records are read: those that are not stored as requested, or cannot be read,
-        have the error code 503004. Reading has at least ten seconds.
+        have the error code 503004. Reading may take ten seconds beyond the context's deadline.
         """
         context = self._transport.with_deadline(context)
         operation = _to_json(bulk_operation)
