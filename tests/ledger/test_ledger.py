@@ -5,9 +5,8 @@ Two messages for one record are never in flight together, because Service Bus do
 a crash it does not order redeliveries either: see `Ledger.is_out_of_order`.
 """
 
-import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -16,25 +15,15 @@ from tests.ledger.checks import find_violations
 from tests.ledger.plan import create_plan
 from tests.ledger.run import Fault, Run
 from tests.ledger.testbed import LARGEST_MESSAGE, Testbed, run_testbed
+from tests.local.servicebus.handlers import LEAVES_SOCKETS
 from tests.processes import run_modules
 
-# The SDK leaves the socket of a lost connection to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:unclosed:ResourceWarning",
-    "ignore::pytest.PytestUnraisableExceptionWarning",
-)
+pytestmark = LEAVES_SOCKETS
 REQUESTS = int(setting("LEDGER_REQUESTS") or 3000)
 SEED = int(setting("LEDGER_SEED") or 1)
 _REQUESTS_PER_ROUND = 3000
 _VIOLATIONS_SHOWN = 40
 _MIN_TIMEOUT, _SECONDS_PER_REQUEST = 240, 0.1
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Collects what the SDK leaves while the filter above is in force."""
-    yield
-    gc.collect()
 
 
 async def test_no_message_is_lost_in_a_crash() -> None:

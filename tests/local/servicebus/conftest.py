@@ -1,5 +1,7 @@
 """A broker and a client for each module, and a queue for each test."""
 
+import gc
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from typing import Any
@@ -21,6 +23,9 @@ def broker() -> Iterator[Broker]:
     """A broker that checks tokens and does not create queues on first use."""
     with in_thread(Broker(BrokerOptions(port=0, keys=KEYS, auto_create=False))) as running:
         yield running
+    # The handlers of a module keep the sockets of the connections that they lost.
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()
 
 
 @pytest.fixture

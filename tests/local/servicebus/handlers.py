@@ -22,21 +22,29 @@ WAIT = 10  # seconds to wait for what is expected
 SHORT_WAIT = 0.3  # seconds to wait for what is not expected
 
 
-def leaves_sockets(test: Any) -> Any:
-    """
-    Marks a test after which the SDK leaves sockets open.
-
-    It does not close the sockets of connections that the broker ended, nor those of some asyncio
-    sessions. They are garbage-collected within the test, and the warnings are ignored.
-    """
-    ignored = pytest.mark.filterwarnings(
+LEAVES_SOCKETS = [
+    pytest.mark.usefixtures("collected"),
+    pytest.mark.filterwarnings(
         "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning",
         # As errors they would be raised in finalizers. pytest keeps such an error until the end of
         # the test, and with it the transport, which a later test's collection would then report.
         "ignore:unclosed:ResourceWarning",
         "ignore:loop is closed:ResourceWarning",
-    )
-    return ignored(pytest.mark.usefixtures("collected")(test))
+    ),
+]
+"""
+Marks of tests after which the SDK leaves sockets open.
+
+It does not close the sockets of connections that the broker ended, nor those of some asyncio
+sessions. They are garbage-collected within the test, and the warnings are ignored.
+"""
+
+
+def leaves_sockets(test: Any) -> Any:
+    """Marks one test with `LEAVES_SOCKETS`."""
+    for mark in LEAVES_SOCKETS:
+        test = mark(test)
+    return test
 
 
 class Handlers:

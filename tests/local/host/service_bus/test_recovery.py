@@ -1,8 +1,6 @@
 """Listeners recover from faults of their namespace."""
 
-import gc
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,25 +8,14 @@ from local.host import ListenerOptions
 from local.servicebus import Broker, BrokerOptions, Step
 from local.threads import in_thread
 from tests.local.host.toy_apps import FAIL, WAIT, Send, Serve, Until, host_json, queue_app
+from tests.local.servicebus.handlers import LEAVES_SOCKETS
 
-# The SDK does not close the socket of a lost connection; the garbage collector does.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:unclosed:ResourceWarning",
-    "ignore::pytest.PytestUnraisableExceptionWarning",
-)
-
+pytestmark = LEAVES_SOCKETS
 
 MANY = 40
 # A fault while a link opens may block it until the SDK's own timeout of 15 s.
 WITHIN = 40
 FAULTS = ["detach_all", pytest.param("close_all", marks=pytest.mark.long), "drop_all"]
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Collects the SDK's unclosed sockets while the warning filter applies."""
-    yield
-    gc.collect()
 
 
 def is_empty(broker: Broker) -> bool:
