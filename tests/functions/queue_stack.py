@@ -115,7 +115,7 @@ class Queues:
     def drain(self, number: int) -> set[int]:
         """Advances until there are `number` results; returns the attempts of the copies seen."""
         attempts = set()
-        for _ in range(100):
+        for _ in range(300):
             self.wait_until_idle()
             if self.broker.queue(RESULTS).active >= number:
                 break
