@@ -9,7 +9,7 @@ from functions.http.responses import json_response, with_error_responses
 from functions.runtime import messaging, policies, services
 from shared.error_catalog import code_for, entry_for
 from shared.errors import AppError, NotConfiguredError, PolicyFileError
-from shared.settings import are_disabled, public_routes_auth_level
+from shared.settings import SharedAccessSettings, are_disabled, public_routes_auth_level
 
 _QUEUE_FUNCTIONS = ("enrollment_requests", "bulk_operations")
 
@@ -36,7 +36,7 @@ async def ready(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  th
 
     Both have the state of the rate limiter.
     """
-    errors = [await _dps_error(), _queues_error(), _policies_error()]
+    errors = [await _dps_error(), _queues_error(), _policies_error(), _access_error()]
     faults = [fault for error in errors if error for fault in _to_faults(error)]
     if faults:
         return json_response(
@@ -81,6 +81,11 @@ def _policies_error() -> AppError | None:
     except PolicyFileError as error:
         return error
     return None
+
+
+def _access_error() -> AppError | None:
+    _, fault = SharedAccessSettings.read_with_defaults()
+    return fault
 
 
 def _to_faults(error: AppError) -> list[dict[str, Any]]:

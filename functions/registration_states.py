@@ -3,28 +3,29 @@
 import azure.functions as func
 
 from functions import lazy
-from functions.http.responses import with_error_responses
+from functions.http.access import DPS_ROUTE, requires
 from functions.runtime import services
+from shared.settings import Right
 
 blueprint = func.Blueprint()
 
 
 @blueprint.function_name("registration_states_get")
-@blueprint.route("registrations/{id}", methods=["GET"])
-@with_error_responses
+@blueprint.route("registrations/{id}", methods=["GET"], auth_level=DPS_ROUTE)
+@requires(Right.REGISTRATION_STATUS_READ)
 async def get(req: func.HttpRequest) -> func.HttpResponse:
     return await lazy.handlers.get(services().dps.registration_states, req)
 
 
 @blueprint.function_name("registration_states_delete")
-@blueprint.route("registrations/{id}", methods=["DELETE"])
-@with_error_responses
+@blueprint.route("registrations/{id}", methods=["DELETE"], auth_level=DPS_ROUTE)
+@requires(Right.REGISTRATION_STATUS_WRITE)
 async def delete(req: func.HttpRequest) -> func.HttpResponse:
     return await lazy.handlers.delete(services().dps.registration_states, req)
 
 
 @blueprint.function_name("registration_states_query")
-@blueprint.route("registrations/{id}/query", methods=["POST"])
-@with_error_responses
+@blueprint.route("registrations/{id}/query", methods=["POST"], auth_level=DPS_ROUTE)
+@requires(Right.REGISTRATION_STATUS_READ)
 async def query(req: func.HttpRequest) -> func.HttpResponse:
     return await lazy.handlers.query_group(services().dps.registration_states, req)

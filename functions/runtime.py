@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-from shared.settings import ServiceBusSettings, Settings, allocation_policies_file
+from shared.settings import (
+    ServiceBusSettings,
+    Settings,
+    SharedAccessSettings,
+    allocation_policies_file,
+    host_name,
+)
 
 if TYPE_CHECKING:
     from shared.allocation.policy_file.load import Policies, PolicyCache
     from shared.dps.batching.writer import BatchWriter
     from shared.messaging.processor import MessageProcessor
     from shared.messaging.rejected.service import RejectedMessages
+    from shared.shared_access import AccessControl
 
 _APP_FOLDER = Path(__file__).resolve().parent.parent
 
@@ -113,8 +120,19 @@ services = PerEventLoop(Services)
 messaging = PerEventLoop(Messaging)
 
 
+@cache
+def access_control() -> "AccessControl":
+    """Returns the check of signatures; with invalid settings it has no policies: none is valid."""
+    from shared.shared_access import AccessControl
+
+    settings, _ = SharedAccessSettings.read_with_defaults()
+    hosts = (host_name(), *settings.shared_access_hosts)
+    return AccessControl(settings.shared_access_policies, hosts)
+
+
 async def aclose() -> None:
-    """Closes the connections of the running loop."""
+    """Closes the connections of the running loop, and forgets the settings of SAS mode."""
+    access_control.cache_clear()
     await services.aclose()
     await messaging.aclose()
 

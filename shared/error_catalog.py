@@ -69,6 +69,21 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
         meaning="The content type is not JSON.",
         remedy="Send `Content-Type: application/json`.",
     ),
+    errors.UnauthorizedError: ErrorEntry(
+        code=401002,
+        reason="Unauthorized",
+        disposition=Disposition.REJECT,
+        meaning="In SAS mode: the request has no valid shared access signature.",
+        remedy="Sign with a key of `SHARED_ACCESS_POLICIES`, for this host, and check the clock; "
+        "`docs/clients.md` has the rules.",
+    ),
+    errors.RightMissingError: ErrorEntry(
+        code=403002,
+        reason="RightMissing",
+        disposition=Disposition.REJECT,
+        meaning="In SAS mode: the shared access policy lacks the right that the message names.",
+        remedy="Use another policy, or add the right in `SHARED_ACCESS_POLICIES`.",
+    ),
     errors.NotConfiguredError: ErrorEntry(
         code=503001,
         reason="NotConfigured",

@@ -5,6 +5,8 @@ AppError
 ├── InvalidRequestError             the caller's request, with every fault
 │   ├── DocumentTooLargeError       a document above the size limit
 │   └── UnsupportedMediaTypeError   a content type other than JSON
+├── UnauthorizedError               SAS mode: no valid signature
+├── RightMissingError               SAS mode: the policy lacks the right
 ├── NotConfiguredError              app settings: missing or invalid, with every fault
 │   └── PolicyFileError             the allocation policy file: missing or invalid
 ├── QueueError                       a call to Service Bus that failed
@@ -70,6 +72,17 @@ class DocumentTooLargeError(InvalidRequestError):
 
 class UnsupportedMediaTypeError(InvalidRequestError):
     """The content type is not JSON."""
+
+
+class UnauthorizedError(AppError):
+    """The request has no valid shared access signature."""
+
+    def __init__(self) -> None:
+        super().__init__("The request has no valid shared access signature of this app.")
+
+
+class RightMissingError(AppError):
+    """The shared access policy that signed the request lacks the right."""
 
 
 class NotConfiguredError(AppError):

@@ -6,8 +6,11 @@ them.
 """
 
 import base64
+import hmac
 import secrets
+import time
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -42,6 +45,24 @@ def service_bus(namespace: str, *, key: str | None = None) -> str:
     """Returns a connection string of Service Bus, with a new key unless one is given."""
     key = key or symmetric_key()
     return f"Endpoint=sb://{namespace}/;SharedAccessKeyName=app;SharedAccessKey={key}"
+
+
+def access_policy(*rights: str, name: str = "owner") -> dict[str, str]:
+    """Returns a shared access policy with new keys, as in the setting SHARED_ACCESS_POLICIES."""
+    keys = {"primaryKey": symmetric_key(), "secondaryKey": symmetric_key()}
+    return {"keyName": name, **keys, "rights": ", ".join(rights)}
+
+
+def shared_access_signature(
+    resource: str, key: str, *, name: str | None = "owner", expiry: float | None = None
+) -> str:
+    """Returns an `Authorization` header for the resource; by default it is valid for an hour."""
+    signed = quote(resource, safe="")
+    seconds = int(time.time() + 3600 if expiry is None else expiry)
+    digest = hmac.digest(base64.b64decode(key), f"{signed}\n{seconds}".encode(), "sha256")
+    signature = quote(_remember(base64.b64encode(digest).decode()), safe="")
+    policy = "" if name is None else f"&skn={name}"
+    return f"SharedAccessSignature sr={signed}&sig={signature}&se={seconds}{policy}"
 
 
 def endorsement_key() -> str:

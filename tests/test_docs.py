@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from shared.settings import ServiceBusSettings, Settings
+from shared.settings import ServiceBusSettings, Settings, SharedAccessSettings
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
@@ -19,7 +19,7 @@ PLATFORM_SETTINGS = {"AzureWebJobsStorage", "FUNCTIONS_WORKER_RUNTIME"}
 
 FIELDS = {
     name: kind.model_fields[field]
-    for kind in (Settings, ServiceBusSettings)
+    for kind in (Settings, SharedAccessSettings, ServiceBusSettings)
     for name, field in kind.fields().items()
 }
 

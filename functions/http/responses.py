@@ -31,17 +31,22 @@ _LOG = logging.getLogger(__name__)
 _PROBLEM = "application/problem+json"  # RFC 9457
 
 
-def with_error_responses(trigger: Trigger) -> Trigger:
+def with_error_responses(
+    trigger: Trigger, *, authorize: Callable[[func.HttpRequest], None] | None = None
+) -> Trigger:
     """
     Decorates a trigger: its exceptions become error responses of DPS's shape.
 
-    Every response has `x-ms-request-id`, and the caller's `x-ms-client-request-id`.
+    Every response has `x-ms-request-id`, and the caller's `x-ms-client-request-id`. `authorize` is
+    called before the trigger, and raises the error of a request that is not allowed.
     """
 
     @functools.wraps(trigger)
     async def respond(req: func.HttpRequest) -> func.HttpResponse:
         request_id = str(uuid4())
         try:
+            if authorize:
+                authorize(req)
             response = await trigger(req)
         except Exception as error:  # noqa: BLE001  an exception that escapes is an empty 500
             response = _error_response(error, req, request_id)

@@ -18,7 +18,7 @@ import aiohttp
 from local.device.identity import Identity
 from local.device.registration import Registration, RegistrationError, State
 from local.dps import Options
-from local.dps.signatures import derived_key
+from local.dps.derived_keys import derived_key
 from local.ports import port
 
 REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=30)

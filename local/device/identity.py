@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from local.dps.signatures import digest
+from shared.shared_access import digest
 
 SIGNATURE_LIFETIME_SECONDS: Final = 3600
 

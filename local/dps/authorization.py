@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from local.dps.errors import FORBIDDEN, UNAUTHORIZED, ApiError
 from local.dps.operations import Response
 from local.dps.options import AccessPolicy, Options, Right
-from local.dps.signatures import Signature, read_signature
 from local.dps.timestamps import SECOND
+from shared.shared_access import Signature, read_signature
 
 TOKEN_API_VERSION = "2019-08-01"  # noqa: S105 - not a secret
 RESOURCE = "https://azure-devices-provisioning.net"
@@ -94,7 +94,7 @@ class Authorization:
         self, signature: Signature, host: str, path: str
     ) -> frozenset[Right] | None:
         policy = self._find_policy(signature)
-        if policy is None or not signature.is_in_time(self.options.clock()):
+        if policy is None or not signature.is_in_time(self.options.clock() / SECOND):
             return None
         return policy.rights if self._covers(signature.resource, host, path) else None
 

@@ -10,12 +10,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from local.dps.certificates import chain_distance, load_certificate, sha256_thumbprint
+from local.dps.derived_keys import derived_key
 from local.dps.errors import UNAUTHORIZED, ApiError
 from local.dps.operations import Call
 from local.dps.options import Options
 from local.dps.records import Kind, Record, Records
-from local.dps.signatures import Signature, derived_key, read_signature
 from local.dps.timestamps import SECOND
+from shared.shared_access import Signature, read_signature
 
 KEY_NAME: Final = "registration"  # documented: the skn of the signature of a device
 
@@ -194,9 +195,8 @@ class DeviceAuthentication:
 
     def _by_key(self, call: Call, signature: Signature) -> AuthenticatedDevice | None:
         resource = f"{call.scope}/registrations/{call.id}".lower()
-        is_valid = signature.resource.lower() == resource and signature.is_in_time(
-            self.options.clock()
-        )
+        now = self.options.clock() / SECOND
+        is_valid = signature.resource.lower() == resource and signature.is_in_time(now)
         # Assumed: skn may be missing.
         if not is_valid or signature.key_name not in (None, KEY_NAME):
             return None

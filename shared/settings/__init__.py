@@ -11,3 +11,10 @@ from shared.settings.app import (
 )
 from shared.settings.connection_strings import ConnectionString
 from shared.settings.service_bus import InputQueues, ServiceBusSettings, are_disabled, input_queues
+from shared.settings.shared_access import (
+    Right,
+    SharedAccessPolicy,
+    SharedAccessSettings,
+    dps_routes_auth_level,
+    host_name,
+)

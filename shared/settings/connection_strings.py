@@ -44,11 +44,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _check_base64(key: str) -> None:
+def decode_key(key: str) -> bytes:
+    """Returns the bytes of a key; raises a validation error if it is not in base64."""
     try:
-        b64decode(key, validate=True)
+        return b64decode(key, validate=True)
     except ValueError as error:
-        raise validation_error("must have a SharedAccessKey in base64") from error
+        raise validation_error("must have a key in base64") from error
 
 
 def _connection_string_parts(text: str) -> dict[str, str]:
@@ -89,7 +90,7 @@ class ConnectionString(BaseModel):
         ]
         if missing:
             raise validation_error(f"must have {', '.join(missing)}")
-        _check_base64(parts["sharedaccesskey"])
+        decode_key(parts["sharedaccesskey"])
         return cls(
             url=parse_host_url(parts["hostname"]),
             policy=parts["sharedaccesskeyname"],

@@ -14,7 +14,7 @@ import httpx
 from local.device.identity import Identity
 from local.device.registration import Registration, State
 from local.dps import Options
-from local.dps.signatures import derived_key
+from local.dps.derived_keys import derived_key
 from local.stack import ROOT, Stack
 from tests.local.dps.devices import keys
 from tests.secret_factory import symmetric_key

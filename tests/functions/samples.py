@@ -11,6 +11,25 @@ from tests.shared.allocation.samples import GROUP, HUB_1, HUB_2, HUB_3, body
 
 Document = dict[str, Any]
 
+DPS_ROUTES = {
+    ("GET", "enrollments/{id}"),
+    ("PUT", "enrollments/{id}"),
+    ("DELETE", "enrollments/{id}"),
+    ("POST", "enrollments/{id}/attestationmechanism"),
+    ("POST", "enrollments/query"),
+    ("POST", "enrollments"),
+    ("GET", "enrollmentGroups/{id}"),
+    ("PUT", "enrollmentGroups/{id}"),
+    ("DELETE", "enrollmentGroups/{id}"),
+    ("POST", "enrollmentGroups/{id}/attestationmechanism"),
+    ("POST", "enrollmentGroups/query"),
+    ("POST", "enrollmentGroups"),
+    ("GET", "registrations/{id}"),
+    ("DELETE", "registrations/{id}"),
+    ("POST", "registrations/{id}/query"),
+}
+"""Routes of the DPS API, with their methods; literal, because in SAS mode no other is anonymous."""
+
 CREATE, UPDATE, UPSERT, DELETE = "create", "update", "upsert", "delete"
 
 

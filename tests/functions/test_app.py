@@ -18,6 +18,7 @@ from functions import runtime
 from local.host.app import load_functions
 from local.stack import ROOT, Stack
 from tests import secret_factory
+from tests.functions.samples import DPS_ROUTES
 from tests.secret_factory import connection_string
 
 INVENTORY = json.loads((Path(__file__).parent / "inventory.json").read_text())
@@ -102,6 +103,21 @@ def test_auth_level_of_public_routes_is_a_setting(level: str) -> None:
     )
 
     assert run_python(code, PUBLIC_ROUTES_AUTH_LEVEL=level.lower()).strip() == level
+
+
+def test_sas_mode_makes_only_routes_of_dps_anonymous() -> None:
+    """PATCH, rejected messages, allocation and all other routes keep function keys."""
+    code = (
+        "import json, function_app\n"
+        "for function in function_app.app.get_functions():\n"
+        "    trigger = json.loads(str(function))['bindings'][0]\n"
+        "    if trigger.get('authLevel') == 'ANONYMOUS':\n"
+        "        print(trigger['methods'][0], trigger['route'])\n"
+    )
+
+    lines = run_python(code, SHARED_ACCESS_POLICIES="[]").splitlines()
+
+    assert {tuple(line.split()) for line in lines} == {("GET", "health/live"), *DPS_ROUTES}
 
 
 @pytest.mark.parametrize(

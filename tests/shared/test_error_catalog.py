@@ -33,7 +33,9 @@ ABSTRACT = {AppError, AllocationError, DpsError, DpsAnswerError, QueueError}
 REASONS = {
     400000: "DpsBadRequest",
     400004: "InvalidRequest",
+    401002: "Unauthorized",
     403001: "DeviceRefused",
+    403002: "RightMissing",
     404000: "DpsNotFound",
     404001: "UnknownPolicy",
     404002: "MessageNotFound",

@@ -13,7 +13,7 @@ from local.demo.steps import CheckFailedError, Client, Step, StepSkippedError
 from local.device.identity import Identity
 from local.device.registration import Registration, State
 from local.dps import Options
-from local.dps.signatures import derived_key
+from local.dps.derived_keys import derived_key
 
 FORBIDDEN = 403
 DECISION_STATUSES = (200, FORBIDDEN)

@@ -10,7 +10,7 @@ import httpx
 from aiohttp import web
 
 from local.dps import DpsStandIn, Options
-from local.dps.signatures import derived_key
+from local.dps.derived_keys import derived_key
 from tests.local.dps.calls import NO_TLS, signature
 from tests.secret_factory import symmetric_key
 

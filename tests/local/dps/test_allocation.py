@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from local.dps.signatures import derived_key
+from local.dps.derived_keys import derived_key
 from tests.local.dps.calls import tpm_document
 from tests.local.dps.certificates import Certificate, enroll
 from tests.local.dps.devices import (

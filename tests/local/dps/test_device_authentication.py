@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.dps.signatures import derived_key
+from local.dps.derived_keys import derived_key
 from tests.local.dps.calls import signature, tpm_document
 from tests.local.dps.devices import SCOPE, Device, Fleet, keys
 from tests.secret_factory import endorsement_key, symmetric_key

@@ -1,0 +1,36 @@
+"""Authorization of DPS's own routes: a function key, or in SAS mode a shared access signature."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from urllib.parse import urlsplit
+
+import azure.functions as func
+
+from functions.http.responses import Trigger, with_error_responses
+from functions.runtime import access_control
+from shared.settings import Right, dps_routes_auth_level
+
+DPS_ROUTE = func.AuthLevel[dps_routes_auth_level().upper()]
+"""The authorization level of DPS's own routes: in SAS mode the host lets every caller pass."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def requires(right: Right) -> Callable[[Trigger], Trigger]:
+    """
+    Returns the decorator of a trigger of DPS's own routes.
+
+    It does what `with_error_responses` does. In SAS mode it first requires a signature whose policy
+    has the right; nothing of the request is parsed before.
+    """
+    if DPS_ROUTE != func.AuthLevel.ANONYMOUS:
+        return with_error_responses
+    return partial(with_error_responses, authorize=partial(_authorize, right=right))
+
+
+def _authorize(req: func.HttpRequest, *, right: Right) -> None:
+    policy = access_control().authorize(
+        req.headers.get("authorization"), path=urlsplit(req.url).path, right=right
+    )
+    _LOG.info("%s authorized by the shared access policy %s", req.method, policy)
