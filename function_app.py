@@ -5,6 +5,7 @@ import azure.functions as func
 from functions import (
     allocation,
     bulk_operations,
+    documentation,
     enrollment_groups,
     enrollment_requests,
     enrollments,
@@ -21,6 +22,7 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 for _module in (
     allocation,
     bulk_operations,
+    documentation,
     enrollment_groups,
     enrollment_requests,
     enrollments,

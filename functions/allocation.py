@@ -39,6 +39,7 @@ blueprint = func.Blueprint()
 @blueprint.route("allocation", methods=["POST"])
 @with_error_responses
 async def decide(req: func.HttpRequest) -> func.HttpResponse:
+    """Assigns a device to a hub by the policy `default`."""
     return _decide(req)
 
 
@@ -46,6 +47,7 @@ async def decide(req: func.HttpRequest) -> func.HttpResponse:
 @blueprint.route("allocation/{policy}", methods=["POST"])
 @with_error_responses
 async def decide_by_policy(req: func.HttpRequest) -> func.HttpResponse:
+    """Assigns a device to a hub by the named policy."""
     return _decide(req)
 
 
@@ -53,6 +55,7 @@ async def decide_by_policy(req: func.HttpRequest) -> func.HttpResponse:
 @blueprint.route("allocation/{policy}/explain", methods=["POST"])
 @with_error_responses
 async def explain(req: func.HttpRequest) -> func.HttpResponse:
+    """Returns what the webhook would answer and why, and what DPS would do."""
     return _explain(req)
 
 

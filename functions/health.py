@@ -24,6 +24,7 @@ blueprint = func.Blueprint()
 )
 @with_error_responses
 async def live(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the worker passes it
+    """Returns 200 if the worker runs."""
     return json_response({"status": "live"})
 
 

@@ -21,6 +21,7 @@ CONTENTS = (
     "allocation.json",
     "function_app.py",
     "functions",
+    "functions/openapi.json",
     "host.json",
     "requirements.txt",
     "shared",

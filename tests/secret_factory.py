@@ -54,10 +54,15 @@ def access_policy(*rights: str, name: str = "owner") -> dict[str, str]:
 
 
 def shared_access_signature(
-    resource: str, key: str, *, name: str | None = "owner", expiry: float | None = None
+    resource: str,
+    key: str,
+    *,
+    name: str | None = "owner",
+    expiry: float | None = None,
+    is_encoded: bool = False,
 ) -> str:
     """Returns an `Authorization` header for the resource; by default it is valid for an hour."""
-    signed = quote(resource, safe="")
+    signed = resource if is_encoded else quote(resource, safe="")
     seconds = int(time.time() + 3600 if expiry is None else expiry)
     digest = hmac.digest(base64.b64decode(key), f"{signed}\n{seconds}".encode(), "sha256")
     signature = quote(_remember(base64.b64encode(digest).decode()), safe="")

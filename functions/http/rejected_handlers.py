@@ -46,7 +46,9 @@ class _QueueParameter(Document):
 class _FilterParameters(_QueueParameter):
     reason: str | None = None
     id: str | None = None
-    older_than: Annotated[datetime | None, PlainValidator(_parse_time)] = None
+    older_than: Annotated[
+        datetime | None, PlainValidator(_parse_time, json_schema_input_type=str | None)
+    ] = None
     start: _SequenceNumber = 0
 
     @property

@@ -11,13 +11,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from local.asyncapi.schemas import (
-    Json,
-    binary_attributes,
-    ref,
-    rejection_properties,
-    schemas,
-)
+from local.asyncapi.schemas import binary_attributes, rejection_properties, schemas
+from local.json_schemas import Json, ref
 from shared.messaging.cloud_events import STRUCTURED
 from shared.messaging.results import CONTENT_TYPE
 from shared.settings import ServiceBusSettings

@@ -1,9 +1,6 @@
 """JSON Schemas of the AsyncAPI document: message bodies, from the models, and properties."""
 
-from typing import Any
-
-from pydantic.json_schema import models_json_schema
-
+from local.json_schemas import Json, model_schemas, ref
 from shared.dps.models import Document
 from shared.dps.models.enrollments import EnrollmentGroupKey, EnrollmentKey
 from shared.messaging.cloud_events import PREFIXES, REQUIRED_ATTRIBUTES
@@ -15,8 +12,6 @@ from shared.messaging.request_models import (
 )
 from shared.messaging.results import Result
 
-Json = dict[str, Any]
-
 _TEXT: Json = {"type": "string", "minLength": 1}
 _KEYS: dict[str, type[Document]] = {
     "enrollments": EnrollmentKey,
@@ -24,17 +19,12 @@ _KEYS: dict[str, type[Document]] = {
 }
 
 
-def ref(*steps: str) -> Json:
-    """Returns a reference to another node of the document."""
-    return {"$ref": "#/" + "/".join(steps)}
-
-
 def schemas() -> Json:
     """Returns the schemas of all bodies, for `components/schemas`."""
     single = dict.fromkeys(model for models in REQUEST_MODELS.values() for model in models.values())
     bulk = BULK_REQUEST_MODELS.values()
     records = [kind.record for kind in KIND_BY_RECORDS_MEMBER.values()]
-    definitions = _model_schemas([*single, *bulk, *records, *_KEYS.values(), Result])
+    definitions = model_schemas([*single, *bulk, *records, *_KEYS.values(), Result])
     for member, kind in KIND_BY_RECORDS_MEMBER.items():
         # The models accept any item, because the app validates each record separately. Tools need its
         # schema.
@@ -50,26 +40,6 @@ def schemas() -> Json:
 
 def _schema(model: type[Document]) -> Json:
     return ref("components", "schemas", model.__name__)
-
-
-def _model_schemas(models: list[type[Document]]) -> Json:
-    _, schema = models_json_schema(
-        [(model, "validation") for model in models],
-        ref_template="#/components/schemas/{model}",
-    )
-    definitions: Json = _simplify(schema["$defs"])
-    return definitions
-
-
-def _simplify(node: Any) -> Any:
-    """Removes titles, which repeat names, and null defaults."""
-    if isinstance(node, list):
-        return [_simplify(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    removed = {"title"} if isinstance(node.get("title"), str) else set()
-    removed |= {"default"} if "default" in node and node["default"] is None else set()
-    return {name: _simplify(child) for name, child in node.items() if name not in removed}
 
 
 def _event(name: str) -> Json:

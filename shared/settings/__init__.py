@@ -7,6 +7,7 @@ from shared.settings.app import (
     PolicyFileSetting,
     Settings,
     allocation_policies_file,
+    docs_auth_level,
     public_routes_auth_level,
 )
 from shared.settings.connection_strings import ConnectionString

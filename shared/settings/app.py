@@ -88,8 +88,12 @@ class Settings(EnvironmentSettings):
     )
     public_routes_auth_level: Annotated[AuthLevel, BeforeValidator(normalized)] = Field(
         default="anonymous",
-        description="Authorization level of `GET health/live`, the only public route: `anonymous`, "
-        "`function` or `admin`.",
+        description="Authorization level of `GET health/live`: `anonymous`, `function` or `admin`.",
+    )
+
+    docs_auth_level: Annotated[AuthLevel, BeforeValidator(normalized)] = Field(
+        default="anonymous",
+        description="Authorization level of `GET openapi.json`: `anonymous`, `function` or `admin`.",
     )
 
     @classmethod
@@ -117,12 +121,21 @@ class Settings(EnvironmentSettings):
 
 
 def public_routes_auth_level() -> AuthLevel:
+    """Returns the authorization level of `health/live`; see `docs_auth_level`."""
+    return _auth_level("PUBLIC_ROUTES_AUTH_LEVEL")
+
+
+def docs_auth_level() -> AuthLevel:
     """
-    Returns the authorization level of public routes for their decorators; never raises.
+    Returns the authorization level of the documentation for its decorator; never raises.
 
     An invalid value requires a function key; `health/ready` reports it.
     """
-    value = normalized(read_variable("PUBLIC_ROUTES_AUTH_LEVEL"))
+    return _auth_level("DOCS_AUTH_LEVEL")
+
+
+def _auth_level(name: str) -> AuthLevel:
+    value = normalized(read_variable(name))
     levels: dict[str, AuthLevel] = {"": "anonymous", "anonymous": "anonymous", "admin": "admin"}
     return levels.get(value, "function")
 

@@ -23,6 +23,7 @@ from tests.secret_factory import connection_string
 
 INVENTORY = json.loads((Path(__file__).parent / "inventory.json").read_text())
 """Every function of the app: name, trigger, methods, route and auth level."""
+PUBLIC_ROUTES = {("GET", "health/live"), ("GET", "openapi.json")}
 
 
 def run_python(code: str, **environment: str) -> str:
@@ -82,27 +83,31 @@ def test_every_operation_of_dps_has_its_route(stack: Stack) -> None:
         }
 
 
-def test_only_health_live_needs_no_function_key() -> None:
+def test_only_public_routes_need_no_function_key() -> None:
     """Every other route has auth level FUNCTION."""
     levels = {
         name: function["authLevel"] for name, function in INVENTORY.items() if "route" in function
     }
     public = {name for name, level in levels.items() if level != "FUNCTION"}
 
-    assert public == {"health_live"}
+    assert public == {"health_live", "openapi"}
 
 
 @pytest.mark.parametrize("level", ["FUNCTION", "ADMIN", "ANONYMOUS"])
-def test_auth_level_of_public_routes_is_a_setting(level: str) -> None:
-    """The setting PUBLIC_ROUTES_AUTH_LEVEL."""
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [("PUBLIC_ROUTES_AUTH_LEVEL", "health_live"), ("DOCS_AUTH_LEVEL", "openapi")],
+)
+def test_auth_level_of_public_routes_is_a_setting(setting: str, name: str, level: str) -> None:
+    """PUBLIC_ROUTES_AUTH_LEVEL of liveness, DOCS_AUTH_LEVEL of the documentation."""
     code = (
         "import json, function_app\n"
         "for function in function_app.app.get_functions():\n"
-        "    if function.get_function_name() == 'health_live':\n"
+        f"    if function.get_function_name() == '{name}':\n"
         "        print(json.loads(str(function))['bindings'][0]['authLevel'])\n"
     )
 
-    assert run_python(code, PUBLIC_ROUTES_AUTH_LEVEL=level.lower()).strip() == level
+    assert run_python(code, **{setting: level.lower()}).strip() == level
 
 
 def test_sas_mode_makes_only_routes_of_dps_anonymous() -> None:
@@ -117,7 +122,7 @@ def test_sas_mode_makes_only_routes_of_dps_anonymous() -> None:
 
     lines = run_python(code, SHARED_ACCESS_POLICIES="[]").splitlines()
 
-    assert {tuple(line.split()) for line in lines} == {("GET", "health/live"), *DPS_ROUTES}
+    assert {tuple(line.split()) for line in lines} == {*PUBLIC_ROUTES, *DPS_ROUTES}
 
 
 @pytest.mark.parametrize(

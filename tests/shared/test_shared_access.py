@@ -137,8 +137,27 @@ def test_header_without_a_valid_signature(header: str | None) -> None:
         authorize(header)
 
 
-def test_signature_is_compared_as_it_was_received() -> None:
-    """Java encodes `sr` in lower case; decoding and encoding it again would change the escapes."""
+@pytest.mark.parametrize(
+    "resource",
+    [
+        HOST,
+        f"{HOST}%3a443".lower(),
+        f"{HOST}%3A443",
+        f"http%3A%2F%2F{HOST}%2Fenrollments",
+        f"https%3a%2f%2f{HOST}%2fenrollments%2fdev-1",
+        f"{HOST}/enrollments/dev-1",
+    ],
+    ids=["Node, C#", "Java", "az", "Python", "lower case", "not encoded"],
+)
+def test_resource_is_signed_as_each_client_encodes_it(resource: str) -> None:
+    """Escapes in either case, or none: azure-iot-sdk-node, -java, -csharp, az iot, Python."""
+    header = shared_access_signature(resource, KEY, expiry=NOW, is_encoded=True)
+
+    assert authorize(header) == "owner"
+
+
+def test_changed_escape_is_not_what_was_signed() -> None:
+    """The text is compared as received: decoding and encoding it again would change it."""
     resource = f"{HOST}/enrollments"
     lower = shared_access_signature(resource, KEY, expiry=NOW)
     prefix, _, rest = lower.partition("sr=")

@@ -51,7 +51,7 @@ class RegistrationSubstatus(StrEnum):
     REPROVISIONED_TO_INITIAL_ASSIGNMENT = "reprovisionedToInitialAssignment"
 
 
-_ID = re.compile(r"[A-Za-z0-9._:-]{0,127}[A-Za-z0-9-]")  # how-to-manage-enrollments
+ID_PATTERN = re.compile(r"[A-Za-z0-9._:-]{0,127}[A-Za-z0-9-]")  # how-to-manage-enrollments
 
 
 _ID_FAULT = (
@@ -62,7 +62,7 @@ _ID_FAULT = (
 
 def find_id_faults(value: str) -> dict[str, str]:
     """Returns the fault of an id in a URL path, under the name `id`."""
-    return {} if _ID.fullmatch(value) else {"id": _ID_FAULT}
+    return {} if ID_PATTERN.fullmatch(value) else {"id": _ID_FAULT}
 
 
 def _check_id(value: str) -> str:

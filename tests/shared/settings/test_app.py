@@ -25,6 +25,7 @@ def test_names_of_the_settings_are_fixed() -> None:
         "BULK_TIMEOUT_SECONDS",
         "ALLOCATION_POLICIES_FILE",
         "PUBLIC_ROUTES_AUTH_LEVEL",
+        "DOCS_AUTH_LEVEL",
     ]
 
 
