@@ -20,7 +20,7 @@ run: .venv/ready   ## run the app with its DPS and Service Bus stand-ins, until 
 test: .venv/ready   ## run the tests
 	$(BIN)/pytest -n $(WORKERS)
 
-test-all: .venv/ready   ## run the long tests too, with coverage
+test-all: .venv/ready .venv/node/ready   ## run the long tests too, with coverage
 	$(BIN)/pytest -n $(WORKERS) -m "not live" --cov --cov-report=term
 
 soak: .venv/ready   ## send 50,000 requests through the queues, with faults; REQUESTS= and SEED= set others
@@ -59,4 +59,11 @@ package: .venv/ready ## build dist/app.zip for deployment; PYTHON= is the Python
 		|| { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# The DPS client for Node.js, for one of the long tests.
+.venv/node/ready: .venv/ready
+	@command -v npm >/dev/null || apt-get install --quiet --yes --no-install-recommends nodejs npm \
+		|| { echo "Node.js is required: https://nodejs.org"; exit 1; }
+	npm install --silent --no-save --prefix .venv/node azure-iot-provisioning-service@1.11.2
 	@touch $@

@@ -1,6 +1,6 @@
 """The local stack in one process: the app on the local host, the DPS stand-in and the broker."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class Stack:
         dps: Options,
         *,
         functions_port: int = 7071,
+        functions_tls_port: int | None = None,
         servicebus_port: int = 0,
         key: str | None = None,
         app_dir: Path = ROOT,
@@ -57,10 +58,12 @@ class Stack:
         self.dps = DpsStandIn(dps)
         queues = {name: QueueOptions() for name in QUEUES}
         self.broker = Broker(BrokerOptions(host=dps.host, port=servicebus_port, queues=queues))
-        self.host = Host(app_dir, host=dps.host, port=functions_port, key=key)
+        self.host = Host(
+            app_dir, host=dps.host, port=functions_port, tls_port=functions_tls_port, key=key
+        )
         self.other_dps: str | None = None
         self.other_service_bus: str | None = None
-        self._ports = _service_ports(dps, functions_port, servicebus_port)
+        self._ports = _service_ports(dps, functions_port, functions_tls_port, servicebus_port)
         self._running = AsyncExitStack()
 
     async def start(self) -> None:
@@ -91,7 +94,7 @@ class Stack:
 
     def _settings(self) -> dict[str, str]:
         """Returns the app settings to add to the environment."""
-        settings = _unset(RESULTS)
+        settings = environment.unset(RESULTS | environment.LOCAL_HOST_NAMES)
         if self.other_dps is None:
             settings["DPS_CONNECTION_STRING"] = self.dps.connection_string
             # If one of them is set, the user wants to see the rate limiter at work.
@@ -111,20 +114,17 @@ class Stack:
                 raise AppStartError([f"GET {url} returned {response.status}"])
 
 
-def _unset(settings: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in settings.items() if not environment.setting(name)}
-
-
 def _first_set(names: Sequence[str]) -> str | None:
     return next((name for name in names if environment.setting(name)), None)
 
 
 def _service_ports(
-    dps: Options, functions_port: int, servicebus_port: int
+    dps: Options, functions_port: int, functions_tls_port: int | None, servicebus_port: int
 ) -> Sequence[ServicePort]:
     return (
         ServicePort("DPS stand-in (http)", dps.host, dps.port, "DPS_PORT"),
         ServicePort("DPS stand-in (https)", dps.host, dps.tls_port or 0, "DPS_TLS_PORT"),
         ServicePort("Service Bus broker", dps.host, servicebus_port, "SERVICEBUS_PORT"),
-        ServicePort("functions", dps.host, functions_port, "FUNCTIONS_PORT"),
+        ServicePort("functions (http)", dps.host, functions_port, "FUNCTIONS_PORT"),
+        ServicePort("functions (https)", dps.host, functions_tls_port or 0, "FUNCTIONS_TLS_PORT"),
     )

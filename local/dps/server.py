@@ -14,7 +14,7 @@ from local.dps.gateway import Gateway
 from local.dps.instance import Instance
 from local.dps.options import Options
 from local.dps.request_log import LoggedRequest
-from local.dps.tls import create_server_certificate
+from local.server_certificate import create_server_certificate
 
 MAX_BODY: Final = 1024 * 1024  # bytes; assumed
 
@@ -28,7 +28,7 @@ class DpsStandIn:
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
-        self._certificate = create_server_certificate(self.options.host)
+        self._certificate = create_server_certificate("DPS stand-in", self.options.host)
         self.tls_certificate = self._certificate.certificate
         self.port = self.options.port
         self.tls_port = self.options.tls_port

@@ -15,6 +15,10 @@ _variables = os.environ  # noqa: TID251
 _DISABLED = ("AzureWebJobs.{}.Disabled", "AzureWebJobs_{}_Disabled")
 
 
+LOCAL_HOST_NAMES = {"WEBSITE_HOSTNAME": "localhost", "SHARED_ACCESS_HOSTS": "127.0.0.1"}
+"""Settings that name a local host, for signatures in SAS mode. App Service sets the first one."""
+
+
 def setting(name: str) -> str | None:
     """Returns the app setting `name`; an empty one counts as not set, as in Azure."""
     return _variables.get(name) or None
@@ -41,6 +45,11 @@ def is_disabled(function: str) -> bool:
     names = {name.format(function).lower() for name in _DISABLED}
     values = [value for name, value in _variables.items() if name.lower() in names]
     return any(value.strip().lower() in {"true", "1"} for value in values)
+
+
+def unset(settings: Mapping[str, str]) -> dict[str, str]:
+    """Returns those of `settings` that the environment does not set."""
+    return {name: value for name, value in settings.items() if not setting(name)}
 
 
 @contextlib.contextmanager

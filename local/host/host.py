@@ -18,6 +18,7 @@ from local.host.invocations import STOP_TIMEOUT, Invocations
 from local.host.routes import HttpFunction
 from local.host.service_bus import ListenerOptions, QueueListeners, QueueTrigger
 from local.host.validation import find_function_faults, find_route_faults
+from local.server_certificate import create_server_certificate
 
 # The time after which Azure's load balancer gives up: https://learn.microsoft.com/azure/
 # azure-functions/functions-scale#timeout
@@ -61,7 +62,8 @@ class Host:
     A host of the functions that the `FunctionApp` of `app_dir`/`function_app.py` registered.
 
     Port 0 picks a free port; `url` has its number. Without `key` no caller needs one, as under Azure
-    Functions Core Tools. After `response_timeout` seconds an HTTP function's caller gets 504.
+    Functions Core Tools. After `response_timeout` seconds an HTTP function's caller gets 504. With
+    `tls_port` it also serves https, with the self-signed `tls_certificate` (PEM).
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Host:
         *,
         host: str = "127.0.0.1",
         port: int = 7071,
+        tls_port: int | None = None,
         key: str | None = None,
         response_timeout: float = RESPONSE_TIMEOUT,
         listener: ListenerOptions | None = None,
@@ -77,6 +80,9 @@ class Host:
         self._app_dir = app_dir.resolve()
         self._address = host
         self._port = port
+        self._tls_port = tls_port
+        self._certificate = create_server_certificate("Functions host", host)
+        self.tls_certificate = self._certificate.certificate
         self._key = key
         self._response_timeout = response_timeout
         self._listener_options = listener or ListenerOptions()
@@ -93,8 +99,19 @@ class Host:
     def url(self) -> str:
         """The URL of the host, without a trailing slash."""
         port = self._runner.addresses[0][1] if self._runner else self._port
-        address = f"[{self._address}]" if ":" in self._address else self._address
-        return f"http://{address}:{port}"
+        return f"http://{self._host_name}:{port}"
+
+    @property
+    def tls_url(self) -> str:
+        """The https URL; raises ValueError if the host serves none."""
+        if self._tls_port is None:
+            raise ValueError("https is disabled: set tls_port")
+        port = self._runner.addresses[1][1] if self._runner else self._tls_port
+        return f"https://{self._host_name}:{port}"
+
+    @property
+    def _host_name(self) -> str:
+        return f"[{self._address}]" if ":" in self._address else self._address
 
     @property
     def functions(self) -> list[HttpFunctionInfo]:
@@ -176,6 +193,11 @@ class Host:
         await runner.setup()
         try:
             await web.TCPSite(runner, self._address, self._port).start()
+            if self._tls_port is not None:
+                context = self._certificate.create_context()
+                await web.TCPSite(
+                    runner, self._address, self._tls_port, ssl_context=context
+                ).start()
         except BaseException:
             await runner.cleanup()
             raise

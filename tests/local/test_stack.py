@@ -21,7 +21,9 @@ from tests.secret_factory import function_key
 
 KEY = function_key()
 
-FREE = {"DPS_PORT": "0", "DPS_TLS_PORT": "0", "FUNCTIONS_PORT": "0", "SERVICEBUS_PORT": "0"}
+FREE = dict.fromkeys(
+    ("DPS_PORT", "DPS_TLS_PORT", "FUNCTIONS_PORT", "FUNCTIONS_TLS_PORT", "SERVICEBUS_PORT"), "0"
+)
 ENROLLMENT = {"registrationId": "device-1", "attestation": {"type": "symmetricKey"}}
 
 variables = os.environ  # noqa: TID251 - the tests check what the stack sets in it
@@ -128,10 +130,17 @@ async def test_every_port_in_use_is_reported() -> None:
     """The error has a line for each port in use, with its service and its variable."""
     with contextlib.ExitStack() as servers:
         addresses = ("127.0.0.1", 0)
-        in_use = [servers.enter_context(socket.create_server(addresses)) for _ in range(4)]
-        http, https, broker, functions = (server.getsockname()[1] for server in in_use)
+        in_use = [servers.enter_context(socket.create_server(addresses)) for _ in range(5)]
+        http, https, broker, functions, functions_tls = (
+            server.getsockname()[1] for server in in_use
+        )
         options = Options(port=http, tls_port=https)
-        stack = Stack(options, functions_port=functions, servicebus_port=broker)
+        stack = Stack(
+            options,
+            functions_port=functions,
+            functions_tls_port=functions_tls,
+            servicebus_port=broker,
+        )
 
         with pytest.raises(PortInUseError) as error:
             await stack.start()
@@ -142,7 +151,8 @@ async def test_every_port_in_use_is_reported() -> None:
             ("DPS stand-in (http)", http, "DPS_PORT"),
             ("DPS stand-in (https)", https, "DPS_TLS_PORT"),
             ("Service Bus broker", broker, "SERVICEBUS_PORT"),
-            ("functions", functions, "FUNCTIONS_PORT"),
+            ("functions (http)", functions, "FUNCTIONS_PORT"),
+            ("functions (https)", functions_tls, "FUNCTIONS_TLS_PORT"),
         ]
     ]
 

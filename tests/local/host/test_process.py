@@ -59,7 +59,7 @@ async def test_runs_until_a_signal(run: Run, write_app: WriteApp, number: signal
         out, err = await asyncio.wait_for(process.communicate(), 10)
 
     assert reply.text == "none"
-    assert lines[1:] == [
+    assert lines[2:] == [
         f"  read_setting  GET,PUT            {url_in(lines)}/api/setting/{{name}}",
         (
             "  consume       serviceBusTrigger  not started: "
@@ -137,7 +137,7 @@ async def test_port_in_use_is_reported(run: Run, write_app: WriteApp) -> None:
 
     assert (process.returncode, out) == (1, b"")
     assert err.decode() == (
-        f"functions: port {port} on 127.0.0.1 is in use; set FUNCTIONS_PORT to another port\n"
+        f"functions (http): port {port} on 127.0.0.1 is in use; set FUNCTIONS_PORT to another port\n"
     )
 
 

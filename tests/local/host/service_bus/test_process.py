@@ -103,7 +103,7 @@ async def test_signal_drains_the_queue_function(
     process.terminate()
     code = await asyncio.wait_for(process.wait(), 10)
 
-    assert lines[1] == "  consume  serviceBusTrigger  queue work, connection ServiceBus"
+    assert lines[2] == "  consume  serviceBusTrigger  queue work, connection ServiceBus"
     assert (code, broker.queue("work").locked) == (0, 0)
     assert broker.statistics.completed == len(deliveries.counts())
 
