@@ -63,7 +63,8 @@ package: .venv/ready ## build dist/app.zip for deployment; PYTHON= is the Python
 
 # The DPS client for Node.js, for one of the long tests.
 .venv/node/ready: .venv/ready
-	@command -v npm >/dev/null || apt-get install --quiet --yes --no-install-recommends nodejs npm \
+	@command -v npm >/dev/null \
+		|| { apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends nodejs npm; } \
 		|| { echo "Node.js is required: https://nodejs.org"; exit 1; }
 	npm install --silent --no-save --prefix .venv/node azure-iot-provisioning-service@1.11.2
 	@touch $@
