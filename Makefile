@@ -59,6 +59,7 @@ package: .venv/ready ## build dist/app.zip for deployment; PYTHON= is the Python
 		|| { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m local.swagger_ui
 	@touch $@
 
 # The DPS client for Node.js, for one of the long tests.

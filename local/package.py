@@ -15,18 +15,19 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from local import swagger_ui
 from local.stack import ROOT
 
 CONTENTS = (
     "allocation.json",
     "function_app.py",
     "functions",
-    "functions/openapi.json",
     "host.json",
     "requirements.txt",
     "shared",
 )
-"""The files to deploy, if they exist; of a directory, its Python modules."""
+"""The files to deploy, if they exist; of a directory, the files with these suffixes."""
+_SUFFIXES = {".py", ".json", ".html", ".css", ".js"}
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can hold
 
@@ -74,7 +75,8 @@ def sources(root: Path, include: Iterable[str] = ()) -> list[Path]:
     files: list[Path] = []
     for name in sorted({*CONTENTS, *include}):
         start = root / name
-        files += sorted(start.rglob("*.py")) if start.is_dir() else [start] * start.exists()
+        inside = (file for file in sorted(start.rglob("*")) if file.suffix in _SUFFIXES)
+        files += inside if start.is_dir() else [start] * start.exists()
     links = [file for file in files if file.is_symlink()]
     if links:
         raise ValueError(f"symbolic links cannot be packed: {', '.join(map(str, links))}")
@@ -108,6 +110,7 @@ def main() -> int:
         help="further files and directories, such as allocation policies and their modules",
     )
     arguments = parser.parse_args()
+    swagger_ui.copy()
     package = build(arguments.target, python=arguments.python, include=arguments.include)
     print(f"{package}, {package.stat().st_size} bytes")
     return 0

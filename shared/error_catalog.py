@@ -69,6 +69,21 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
         meaning="The content type is not JSON.",
         remedy="Send `Content-Type: application/json`.",
     ),
+    errors.RouteNotFoundError: ErrorEntry(
+        code=404003,
+        reason="RouteNotFound",
+        disposition=Disposition.REJECT,
+        meaning="No route has the path of the request; the message names the nearest.",
+        remedy="Correct the path: `GET openapi.json` lists all.",
+    ),
+    errors.MethodNotAllowedError: ErrorEntry(
+        code=405001,
+        reason="MethodNotAllowed",
+        disposition=Disposition.REJECT,
+        meaning="The route does not have the method of the request; the header `Allow` lists those "
+        "that it has.",
+        remedy="Correct the method: `GET openapi.json` lists all.",
+    ),
     errors.UnauthorizedError: ErrorEntry(
         code=401002,
         reason="Unauthorized",

@@ -5,6 +5,8 @@ AppError
 ├── InvalidRequestError             the caller's request, with every fault
 │   ├── DocumentTooLargeError       a document above the size limit
 │   └── UnsupportedMediaTypeError   a content type other than JSON
+├── RouteNotFoundError              no route has this path
+├── MethodNotAllowedError           the route does not have this method
 ├── UnauthorizedError               SAS mode: no valid signature
 ├── RightMissingError               SAS mode: the policy lacks the right
 ├── NotConfiguredError              app settings: missing or invalid, with every fault
@@ -38,7 +40,7 @@ AppError
     └── OutcomeUnknownError         a write that was sent, with unknown outcome
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class AppError(Exception):
@@ -72,6 +74,22 @@ class DocumentTooLargeError(InvalidRequestError):
 
 class UnsupportedMediaTypeError(InvalidRequestError):
     """The content type is not JSON."""
+
+
+class RouteNotFoundError(AppError):
+    """No route has the path of the request; `nearest` are routes with a similar one."""
+
+    def __init__(self, nearest: Sequence[str]) -> None:
+        advice = f" The nearest is {' or '.join(nearest)}." if nearest else ""
+        super().__init__(f"The app has no such route.{advice}")
+
+
+class MethodNotAllowedError(AppError):
+    """The route does not have the method of the request; it has those in `allowed`."""
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__(f"The method must be {' or '.join(allowed)}.")
+        self.allowed = allowed
 
 
 class UnauthorizedError(AppError):

@@ -19,6 +19,7 @@ from shared.errors import (
     DpsAnswerError,
     DpsError,
     InvalidRequestError,
+    MethodNotAllowedError,
     NotConfiguredError,
 )
 
@@ -135,6 +136,7 @@ def _error_response(error: Exception, req: func.HttpRequest, request_id: str) ->
     headers = {
         "x-ms-error-code": str(body["errorCode"]),
         "Retry-After": _retry_after(error, entry),
+        "Allow": ", ".join(error.allowed) if isinstance(error, MethodNotAllowedError) else None,
     }
     if _PROBLEM in req.headers.get("accept", ""):
         headers["content-type"] = _PROBLEM

@@ -83,6 +83,8 @@ class RouteTemplate:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Parses a template; raises ValueError if it is invalid."""
+        if text == "/":
+            return cls(text="", pattern=re.compile("/?"), parameters=())
         parts = text.removeprefix("/").removesuffix("/").split("/")
         if "" in parts:
             raise ValueError("the separator '/' must not appear twice in a row")

@@ -26,7 +26,7 @@ own routes take a shared access signature instead."""
 def document() -> Json:
     """Returns the OpenAPI document."""
     functions = sorted(
-        (function for function in load_functions(ROOT) if function.is_http),
+        (function for function in load_functions(ROOT) if function.name in OPERATIONS),
         key=lambda function: function.name,
     )
     paths: dict[str, Json] = {}
@@ -34,8 +34,8 @@ def document() -> Json:
         for function in functions:
             operation = OPERATIONS[function.name]
             if operation.tag == tag:
-                path = paths.setdefault("/" + str(function.trigger["route"]).strip("/"), {})
-                path |= _path_item(function, operation)
+                route = "/" + str(function.trigger["route"]).strip("/")
+                paths.setdefault(route, {}).update(_path_item(function, operation))
     return {
         "openapi": "3.1.0",
         "info": {

@@ -54,6 +54,7 @@ PARAMETERS: dict[str, Json] = {
     "id": _parameter(
         "id", "path", "The id of the record.", _TEXT | {"pattern": f"^{ID_PATTERN.pattern}$"}
     ),
+    "name": _parameter("name", "path", "The name of a file of the pages.", _TEXT),
     "policy": _parameter("policy", "path", "The name of an allocation policy.", _TEXT),
     "sequenceNumber": _parameter(
         "sequenceNumber",

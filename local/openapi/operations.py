@@ -24,6 +24,7 @@ TAGS = {
     "Allocation": "The custom-allocation webhook that DPS calls, and explanations of its answers.",
     "Rejected messages": "Queue messages that could not be applied.",
     "Health": "Liveness and readiness.",
+    "Documentation": "This document, and pages for people.",
 }
 
 _REQUEST_ERRORS = (errors.InvalidRequestError, errors.NotConfiguredError)
@@ -44,6 +45,7 @@ class Operation:
     media_types: tuple[str, ...] = (JSON,)
     examples: Mapping[str, Json] = field(default_factory=dict)
     result: Json | None = None
+    result_types: tuple[str, ...] = (JSON,)
     headers: tuple[str, ...] = ()
     handler: Callable[..., Any] | None = None
     """The function whose docstring is the summary; `None` if the trigger has its own."""
@@ -75,10 +77,10 @@ class Operation:
         names = ("x-ms-request-id", *self.headers)
         headers = {name: ref("components", "headers", name) for name in names}
         success = HTTPStatus.OK if self.result else HTTPStatus.NO_CONTENT
-        content = {"content": {JSON: {"schema": self.result}}} if self.result else {}
+        content = {"content": {name: {"schema": self.result} for name in self.result_types}}
         for status in (success, *self.statuses):
             text = {"description": status.phrase, "headers": headers}
-            yield str(status.value), {**text, **content}
+            yield str(status.value), {**text, **(content if self.result else {})}
         for status in sorted(set(_statuses(self.errors)) - {*self.statuses}):
             yield str(status.value), ref("components", "responses", str(status.value))
 
@@ -208,6 +210,16 @@ def _rejected(handler: Callable[..., Any], **members: Any) -> Operation:
     )
 
 
+def _page(*media_types: str, name: str | None = None) -> Operation:
+    return Operation(
+        tag="Documentation",
+        errors=(errors.RouteNotFoundError,),
+        parameters=_parameters(name) if name else (),
+        result={"type": "string"},
+        result_types=media_types,
+    )
+
+
 def _query_parameters(model: type[rejected_handlers.ListParameters]) -> tuple[Json, ...]:
     properties = model_schemas([model])[model.__name__]["properties"]
     return tuple({"name": name, "in": "query", "schema": s} for name, s in properties.items())
@@ -244,7 +256,10 @@ OPERATIONS: dict[str, Operation] = {
     "rejected_discard": _rejected(
         rejected_handlers.discard, parameters=(*_parameters("sequenceNumber"), *_QUEUE)
     ),
-    "openapi": Operation(tag="Health", errors=(), result=_OBJECT),
+    "openapi": Operation(tag="Documentation", errors=(), result=_OBJECT),
+    "start_page": _page("text/html"),
+    "docs_page": _page("text/html"),
+    "docs_file": _page("text/css", "text/javascript", name="name"),
     "health_live": Operation(tag="Health", errors=(), result=_HEALTH),
     "health_ready": Operation(
         tag="Health",

@@ -93,7 +93,8 @@ class Settings(EnvironmentSettings):
 
     docs_auth_level: Annotated[AuthLevel, BeforeValidator(normalized)] = Field(
         default="anonymous",
-        description="Authorization level of `GET openapi.json`: `anonymous`, `function` or `admin`.",
+        description="Authorization level of `GET openapi.json`, `GET docs` and `GET /`: "
+        "`anonymous`, `function` or `admin`.",
     )
 
     @classmethod

@@ -23,7 +23,13 @@ from tests.secret_factory import connection_string
 
 INVENTORY = json.loads((Path(__file__).parent / "inventory.json").read_text())
 """Every function of the app: name, trigger, methods, route and auth level."""
-PUBLIC_ROUTES = {("GET", "health/live"), ("GET", "openapi.json")}
+PUBLIC_ROUTES = {
+    ("GET", "health/live"),
+    ("GET", "openapi.json"),
+    ("GET", "/"),
+    ("GET", "docs"),
+    ("GET", "docs/{name}"),
+}
 
 
 def run_python(code: str, **environment: str) -> str:
@@ -90,13 +96,18 @@ def test_only_public_routes_need_no_function_key() -> None:
     }
     public = {name for name, level in levels.items() if level != "FUNCTION"}
 
-    assert public == {"health_live", "openapi"}
+    assert public == {"health_live", "openapi", "start_page", "docs_page", "docs_file"}
 
 
 @pytest.mark.parametrize("level", ["FUNCTION", "ADMIN", "ANONYMOUS"])
 @pytest.mark.parametrize(
     ("setting", "name"),
-    [("PUBLIC_ROUTES_AUTH_LEVEL", "health_live"), ("DOCS_AUTH_LEVEL", "openapi")],
+    [
+        ("PUBLIC_ROUTES_AUTH_LEVEL", "health_live"),
+        ("DOCS_AUTH_LEVEL", "openapi"),
+        ("DOCS_AUTH_LEVEL", "start_page"),
+        ("DOCS_AUTH_LEVEL", "docs_page"),
+    ],
 )
 def test_auth_level_of_public_routes_is_a_setting(setting: str, name: str, level: str) -> None:
     """PUBLIC_ROUTES_AUTH_LEVEL of liveness, DOCS_AUTH_LEVEL of the documentation."""
@@ -122,7 +133,11 @@ def test_sas_mode_makes_only_routes_of_dps_anonymous() -> None:
 
     lines = run_python(code, SHARED_ACCESS_POLICIES="[]").splitlines()
 
-    assert {tuple(line.split()) for line in lines} == {*PUBLIC_ROUTES, *DPS_ROUTES}
+    assert {tuple(line.split()) for line in lines} == {
+        *PUBLIC_ROUTES,
+        *DPS_ROUTES,
+        ("GET", "{*path}"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ REASONS = {
     404000: "DpsNotFound",
     404001: "UnknownPolicy",
     404002: "MessageNotFound",
+    404003: "RouteNotFound",
+    405001: "MethodNotAllowed",
     409000: "DpsConflict",
     412000: "DpsPreconditionFailed",
     413001: "DocumentTooLarge",
