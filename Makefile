@@ -20,7 +20,7 @@ run: .venv/ready   ## run the app with its DPS and Service Bus stand-ins, until 
 test: .venv/ready   ## run the tests
 	$(BIN)/pytest -n $(WORKERS)
 
-test-all: .venv/ready .venv/node/ready   ## run the long tests too, with coverage
+test-all: .venv/ready .venv/tools   ## run the long tests too, with coverage
 	$(BIN)/pytest -n $(WORKERS) -m "not live" --cov --cov-report=term
 
 soak: .venv/ready   ## send 50,000 requests through the queues, with faults; REQUESTS= and SEED= set others
@@ -62,10 +62,11 @@ package: .venv/ready ## build dist/app.zip for deployment; PYTHON= is the Python
 	$(BIN)/python -m local.swagger_ui
 	@touch $@
 
-# The DPS client for Node.js, for one of the long tests.
-.venv/node/ready: .venv/ready
-	@command -v npm >/dev/null \
-		|| { apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends nodejs npm; } \
-		|| { echo "Node.js is required: https://nodejs.org"; exit 1; }
+# For the long tests: a browser, and the DPS client for Node.js. The packages are those of Debian.
+.venv/tools: .venv/ready
+	@command -v chromedriver npm >/dev/null && test -x /usr/bin/chromium \
+		|| { apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes \
+			--no-install-recommends chromium chromium-driver nodejs npm; } \
+		|| { echo "The long tests need chromium, chromedriver, node and npm."; exit 1; }
 	npm install --silent --no-save --prefix .venv/node azure-iot-provisioning-service@1.11.2
 	@touch $@
