@@ -64,7 +64,7 @@ package: .venv/ready ## build dist/app.zip for deployment; PYTHON= is the Python
 
 # For the long tests: a browser, and the DPS client for Node.js. The packages are those of Debian.
 .venv/tools: .venv/ready
-	@command -v chromedriver npm >/dev/null && test -x /usr/bin/chromium \
+	@test -x /usr/bin/chromium && command -v chromedriver >/dev/null && command -v npm >/dev/null \
 		|| { apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes \
 			--no-install-recommends chromium chromium-driver nodejs npm; } \
 		|| { echo "The long tests need chromium, chromedriver, node and npm."; exit 1; }
