@@ -37,6 +37,10 @@ AppError
 """
 
 from collections.abc import Mapping
+from itertools import islice
+
+MAX_FAULTS = 1000
+"""The number of faults that an error has at most."""
 
 
 class AppError(Exception):
@@ -48,20 +52,25 @@ class InvalidRequestError(AppError):
     The request can never succeed as it is.
 
     `faults` maps a JSON Pointer (RFC 6901) into the document, or the name of a header, parameter
-    or path segment, to what is wrong there. It has all faults at once.
+    or path segment, to what is wrong there: a predicate for it. It has all faults at once, up to
+    `MAX_FAULTS`; the message says if there are more.
     """
 
     def __init__(
         self, faults: Mapping[str, str], message: str = "The request is not valid."
     ) -> None:
+        if len(faults) > MAX_FAULTS:
+            message = f"{message} There are more than the {MAX_FAULTS} faults listed."
         super().__init__(message)
-        self.faults = dict(faults)
+        self.faults = dict(islice(faults.items(), MAX_FAULTS))
 
     def describe(self) -> str:
-        """Returns the message with every fault."""
+        """Returns the message with every fault, each as a sentence."""
         # No colon: a text after the name of a key and a colon would be masked as the key.
-        texts = (f"{pointer or 'The body'} {fault};" for pointer, fault in self.faults.items())
-        return " ".join([str(self), *texts])
+        texts = (f"{pointer or 'The body'} {fault}" for pointer, fault in self.faults.items())
+        return " ".join(
+            [str(self), *(text if text.endswith("?") else f"{text}." for text in texts)]
+        )
 
 
 class DocumentTooLargeError(InvalidRequestError):

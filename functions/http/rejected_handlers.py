@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter
 from functions.http.requests import parse_body
 from functions.http.responses import json_response
 from functions.runtime import messaging
-from shared.dps.models import Document, find_faults
+from shared.dps.models import Document, find_faults, respelled
 from shared.dps.models.document import validation_error
 from shared.errors import InvalidRequestError
 from shared.messaging.rejected.model import Filter
@@ -85,7 +85,7 @@ async def list_messages(req: func.HttpRequest) -> func.HttpResponse:
 
 async def replay(req: func.HttpRequest) -> func.HttpResponse:
     """Sends messages back to the queues they came from."""
-    body = await parse_body(req, find_faults=_find_replay_faults)
+    body = await parse_body(req, ReplayRequest, ReplayOneRequest, check=_find_replay_faults)
     rejected = messaging().rejected
     if "sequenceNumber" in body:
         one = ReplayOneRequest.model_validate(body)
@@ -123,6 +123,7 @@ ModelT = TypeVar("ModelT", bound=Document)
 
 def _parse_query(req: func.HttpRequest, model: type[ModelT]) -> ModelT:
     values = {name: req.params[name] for name in req.params if name.lower() not in _HOST_PARAMETERS}
+    values = respelled(values, model)
     faults = find_faults(values, model)
     if faults:
         raise InvalidRequestError({name.removeprefix("/"): text for name, text in faults.items()})

@@ -11,9 +11,9 @@ import azure.functions as func
 from functions.http.headers import client_request_id, traceparent
 from functions.runtime import services
 from shared.dps import CallContext
-from shared.dps.models import IF_MATCH, find_id_faults
+from shared.dps.models import IF_MATCH, Document, find_faults, find_id_faults, respelled
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
-from shared.json_documents import MAX_DOCUMENT_BYTES, parse_in_thread, parse_json
+from shared.json_documents import MAX_DOCUMENT_BYTES, parse_in_thread, read_json
 from shared.settings import DEFAULT_API_VERSION
 
 JSON = "application/json"
@@ -40,14 +40,15 @@ class Call:
 
 async def parse_call(
     req: func.HttpRequest,
+    model: type[Document] | None = None,
     *,
-    find_faults: FindFaults | None = None,
+    check: FindFaults | None = None,
     media_types: Collection[str] = (JSON,),
     max_bytes: int = MAX_DOCUMENT_BYTES,
     accepts_validate_only: bool = False,
 ) -> Call:
     """
-    Returns the call of a request; without `find_faults` the body is not read.
+    Returns the call of a request; without the `model` of its body, the body is not read.
 
     Raises `InvalidRequestError`, or a subclass, with every fault of path, query, headers and body.
     """
@@ -56,10 +57,10 @@ async def parse_call(
         faults["validateOnly"] = "is only for bulk operations"
     document: Any = None
     error_class = InvalidRequestError
-    if find_faults:
+    if model:
         try:
             document = await parse_body(
-                req, find_faults=find_faults, media_types=media_types, max_bytes=max_bytes
+                req, model, check=check, media_types=media_types, max_bytes=max_bytes
             )
         except InvalidRequestError as error:
             faults, error_class = faults | error.faults, type(error)
@@ -113,17 +114,36 @@ def _head_faults(req: func.HttpRequest) -> Iterator[tuple[str, str]]:
 
 async def parse_body(
     req: func.HttpRequest,
-    *,
-    find_faults: FindFaults,
+    *models: type[Document],
+    check: FindFaults | None = None,
     media_types: Collection[str] = (JSON,),
     max_bytes: int = MAX_DOCUMENT_BYTES,
 ) -> Any:
-    """Returns the JSON body; raises `InvalidRequestError`, or a subclass, with every fault."""
+    """
+    Returns the JSON body, with the members and enum values of the models in their spelling.
+
+    Raises `InvalidRequestError`, or a subclass, with every fault; those of the document are the
+    ones that `check` returns, by default those of the first model.
+    """
+    faults: dict[str, str] = {}
+    error_class = InvalidRequestError
     media_type = req.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if media_type not in media_types:
-        raise UnsupportedMediaTypeError({"Content-Type": f"must be {' or '.join(media_types)}"})
+        faults["Content-Type"] = f"must be {' or '.join(media_types)}"
+        error_class = UnsupportedMediaTypeError
     text = req.get_body()
-    document = await parse_in_thread(text, partial(parse_json, text, max_bytes=max_bytes))
-    if faults := find_faults(document):
-        raise InvalidRequestError(faults)
+    check = check or partial(find_faults, model=models[0])
+
+    def parse() -> tuple[Any, dict[str, str]]:
+        document, repeated = read_json(text, max_bytes=max_bytes)
+        document = respelled(document, *models)
+        return document, {**check(document), **repeated}
+
+    try:
+        document, body_faults = await parse_in_thread(text, parse)
+    except InvalidRequestError as error:
+        raise (error_class if faults else type(error))(faults | error.faults) from error
+    faults |= body_faults
+    if faults:
+        raise error_class(faults)
     return document

@@ -7,13 +7,13 @@ spec.md, "JSON Event Format", and "AMQP Protocol Binding" for structured and bin
 
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
-from shared.json_documents import MAX_DOCUMENT_BYTES, is_unicode, parse_json, pointer
+from shared.json_documents import MAX_DOCUMENT_BYTES, is_unicode, pointer, read_json
 from shared.messaging.messages import Message
 from shared.redaction import mask_unknown_names
 
@@ -48,36 +48,41 @@ def read_content(message: Message, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Co
     Returns the JSON of a message: plain, or the `data` of a CloudEvent.
 
     Raises `UnsupportedMediaTypeError` for a batch of events or an event format other than JSON,
-    `InvalidRequestError` for an event without data, and the errors of `parse_json`.
+    `InvalidRequestError` for an event without data, and the errors of `read_json`.
     """
     media_type = (message.content_type or "").partition(";")[0].strip().lower()
     is_event = media_type.startswith(_ANY_EVENT)
     if is_event and media_type != STRUCTURED:
         fault = f"must be {STRUCTURED} for an event: one event per message"
         raise UnsupportedMediaTypeError({"content-type": fault})
-    document = _parse_text(message.body, max_bytes)
+    document, faults = _parse_text(message.body, max_bytes)
     if is_event or _looks_structured(document):
-        return _structured_content(document, max_bytes)
+        content = _structured_content(document, max_bytes)
+        return replace(content, faults={**content.faults, **faults})
     for prefix in PREFIXES:
         attributes = dict(_binary_attributes(message.application_properties, prefix))
         if attributes:
-            faults = dict(_attribute_faults(attributes, prefix))
+            faults |= _attribute_faults(attributes, prefix)
             return Content(document=document, attributes=attributes, faults=faults)
-    return Content(document=document)
+    return Content(document=document, faults=faults)
 
 
-def _parse_text(body: bytes, max_bytes: int) -> Any:
+def _parse_text(body: bytes, max_bytes: int) -> tuple[Any, dict[str, str]]:
+    """Returns the document with the faults of `read_json`, in whose pointers keys are masked."""
     try:
-        document = parse_json(body, max_bytes=max_bytes)
+        document, faults = read_json(body, max_bytes=max_bytes)
     except InvalidRequestError as error:
-        faults = {
-            mask_unknown_names(at.encode(errors="replace").decode()): fault
-            for at, fault in error.faults.items()
-        }
-        raise type(error)(faults) from None
+        raise type(error)(_masked(error.faults)) from None
     if b"\\u" in body and not is_unicode(document):
-        raise InvalidRequestError({"": "must not contain an unpaired surrogate"})
-    return document
+        raise InvalidRequestError(_masked(faults) | {"": "must not contain an unpaired surrogate"})
+    return document, _masked(faults)
+
+
+def _masked(faults: Mapping[str, str]) -> dict[str, str]:
+    return {
+        mask_unknown_names(at.encode(errors="replace").decode()): fault
+        for at, fault in faults.items()
+    }
 
 
 def _looks_structured(document: Any) -> bool:
@@ -104,14 +109,18 @@ def _structured_content(event: Any, max_bytes: int) -> Content:
     document = event[member]
     if member == "data_base64":
         try:
-            document = _decode_base64(document, max_bytes)
+            document, inner = _decode_base64(document, max_bytes)
         except InvalidRequestError as error:
-            inner = {pointer(member) + at: fault for at, fault in error.faults.items()}
-            raise type(error)(faults | inner) from None
+            raise type(error)(faults | _inner(error.faults)) from None
+        faults |= _inner(inner)
     return Content(document=document, at=(member,), attributes=attributes, faults=faults)
 
 
-def _decode_base64(value: Any, max_bytes: int) -> Any:
+def _inner(faults: Mapping[str, str]) -> dict[str, str]:
+    return {pointer("data_base64") + at: fault for at, fault in faults.items()}
+
+
+def _decode_base64(value: Any, max_bytes: int) -> tuple[Any, dict[str, str]]:
     try:
         body = b64decode(value, validate=True)
     except (TypeError, ValueError):

@@ -21,6 +21,7 @@ from shared.dps.models import (
     Operation,
     RecordKind,
     find_faults,
+    respelled,
 )
 from shared.dps.models.enrollments import EnrollmentGroupKey, EnrollmentKey, RecordId
 from shared.dps.models.operations import BulkOperation
@@ -151,6 +152,22 @@ _MODELS_WITHOUT_TARGET: dict[Operation, _Model] = {
     Operation.UPDATE: Update,
     Operation.DELETE: Delete,
 }
+
+# Of a member that several of them have, the last one's record is the more complete.
+_ALL_MODELS = (
+    *BULK_REQUEST_MODELS.values(),
+    *REQUEST_MODELS[Operation.DELETE].values(),
+    *REQUEST_MODELS[Operation.UPDATE].values(),
+)
+
+
+def respelled_request(request: Any) -> Any:
+    """
+    Returns a request, or a merge patch for one, with known names and enum values in their spelling.
+
+    These are its own and those of its records.
+    """
+    return respelled(request, *_ALL_MODELS)
 
 
 def non_null_members(document: Mapping[str, Any]) -> dict[str, Any]:

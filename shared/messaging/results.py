@@ -20,6 +20,7 @@ from shared.messaging.request_models import (
     KIND_BY_RECORD_MEMBER,
     non_null_members,
     read_operation,
+    respelled_request,
 )
 from shared.settings import ServiceBusSettings
 
@@ -145,7 +146,7 @@ def _read_summary(message: Message) -> _RequestSummary:
         return _RequestSummary()
     if not isinstance(document, dict):
         return _RequestSummary()
-    request = non_null_members(document)
+    request = non_null_members(respelled_request(document))
     targets = KIND_BY_MEMBER.keys() & request.keys()
     kind = KIND_BY_MEMBER[next(iter(targets))] if len(targets) == 1 else None
     record = next((request[name] for name in KIND_BY_RECORD_MEMBER if name in request), request)
@@ -180,7 +181,11 @@ def _shortened_faults(faults: Mapping[str, str]) -> dict[str, str]:
         for pointer, fault in islice(faults.items(), _MAX_FAULTS)
     }
     omitted = len(faults) - _MAX_FAULTS
-    return shortened | {"": f"{omitted} more faults are not listed"} if omitted > 0 else shortened
+    return (
+        shortened | {"": f"has {omitted} more faults, which are not listed"}
+        if omitted > 0
+        else shortened
+    )
 
 
 def _shortened(text: str | None, limit: int = _MAX_CHARACTERS) -> str | None:

@@ -15,6 +15,7 @@ from shared.dps.batching.items import (
     ItemReader,
     ItemResult,
     RequestItem,
+    find_record_faults,
 )
 from shared.dps.batching.operations import MAX_RECORDS_PER_CALL
 from shared.dps.batching.writer import HTTP, BatchWriter
@@ -38,18 +39,20 @@ _NOT_SENT = (
 
 def find_bulk_faults(operation: Any, *, kind: RecordKind) -> Mapping[str, str]:
     """
-    Returns the faults of a bulk operation as a whole; those of single records are in their items.
+    Returns the faults of a bulk operation as a whole, and then those of its records too.
 
-    Raises `DocumentTooLargeError` above `MAX_RECORDS_PER_REQUEST`.
+    Without such a fault, those of single records are in their items. Raises `DocumentTooLargeError`
+    above `MAX_RECORDS_PER_REQUEST`.
     """
     faults = find_faults(operation, kind.bulk)
-    if faults:
+    records = operation.get(kind.path) if isinstance(operation, dict) else None
+    if not isinstance(records, list):
         return faults
-    records = operation[kind.path]
     if len(records) > MAX_RECORDS_PER_REQUEST:
         message = f"must not exceed {MAX_RECORDS_PER_REQUEST} records"
-        raise errors.DocumentTooLargeError({pointer(kind.path): message})
-    return dict(_repeated_ids(records, kind))
+        raise errors.DocumentTooLargeError(faults | {pointer(kind.path): message})
+    faults |= dict(_repeated_ids(records, kind))
+    return faults and faults | find_record_faults(operation, kind, is_native=True)
 
 
 def _repeated_ids(records: Sequence[Any], kind: RecordKind) -> Iterator[tuple[str, str]]:

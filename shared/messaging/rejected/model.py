@@ -10,6 +10,7 @@ from shared.errors import InvalidRequestError
 from shared.json_documents import parse_json
 from shared.messaging.copies import DEAD_LETTER_DESCRIPTION, DEAD_LETTER_QUEUE, DEAD_LETTER_REASON
 from shared.messaging.messages import Message, Property
+from shared.messaging.requests import respelled_body
 from shared.messaging.service_bus import from_sdk_message
 from shared.redaction import mask_secrets, redact_texts
 
@@ -153,6 +154,7 @@ MATCH_ALL = Filter()
 
 
 def _ids_in(content: Any) -> Iterator[str]:
+    content = respelled_body(content)
     is_event = isinstance(content, Mapping) and "specversion" in content
     request = content.get("data") if is_event else content
     if not isinstance(request, Mapping):

@@ -23,6 +23,7 @@ from shared.messaging.rejected.peek import (
     rejected_queue_paths,
 )
 from shared.messaging.rejected.receive import Action, ReceiveReport, ReceiveRun
+from shared.messaging.requests import respelled_body
 from shared.messaging.sender import MessageSender
 from shared.messaging.service_bus import to_queue_error
 from shared.redaction import masked_paths
@@ -261,7 +262,8 @@ def _patch_body(rejected: RejectedMessage, merge_patch: Mapping[str, Any]) -> by
     """
     if rejected.fault is not None:
         raise InvalidRequestError(
-            {"": f"the body of the message {rejected.fault}"}, "The message cannot be patched."
+            {"sequenceNumber": f"is of a message whose body {rejected.fault}"},
+            "The message cannot be patched.",
         )
     faults = {
         pointer(*steps): "is masked, and must not be sent back"
@@ -269,7 +271,8 @@ def _patch_body(rejected: RejectedMessage, merge_patch: Mapping[str, Any]) -> by
     }
     if faults:
         raise InvalidRequestError(faults)
-    return json.dumps(apply_merge_patch(rejected.content, merge_patch)).encode()
+    patched = apply_merge_patch(respelled_body(rejected.content), respelled_body(merge_patch))
+    return json.dumps(patched).encode()
 
 
 async def _no_action(_: RejectedMessage) -> None:
