@@ -37,10 +37,11 @@ AppError
 """
 
 from collections.abc import Mapping
-from itertools import islice
+from itertools import accumulate, islice
 
 MAX_FAULTS = 1000
-"""The number of faults that an error has at most."""
+"""The number of faults that a response lists at most."""
+_MAX_DESCRIPTION = 4000  # characters
 
 
 class AppError(Exception):
@@ -52,25 +53,33 @@ class InvalidRequestError(AppError):
     The request can never succeed as it is.
 
     `faults` maps a JSON Pointer (RFC 6901) into the document, or the name of a header, parameter
-    or path segment, to what is wrong there: a predicate for it. It has all faults at once, up to
-    `MAX_FAULTS`; the message says if there are more.
+    or path segment, to what is wrong there: a predicate for it. It has all faults at once.
     """
 
     def __init__(
         self, faults: Mapping[str, str], message: str = "The request is not valid."
     ) -> None:
-        if len(faults) > MAX_FAULTS:
-            message = f"{message} There are more than the {MAX_FAULTS} faults listed."
         super().__init__(message)
-        self.faults = dict(islice(faults.items(), MAX_FAULTS))
+        self.faults = dict(faults)
+
+    def list_faults(self, limit: int = MAX_FAULTS) -> dict[str, str]:
+        """Returns the first faults; if there are more, that of the body says how many."""
+        listed = dict(islice(self.faults.items(), limit))
+        if omitted := len(self.faults) - len(listed):
+            fault = f"has {omitted} more faults, which are not listed"
+            listed[""] = f"{listed['']}, and {fault}" if "" in listed else fault
+        return listed
 
     def describe(self) -> str:
-        """Returns the message with every fault, each as a sentence."""
+        """Returns the message with the faults, each as a sentence, as far as the limit allows."""
         # No colon: a text after the name of a key and a colon would be masked as the key.
-        texts = (f"{pointer or 'The body'} {fault}" for pointer, fault in self.faults.items())
-        return " ".join(
-            [str(self), *(text if text.endswith("?") else f"{text}." for text in texts)]
-        )
+        texts = [f"{pointer or 'The body'} {fault}" for pointer, fault in self.faults.items()]
+        sentences = [str(self), *(text if text.endswith("?") else f"{text}." for text in texts)]
+        lengths = accumulate(len(sentence) + 1 for sentence in sentences)
+        count = sum(length <= _MAX_DESCRIPTION for length in lengths)
+        if omitted := len(sentences) - count:
+            sentences[count:] = [f"It has {omitted} more faults."]
+        return " ".join(sentences)
 
 
 class DocumentTooLargeError(InvalidRequestError):

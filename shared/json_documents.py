@@ -77,7 +77,7 @@ def read_json(body: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> tuple[Any,
     body, invalid JSON, a number that no double can hold, or nesting deeper than `MAX_DEPTH`.
     """
     if not body.strip():
-        raise InvalidRequestError({"": "must have a JSON document"})
+        raise InvalidRequestError({"": "is empty, but a JSON document is required"})
     if len(body) > max_bytes:
         raise DocumentTooLargeError({"": f"must not exceed {max_bytes} bytes"})
     repeated: list[tuple[dict[str, Any], str]] = []
@@ -186,6 +186,7 @@ OWN_FAULT = "own"
 _FAULT_MESSAGES = {
     "missing": "is required",
     "string_type": "must be a string",
+    "string_unicode": "must not contain an unpaired surrogate",
     "string_too_short": "must not be empty",
     "string_too_long": "must not exceed {max_length} characters",
     "int_type": "must be a whole number",

@@ -44,8 +44,12 @@ async def create_or_update(
 async def patch(resource: EnrollmentResource, req: func.HttpRequest) -> func.HttpResponse:
     """Applies a merge patch to one record."""
     model = resource.kind.record
-    check = partial(find_merge_patch_faults, model=model)
-    call = await parse_call(req, model, check=check, media_types=(MERGE_PATCH, JSON))
+    call = await parse_call(
+        req,
+        model,
+        check=lambda merge_patch, _: find_merge_patch_faults(merge_patch, model),
+        media_types=(MERGE_PATCH, JSON),
+    )
     return written_record_response(
         await read_modify_write.patch(
             resource, call.id, call.document, if_match=call.if_match, context=call.context

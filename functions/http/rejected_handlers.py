@@ -113,7 +113,7 @@ async def discard(req: func.HttpRequest) -> func.HttpResponse:
     return json_response(await messaging().rejected.discard(number, queue_path=parameters.queue))
 
 
-def _find_replay_faults(document: Any) -> Mapping[str, str]:
+def _find_replay_faults(document: Any, _: bool) -> Mapping[str, str]:
     is_one = isinstance(document, dict) and "sequenceNumber" in document
     return find_faults(document, ReplayOneRequest if is_one else ReplayRequest)
 

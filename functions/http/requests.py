@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import azure.functions as func
@@ -21,8 +21,8 @@ MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
 MAX_BULK_BYTES = 32 * 1024 * 1024
 """The size limit of the body of a bulk operation."""
 
-FindFaults = Callable[[Any], Mapping[str, str]]
-"""Returns the faults of a document by JSON Pointer."""
+Check = Callable[[Any, bool], Mapping[str, str]]
+"""Returns the faults of a document by JSON Pointer; the flag says if the request has others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +42,7 @@ async def parse_call(
     req: func.HttpRequest,
     model: type[Document] | None = None,
     *,
-    check: FindFaults | None = None,
+    check: Check | None = None,
     media_types: Collection[str] = (JSON,),
     max_bytes: int = MAX_DOCUMENT_BYTES,
     accepts_validate_only: bool = False,
@@ -56,16 +56,17 @@ async def parse_call(
     if _validate_only(req) is not None and not accepts_validate_only:
         faults["validateOnly"] = "is only for bulk operations"
     document: Any = None
-    error_class = InvalidRequestError
     if model:
-        try:
-            document = await parse_body(
-                req, model, check=check, media_types=media_types, max_bytes=max_bytes
-            )
-        except InvalidRequestError as error:
-            faults, error_class = faults | error.faults, type(error)
-    if faults:
-        raise error_class(faults)
+        document = await parse_body(
+            req,
+            model,
+            faults=faults,
+            check=check,
+            media_types=media_types,
+            max_bytes=max_bytes,
+        )
+    elif faults:
+        raise InvalidRequestError(faults)
     top = req.headers.get("x-ms-max-item-count")
     return Call(
         id=req.route_params.get("id", ""),
@@ -115,35 +116,38 @@ def _head_faults(req: func.HttpRequest) -> Iterator[tuple[str, str]]:
 async def parse_body(
     req: func.HttpRequest,
     *models: type[Document],
-    check: FindFaults | None = None,
+    faults: Mapping[str, str] = MappingProxyType({}),
+    check: Check | None = None,
     media_types: Collection[str] = (JSON,),
     max_bytes: int = MAX_DOCUMENT_BYTES,
 ) -> Any:
     """
     Returns the JSON body, with the members and enum values of the models in their spelling.
 
-    Raises `InvalidRequestError`, or a subclass, with every fault; those of the document are the
-    ones that `check` returns, by default those of the first model.
+    Raises `InvalidRequestError`, or a subclass, with every fault: `faults`, those of the content
+    type, and those that `check` finds in the document, by default those of the first model.
     """
-    faults: dict[str, str] = {}
+    found = dict(faults)
     error_class = InvalidRequestError
     media_type = req.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if media_type not in media_types:
-        faults["Content-Type"] = f"must be {' or '.join(media_types)}"
+        found["Content-Type"] = f"must be {' or '.join(media_types)}"
         error_class = UnsupportedMediaTypeError
     text = req.get_body()
-    check = check or partial(find_faults, model=models[0])
 
     def parse() -> tuple[Any, dict[str, str]]:
         document, repeated = read_json(text, max_bytes=max_bytes)
         document = respelled(document, *models)
-        return document, {**check(document), **repeated}
+        is_refused = bool(found or repeated)
+        found_here = check(document, is_refused) if check else find_faults(document, models[0])
+        return document, {**found_here, **repeated}
 
     try:
         document, body_faults = await parse_in_thread(text, parse)
     except InvalidRequestError as error:
-        raise (error_class if faults else type(error))(faults | error.faults) from error
-    faults |= body_faults
-    if faults:
-        raise error_class(faults)
+        is_json = error_class is InvalidRequestError
+        raise (type(error) if is_json else error_class)(found | error.faults) from error
+    found |= body_faults
+    if found:
+        raise error_class(found)
     return document

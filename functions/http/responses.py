@@ -176,7 +176,9 @@ def _error_body(error: Exception, entry: ErrorEntry, request_id: str) -> dict[st
 
 
 def _info(error: Exception) -> Mapping[str, str]:
-    if isinstance(error, InvalidRequestError | NotConfiguredError):
+    if isinstance(error, InvalidRequestError):
+        return error.list_faults()
+    if isinstance(error, NotConfiguredError):
         return error.faults
     return error.details if isinstance(error, DpsAnswerError) else {}
 

@@ -94,7 +94,7 @@ def _read_bulk(message: Message) -> tuple[Content, dict[str, Any]]:
     """Returns the content and the request in it; raises `InvalidRequestError` with every fault."""
     content = _respelled(read_content(message, max_bytes=MAX_REQUEST_BYTES))
     document = content.document
-    faults = find_bulk_request_faults(document, at=content.at) | content.faults
+    faults = {**find_bulk_request_faults(document, at=content.at), **content.faults}
     for member, kind in (
         KIND_BY_RECORDS_MEMBER.items() if faults and isinstance(document, dict) else ()
     ):

@@ -37,11 +37,14 @@ _NOT_SENT = (
 )
 
 
-def find_bulk_faults(operation: Any, *, kind: RecordKind) -> Mapping[str, str]:
+def find_bulk_faults(
+    operation: Any, is_refused: bool = False, *, kind: RecordKind
+) -> Mapping[str, str]:
     """
-    Returns the faults of a bulk operation as a whole, and then those of its records too.
+    Returns the faults of a bulk operation as a whole, and of its records if it is refused.
 
-    Without such a fault, those of single records are in their items. Raises `DocumentTooLargeError`
+    It is if it has such a fault, or with `is_refused`; otherwise the faults of records are in their
+    items. Raises `DocumentTooLargeError`
     above `MAX_RECORDS_PER_REQUEST`.
     """
     faults = find_faults(operation, kind.bulk)
@@ -52,7 +55,9 @@ def find_bulk_faults(operation: Any, *, kind: RecordKind) -> Mapping[str, str]:
         message = f"must not exceed {MAX_RECORDS_PER_REQUEST} records"
         raise errors.DocumentTooLargeError(faults | {pointer(kind.path): message})
     faults |= dict(_repeated_ids(records, kind))
-    return faults and faults | find_record_faults(operation, kind, is_native=True)
+    if faults or is_refused:
+        faults |= find_record_faults(operation, kind, is_native=True)
+    return faults
 
 
 def _repeated_ids(records: Sequence[Any], kind: RecordKind) -> Iterator[tuple[str, str]]:
@@ -169,7 +174,7 @@ def _error(item: RequestItem, error: Exception) -> dict[str, Any]:
     if isinstance(error, errors.OutcomeUnknownError):
         return {**id, **unknown_item(error)}
     if isinstance(error, errors.InvalidRequestError):
-        status = {"errorStatus": error.describe(), "info": error.faults}
+        status = {"errorStatus": error.describe(), "info": error.list_faults()}
     else:
         is_expected = isinstance(error, errors.AppError)
         status = {"errorStatus": str(error) if is_expected else entry_for(error).meaning}

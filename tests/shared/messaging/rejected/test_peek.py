@@ -146,7 +146,7 @@ async def test_unreadable_body_has_length_and_hash(
     faults = {
         b'{"registrationId": "dev-1"': "is not JSON: Expecting ',' delimiter (line 1, column 27)",
         b"\xff": "is not UTF-8",
-        b"": "a JSON document is required",
+        b"": "is empty, but a JSON document is required",
         b'"text"': "must be an object or a list",
         b'{"secret": 1, "secret": 2}': "must not appear more than once",
     }
