@@ -66,7 +66,7 @@ class InvalidRequestError(AppError):
         """Returns the first faults; if there are more, that of the body says how many."""
         listed = dict(islice(self.faults.items(), limit))
         if omitted := len(self.faults) - len(listed):
-            fault = f"has {omitted} more faults, which are not listed"
+            fault = f"has more faults than are listed ({omitted} more)"
             listed[""] = f"{listed['']}, and {fault}" if "" in listed else fault
         return listed
 
@@ -78,7 +78,7 @@ class InvalidRequestError(AppError):
         lengths = accumulate(len(sentence) + 1 for sentence in sentences)
         count = sum(length <= _MAX_DESCRIPTION for length in lengths)
         if omitted := len(sentences) - count:
-            sentences[count:] = [f"It has {omitted} more faults."]
+            sentences[count:] = [f"It has more faults than these ({omitted} more)."]
         return " ".join(sentences)
 
 

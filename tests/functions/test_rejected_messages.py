@@ -262,6 +262,29 @@ def test_message_is_patched_and_replayed(
     assert queue_dps.get(enrollment())
 
 
+@pytest.mark.parametrize("is_event", [False, True], ids=["plain", "event"])
+def test_patch_of_a_message_may_be_in_any_case(
+    queue_app: httpx.Client, queues: Queues, queue_dps: Dps, is_event: bool
+) -> None:
+    """So may the message be, and the filter that finds it; neither leads to a second spelling."""
+    record = {"RegistrationId": "dev-1", "Attestation": {"Type": "tpm"}, "DEVICEID": "old"}
+    request: Document = {"Operation": "Create", "Enrollment": record}
+    patch: Document = {"enrollment": {"attestation": {"type": "SymmetricKey"}, "DeviceId": "new"}}
+    if is_event:
+        event = {"specversion": "1.0", "id": "e", "source": "/erp", "type": "t"}
+        request, patch = {**event, "data": request}, {"data": patch}
+    queues.request(request)
+    queues.rejected()
+    [entry] = queue_app.get("/rejected", params={"ID": "DEV-1"}).json()["messages"]
+
+    report = replay(queue_app, SequenceNumber=entry["sequenceNumber"], patch=patch)
+
+    assert entry["ids"] == ["dev-1"]
+    assert report["replayed"] == 1
+    assert [outcome["status"] for outcome in queues.outcomes(2)] == ["rejected", "succeeded"]
+    assert queue_dps.stored(enrollment())["deviceId"] == "new"
+
+
 def test_message_is_replayed_unchanged(
     queue_app: httpx.Client, queues: Queues, queue_dps: Dps, rejected: dict[str, int]
 ) -> None:
