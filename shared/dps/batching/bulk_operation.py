@@ -199,5 +199,6 @@ def _record_error(error: Exception | None) -> Exception | None:
     if isinstance(error, errors.DpsError) and error.in_doubt:
         return outcome_unknown(error)
     if isinstance(error, _NOT_SENT):
-        return errors.NotAttemptedError(f"Not attempted: {error}", tracking_id=error.tracking_id)
+        message = f"The record was not sent to DPS. {error}"
+        return errors.NotAttemptedError(message, tracking_id=error.tracking_id)
     return error
