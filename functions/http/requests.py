@@ -138,9 +138,9 @@ async def parse_body(
     def parse() -> tuple[Any, dict[str, str]]:
         document, repeated = read_json(text, max_bytes=max_bytes)
         document = respelled(document, *models)
-        is_refused = bool(found or repeated)
-        found_here = check(document, is_refused) if check else find_faults(document, models[0])
-        return document, {**found_here, **repeated}
+        if check:
+            return document, {**check(document, bool(found or repeated)), **repeated}
+        return document, find_faults(document, models[0]) | repeated
 
     try:
         document, body_faults = await parse_in_thread(text, parse)

@@ -275,7 +275,8 @@ def test_patch_of_a_message_may_be_in_any_case(
         request, patch = {**event, "data": request}, {"data": patch}
     queues.request(request)
     queues.rejected()
-    [entry] = queue_app.get("/rejected", params={"ID": "DEV-1"}).json()["messages"]
+    filter = {"ID": "DEV-1", "Reason": "invalidREQUEST"}
+    [entry] = queue_app.get("/rejected", params=filter).json()["messages"]
 
     report = replay(queue_app, SequenceNumber=entry["sequenceNumber"], patch=patch)
 

@@ -128,6 +128,7 @@ class Filter:
     """A filter: rejected messages must meet every condition that is not `None`."""
 
     reason: str | None = None
+    """The reason, without regard to case."""
     id: str | None = None
     """The id of a record in the body, without regard to case."""
     older_than: timedelta | datetime | None = None
@@ -136,7 +137,7 @@ class Filter:
     def matches(self, rejected: RejectedMessage) -> bool:
         """Returns whether the filter selects the message."""
         return (
-            self.reason in (None, rejected.reason)
+            (self.reason is None or self.reason.lower() == (rejected.reason or "").lower())
             and (self.id is None or self.id.lower() in map(str.lower, rejected.ids))
             and self._is_old(rejected.message.enqueued_time_utc)
         )

@@ -95,7 +95,9 @@ def test_records_of_a_bulk_operation_are_respelled_with_it(mode: BulkMode) -> No
 @pytest.mark.parametrize("member", FREE_FORM)
 def test_free_form_objects_are_left_alone(member: str) -> None:
     """Their members are the user's own, whatever they are called."""
-    value = {"Tags": {"ProvisioningStatus": "Enabled", "etag": 1, "ETAG": 2, "iotHub": 3}}
+    value: dict[str, Any] = {
+        "Tags": {"ProvisioningStatus": "Enabled", "etag": 1, "ETAG": 2, "iotHub": 3}
+    }
     value |= {"provisioningstatus": "ENABLED", "iotHub": "x", "propertie": {}}
     document = individual(**{member: value})
 
