@@ -309,6 +309,21 @@ def test_query_for_less_than_everything_has_a_warning(
     assert response.headers.get("Warning") == (warning if is_restricted else None)
 
 
+@pytest.mark.parametrize(
+    "text", ["", "anything", "{'additional_properties': {}, 'query': 'SELECT *'}"]
+)
+def test_any_query_text_is_passed_on(
+    app: httpx.Client, set_faults: Callable[..., None], text: str
+) -> None:
+    """As azure-iot-sdk-csharp (its issue 3478) and azure-iot-cli-extension 0.25.0 send it."""
+    set_faults({"match": {"path": "query"}, "do": {"status": 200, "body": []}})
+
+    response = app.post("/enrollments/query", json={"query": text})
+
+    assert (response.status_code, response.json()) == (200, [])
+    assert "Warning" not in response.headers
+
+
 def test_query_of_registrations_for_less_than_everything_has_a_warning(app: httpx.Client) -> None:
     """Their body is ignored altogether."""
     group = {"enrollmentGroupId": "g-1", "attestation": {"type": "symmetricKey"}}

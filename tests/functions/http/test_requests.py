@@ -10,6 +10,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from shared.dps.models import BulkMode
 from tests.secret_factory import certificate, endorsement_key, symmetric_key
 
 SYMMETRIC_KEY = {"type": "symmetricKey"}
@@ -311,6 +312,21 @@ def test_invalid_bulk_operation_is_400_with_every_fault(
 
     assert response.status_code == 400
     assert set(response.json()["info"]) == pointers
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize("mode", BulkMode)
+def test_one_id_in_two_cases_is_named_with_both_places(app: httpx.Client, mode: str) -> None:
+    """In every mode: DPS refuses such a call, and an `upsert` would overwrite the first record."""
+    first, second = enrollment(registrationId="A"), {"REGISTRATIONID": "a", "attestation": TPM}
+
+    response = app.post("/enrollments", json={"mode": mode, "enrollments": [first, second]})
+
+    places = ["/enrollments/0/registrationId", "/enrollments/1/registrationId"]
+    assert response.json()["info"] == {
+        here: f"must be unique, without regard to case; {other} has the same id"
+        for here, other in (places, places[::-1])
+    }
 
 
 @pytest.mark.usefixtures("no_dps_calls")
