@@ -36,8 +36,11 @@ AppError
     └── OutcomeUnknownError         a write that was sent, with unknown outcome
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from itertools import accumulate, islice
+
+from shared.redaction import mask_unknown_names
 
 MAX_FAULTS = 1000
 """The number of faults that a response lists at most."""
@@ -53,14 +56,15 @@ class InvalidRequestError(AppError):
     The request can never succeed as it is.
 
     `faults` maps a JSON Pointer (RFC 6901) into the document, or the name of a header, parameter
-    or path segment, to what is wrong there: a predicate for it. It has all faults at once.
+    or path segment, to what is wrong there: a predicate for it. It has all faults at once. Names that
+    may be misplaced keys are masked.
     """
 
     def __init__(
         self, faults: Mapping[str, str], message: str = "The request is not valid."
     ) -> None:
         super().__init__(message)
-        self.faults = dict(faults)
+        self.faults = _with_masked_names(faults)
 
     def list_faults(self, limit: int = MAX_FAULTS) -> dict[str, str]:
         """Returns the first faults; if there are more, that of the body says how many."""
@@ -80,6 +84,17 @@ class InvalidRequestError(AppError):
         if omitted := len(sentences) - count:
             sentences[count:] = [f"It has more faults than these ({omitted} more)."]
         return " ".join(sentences)
+
+
+def _with_masked_names(faults: Mapping[str, str]) -> dict[str, str]:
+    """Returns the faults with masked names, numbered where several are masked alike."""
+    counts: Counter[str] = Counter()
+    masked = {}
+    for at, fault in faults.items():
+        name = mask_unknown_names(at)
+        counts[name] += 1
+        masked[name if counts[name] == 1 else f"{name} ({counts[name]})"] = fault
+    return masked
 
 
 class DocumentTooLargeError(InvalidRequestError):

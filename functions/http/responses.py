@@ -74,8 +74,16 @@ def json_response(
 
 
 def record_response(record: "Record") -> func.HttpResponse:
-    """Returns a record, with its etag as the header `ETag` (RFC 9110), which DPS does not send."""
-    return json_response(record, headers={"ETag": record.etag and f'"{record.etag}"'})
+    """
+    Returns a record, with its etag as the header `ETag` (RFC 9110), which DPS does not send.
+
+    The key in its webhook URL is masked: the app may have filled it in.
+    """
+    from shared.dps.webhook_urls import mask_document
+
+    return json_response(
+        mask_document(record), headers={"ETag": record.etag and f'"{record.etag}"'}
+    )
 
 
 def written_record_response(record: "Record") -> func.HttpResponse:
@@ -102,14 +110,16 @@ _RESTRICTION = re.compile(
 
 def page_response(page: "Page", *, query_text: str) -> func.HttpResponse:
     """
-    Returns the records of a page, with the token of the next page as a header.
+    Returns the records of a page, masked, with the token of the next page as a header.
 
     It has a `Warning` if the query asks for less than everything: DPS takes any text and returns
     every record (github.com/Azure/azure-iot-sdk-csharp/issues/794).
     """
+    from shared.dps.webhook_urls import mask_document
+
     text = "DPS ignores conditions, limits and columns of a query: all records are returned."
     return json_response(
-        page.records,
+        [mask_document(record) for record in page.records],
         headers={
             "x-ms-continuation": page.continuation,
             "x-ms-item-type": page.item_type,

@@ -9,6 +9,7 @@ from shared.dps.context import DEFAULT_CONTEXT, CallContext
 from shared.dps.models import find_faults
 from shared.dps.resources import EnrollmentResource
 from shared.dps.responses import READ_ONLY_MEMBERS, Record
+from shared.dps.webhook_urls import find_document_faults
 from shared.errors import (
     DpsAnswerError,
     DpsConflictError,
@@ -16,7 +17,6 @@ from shared.errors import (
     InvalidRequestError,
 )
 from shared.json_documents import apply_merge_patch
-from shared.redaction import MASK
 
 _MAX_ATTEMPTS = 20
 _MAX_DELAY = 1.0  # seconds
@@ -124,7 +124,8 @@ async def patch(
         # DPS accepts what it stores, even if our models find faults in it.
         known = find_faults(stored, resource.kind.record).items()
         faults = dict(find_faults(document, resource.kind.record).items() - known)
-        faults |= _change_faults(stored, patched)
+        # Known, because DPS shows the URL masked, but it must not be stored like this.
+        faults |= _change_faults(stored, patched) | find_document_faults(document)
         if faults:
             raise InvalidRequestError(faults, "The patched record would not be valid.")
         return document
@@ -157,10 +158,4 @@ def _change_faults(stored: Record, document: Any) -> dict[str, str]:
     if str(Record(document).id).casefold() != str(stored.id).casefold():
         id_member = "registrationId" if "registrationId" in stored else "enrollmentGroupId"
         faults[f"/{id_member}"] = "must not change: it identifies the record"
-    definition = document.get("customAllocationDefinition")
-    if isinstance(definition, Mapping) and MASK in str(definition.get("webhookUrl")):
-        faults["/customAllocationDefinition/webhookUrl"] = (
-            "is masked by DPS and must not be stored like this: send the URL in the patch, or set "
-            "customAllocationDefinition to null"
-        )
     return faults

@@ -15,7 +15,6 @@ from uuid import UUID
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
 from shared.json_documents import MAX_DOCUMENT_BYTES, is_unicode, pointer, read_json
 from shared.messaging.messages import Message
-from shared.redaction import mask_unknown_names
 
 STRUCTURED = "application/cloudevents+json"
 REQUIRED_ATTRIBUTES = ("specversion", "id", "source", "type")
@@ -68,21 +67,20 @@ def read_content(message: Message, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Co
 
 
 def _parse_text(body: bytes, max_bytes: int) -> tuple[Any, dict[str, str]]:
-    """Returns the document with the faults of `read_json`, in whose pointers keys are masked."""
+    """Returns the document with the faults of `read_json`, whose pointers are Unicode."""
     try:
         document, faults = read_json(body, max_bytes=max_bytes)
     except InvalidRequestError as error:
-        raise type(error)(_masked(error.faults)) from None
+        raise type(error)(_in_unicode(error.faults)) from None
     if b"\\u" in body and not is_unicode(document):
-        raise InvalidRequestError(_masked(faults) | {"": "must not contain an unpaired surrogate"})
-    return document, _masked(faults)
+        raise InvalidRequestError(
+            _in_unicode(faults) | {"": "must not contain an unpaired surrogate"}
+        )
+    return document, _in_unicode(faults)
 
 
-def _masked(faults: Mapping[str, str]) -> dict[str, str]:
-    return {
-        mask_unknown_names(at.encode(errors="replace").decode()): fault
-        for at, fault in faults.items()
-    }
+def _in_unicode(faults: Mapping[str, str]) -> dict[str, str]:
+    return {at.encode(errors="replace").decode(): fault for at, fault in faults.items()}
 
 
 def _looks_structured(document: Any) -> bool:

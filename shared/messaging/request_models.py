@@ -26,7 +26,6 @@ from shared.dps.models import (
 from shared.dps.models.enrollments import EnrollmentGroupKey, EnrollmentKey, RecordId
 from shared.dps.models.operations import BulkOperation
 from shared.json_documents import pointer
-from shared.redaction import mask_unknown_names
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -223,8 +222,7 @@ def _find_faults(
         others = set(targets) - {target}
         part = {name: value for name, value in request.items() if name not in others}
         suggestions = () if given else targets
-        part_faults = find_faults(part, model_for(request, target), at=at, suggestions=suggestions)
-        faults |= {mask_unknown_names(member): fault for member, fault in part_faults.items()}
+        faults |= find_faults(part, model_for(request, target), at=at, suggestions=suggestions)
     if len(given) != 1:
         faults[pointer(*at)] = f"must have exactly one of {', '.join(targets)}"
     return faults

@@ -7,7 +7,8 @@ from shared.settings.app import (
     PolicyFileSetting,
     Settings,
     allocation_policies_file,
+    allocation_webhook_urls,
     public_routes_auth_level,
 )
-from shared.settings.connection_strings import ConnectionString
+from shared.settings.connection_strings import ConnectionString, webhook_address
 from shared.settings.service_bus import InputQueues, ServiceBusSettings, are_disabled, input_queues

@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from shared.settings.base import EnvironmentSettings, comma_separated, normalized, read_variable
-from shared.settings.connection_strings import ConnectionString, parse_host_url
+from shared.settings.connection_strings import (
+    ConnectionString,
+    check_webhook_urls,
+    parse_host_url,
+)
 
 # Sent by Microsoft's SDKs: C; C# and Java; Python and Node.
 KNOWN_API_VERSIONS = ("2018-04-01", "2019-03-31", "2021-10-01")
@@ -21,7 +25,20 @@ _NOT_EXACTLY_ONE_DPS = {
 }
 
 
-class Settings(EnvironmentSettings):
+class WebhookSettings(EnvironmentSettings):
+    """The settings that checking a document needs, whichever DPS instance it is for."""
+
+    allocation_webhook_urls: Annotated[
+        tuple[SecretStr, ...], BeforeValidator(comma_separated), AfterValidator(check_webhook_urls)
+    ] = Field(
+        default=(),
+        description="Complete URLs of the allocation webhook, with their keys, separated by commas: "
+        "`https://…/allocation/default?code=…`. A `webhookUrl` that is sent with a masked query, as "
+        "DPS shows it, is completed from the one that is equal up to the query.",
+    )
+
+
+class Settings(WebhookSettings):
     """The settings for DPS and HTTP."""
 
     dps_connection_string: Annotated[
@@ -125,6 +142,11 @@ def public_routes_auth_level() -> AuthLevel:
     value = normalized(read_variable("PUBLIC_ROUTES_AUTH_LEVEL"))
     levels: dict[str, AuthLevel] = {"": "anonymous", "anonymous": "anonymous", "admin": "admin"}
     return levels.get(value, "function")
+
+
+def allocation_webhook_urls() -> tuple[SecretStr, ...]:
+    """Returns the complete URLs of the allocation webhook; raises `NotConfiguredError`."""
+    return WebhookSettings.read().allocation_webhook_urls
 
 
 class PolicyFileSetting(NamedTuple):

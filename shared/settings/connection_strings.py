@@ -1,13 +1,15 @@
-"""Hosts and connection strings of DPS and Service Bus, as settings have them."""
+"""Hosts, connection strings and webhook URLs, as settings have them."""
 
 import re
 from base64 import b64decode
 from ipaddress import ip_address
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic_core import PydanticCustomError
+
+from shared.redaction import MASK
 
 
 def validation_error(message: str) -> PydanticCustomError:
@@ -35,6 +37,32 @@ def parse_host_url(value: str) -> str:
 
 # RFC 1123 labels, and underscores, which local resolvers accept.
 _HOST = re.compile(r"(?!.{254})[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
+
+
+def check_webhook_urls(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    """Returns the URLs; raises a validation error unless each is complete and differs in its path."""
+    urls = [value.get_secret_value() for value in values]
+    for number, url in enumerate(urls, start=1):
+        if not _WEBHOOK_URL.fullmatch(url) or MASK in unquote(url):
+            raise validation_error(
+                f"must have complete URLs, such as https://…?code=…, not masked; number {number} is "
+                "not one. Write a comma in a URL as %2C"
+            )
+    if len({webhook_address(url) for url in urls}) < len(urls):
+        raise validation_error("must not have two URLs that are equal up to the query")
+    return values
+
+
+# No user name, which DPS would not mask, and no fragment, which is never sent.
+_WEBHOOK_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?\?[^\s#]+", re.IGNORECASE)
+
+
+def webhook_address(url: str) -> str:
+    """Returns what identifies a webhook: the URL without its query, scheme and host in lower case."""
+    address = url.partition("?")[0].strip()
+    scheme, separator, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host}".lower() + f"{slash or '/'}{path}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from shared.dps.models.attestation import AttestationMechanism, AttestationType
 from shared.dps.models.document import Document, validation_error
 from shared.dps.models.spelling import FREE_FORM
+from shared.dps.webhook_urls import find_url_fault
 
 
 class AllocationPolicy(StrEnum):
@@ -100,10 +101,16 @@ class InitialTwin(Document):
     properties: InitialTwinProperties | None = None
 
 
+def _check_webhook_url(value: str) -> str:
+    if fault := find_url_fault(value):
+        raise validation_error(fault)
+    return value
+
+
 class CustomAllocationDefinition(Document):
     """The webhook that DPS calls for a hub."""
 
-    webhook_url: str
+    webhook_url: Annotated[str, AfterValidator(_check_webhook_url)]
     api_version: str
 
 
