@@ -191,6 +191,21 @@ def test_groups_are_read_changed_and_written(queue_app: httpx.Client) -> None:
     assert result["isSuccessful"]
 
 
+@pytest.mark.usefixtures("own_url")
+@pytest.mark.parametrize(("url", "is_written"), [(MASKED, True), (MASKED_OTHER, False)])
+def test_names_in_another_case_hide_no_mask(
+    queue_app: httpx.Client, queues: Queues, url: str, *, is_written: bool
+) -> None:
+    """DPS reads names without regard to case, and so does the app."""
+    definition = {"WEBHOOKURL": url, "apiversion": "2021-10-01"}
+    record = enrollment(AllocationPolicy="Custom", customallocationdefinition=definition)
+
+    response = queue_app.put("/enrollments/dev-1", json=record)
+
+    assert response.is_success == is_written
+    assert MASK not in json.dumps(stored(queues))
+
+
 def test_key_is_rolled_by_the_setting(
     writer: Writer, queues: Queues, configure: Callable[..., None], queue_app: httpx.Client
 ) -> None:
