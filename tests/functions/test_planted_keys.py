@@ -45,9 +45,9 @@ REQUESTS_AND_QUEUES: list[tuple[Document, str]] = [
 ]
 
 Path = tuple[Any, ...]
-# What is put at a place, for the value that is there: of any secret, of one in the form of a key, and
-# of one that stands at a place or behind a name that says what it is.
 Form = Callable[[Any, str], Any]
+"""Returns what is put in place of a value, with a secret."""
+
 KEY_FORMS: dict[str, Form] = {
     "name": lambda value, key: {key: value},
     "text": lambda _, key: f"the key {key}, or:{key}",
@@ -57,6 +57,7 @@ KEY_FORMS: dict[str, Form] = {
     "json": lambda value, key: json.dumps({"a": [value, key]}),
     "cut json": lambda value, key: json.dumps({"a": [value, key]})[:-1],
 }
+# With a name, or at a place, that says that it is a secret.
 PIN_FORMS: dict[str, Form] = {
     "attestation": lambda value, pin: {"attestation": [value, {pin: pin}, pin]},
     "attestation in json": lambda value, pin: json.dumps({"Attestation": {pin: [value, pin]}}),

@@ -105,7 +105,12 @@ class Writer:
         return self._queues.outcomes(self.results)[-1]
 
 
-WAYS = [name for name in vars(Writer) if not name.startswith("_")]
+_MORE_WAYS = ("patch_url", "message_upsert", "message_update", "event")
+WAYS = [
+    pytest.param(name, marks=pytest.mark.long if name in _MORE_WAYS else ())
+    for name in vars(Writer)
+    if not name.startswith("_")
+]
 
 
 @pytest.fixture
