@@ -39,8 +39,11 @@ AppError
 from collections import Counter
 from collections.abc import Mapping
 from itertools import accumulate, islice
+from typing import TypeVar
 
 from shared.redaction import mask_unknown_names
+
+ErrorT = TypeVar("ErrorT", bound="AppError")
 
 MAX_FAULTS = 1000
 """The number of faults that a response lists at most."""
@@ -48,7 +51,19 @@ _MAX_DESCRIPTION = 4000  # characters
 
 
 class AppError(Exception):
-    """An expected error. `str(error)` may be shown to the caller: it has no value of a request."""
+    """
+    An expected error. `str(error)` may be shown to the caller: it has no value of a request.
+
+    `remedy` is what to do about it, if more is known than the error catalogue says.
+    """
+
+    remedy: str | None = None
+
+
+def with_remedy(error: ErrorT, remedy: str | None) -> ErrorT:
+    """Returns the error with this remedy."""
+    error.remedy = remedy
+    return error
 
 
 class InvalidRequestError(AppError):

@@ -8,6 +8,7 @@ from typing import Any
 
 import azure.functions as func
 
+from functions.http.bodies import read_body
 from functions.http.headers import client_request_id, traceparent
 from functions.runtime import services
 from shared.dps import CallContext
@@ -133,7 +134,6 @@ async def parse_body(
     if media_type not in media_types:
         found["Content-Type"] = f"must be {' or '.join(media_types)}"
         error_class = UnsupportedMediaTypeError
-    text = req.get_body()
 
     def parse() -> tuple[Any, dict[str, str]]:
         document, repeated = read_json(text, max_bytes=max_bytes)
@@ -143,6 +143,7 @@ async def parse_body(
         return document, find_faults(document, models[0]) | repeated
 
     try:
+        text = read_body(req)
         document, body_faults = await parse_in_thread(text, parse)
     except InvalidRequestError as error:
         is_json = error_class is InvalidRequestError

@@ -13,7 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
-from shared.json_documents import MAX_DOCUMENT_BYTES, is_unicode, pointer, read_json
+from shared.json_documents import MAX_DOCUMENT_BYTES, is_unicode, pointer
+from shared.messaging.bodies import read_body
 from shared.messaging.messages import Message
 
 STRUCTURED = "application/cloudevents+json"
@@ -47,7 +48,7 @@ def read_content(message: Message, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Co
     Returns the JSON of a message: plain, or the `data` of a CloudEvent.
 
     Raises `UnsupportedMediaTypeError` for a batch of events or an event format other than JSON,
-    `InvalidRequestError` for an event without data, and the errors of `read_json`.
+    `InvalidRequestError` for an event without data, and the errors of `read_body`.
     """
     media_type = (message.content_type or "").partition(";")[0].strip().lower()
     is_event = media_type.startswith(_ANY_EVENT)
@@ -67,9 +68,9 @@ def read_content(message: Message, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Co
 
 
 def _parse_text(body: bytes, max_bytes: int) -> tuple[Any, dict[str, str]]:
-    """Returns the document with the faults of `read_json`, whose pointers are Unicode."""
+    """Returns the document with the faults of `read_body`, whose pointers are Unicode."""
     try:
-        document, faults = read_json(body, max_bytes=max_bytes)
+        document, faults = read_body(body, max_bytes=max_bytes)
     except InvalidRequestError as error:
         raise type(error)(_in_unicode(error.faults)) from None
     if b"\\u" in body and not is_unicode(document):
@@ -105,25 +106,30 @@ def _structured_content(event: Any, max_bytes: int) -> Content:
         raise InvalidRequestError({"": fault, **faults})
     (member,) = given
     document = event[member]
-    if member == "data_base64":
+    if member == "data_base64" or isinstance(document, str):
         try:
-            document, inner = _decode_base64(document, max_bytes)
+            body = _decode_base64(document) if member == "data_base64" else _encode(document)
+            document, inner = _parse_text(body, max_bytes)
         except InvalidRequestError as error:
-            raise type(error)(faults | _inner(error.faults)) from None
-        faults |= _inner(inner)
+            raise type(error)(faults | _inner(error.faults, member)) from None
+        faults |= _inner(inner, member)
     return Content(document=document, at=(member,), attributes=attributes, faults=faults)
 
 
-def _inner(faults: Mapping[str, str]) -> dict[str, str]:
-    return {pointer("data_base64") + at: fault for at, fault in faults.items()}
+def _inner(faults: Mapping[str, str], member: str) -> dict[str, str]:
+    return {pointer(member) + at: fault for at, fault in faults.items()}
 
 
-def _decode_base64(value: Any, max_bytes: int) -> tuple[Any, dict[str, str]]:
+def _decode_base64(value: Any) -> bytes:
     try:
-        body = b64decode(value, validate=True)
+        return b64decode(value, validate=True)
     except (TypeError, ValueError):
         raise InvalidRequestError({"": "must be base64"}) from None
-    return _parse_text(body, max_bytes)
+
+
+def _encode(text: str) -> bytes:
+    # An unpaired surrogate is not UTF-8 then, and refused.
+    return text.encode(errors="surrogatepass")
 
 
 def _binary_attributes(properties: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:

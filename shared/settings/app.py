@@ -1,7 +1,7 @@
 """Settings for DPS and HTTP."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
@@ -17,6 +17,7 @@ KNOWN_API_VERSIONS = ("2018-04-01", "2019-03-31", "2021-10-01")
 DEFAULT_API_VERSION = "2021-10-01"
 
 AuthLevel = Literal["anonymous", "function", "admin"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 _DPS_SETTINGS = {"DPS_CONNECTION_STRING", "DPS_ENDPOINT"}
 _NOT_EXACTLY_ONE_DPS = {
@@ -109,6 +110,12 @@ class Settings(WebhookSettings):
         "`function` or `admin`.",
     )
 
+    azure_sdk_log_level: Annotated[LogLevel, BeforeValidator(normalized)] = Field(
+        default="warning",
+        description="Lowest level of the log lines of Azure's SDKs: `debug`, `info`, `warning` or "
+        "`error`. At `info` they log every request and connection; host.json does not filter them.",
+    )
+
     @classmethod
     def _combination_faults(cls, values: Mapping[str, str]) -> Mapping[str, str]:
         return {} if len(_DPS_SETTINGS & values.keys()) == 1 else _NOT_EXACTLY_ONE_DPS
@@ -147,6 +154,12 @@ def public_routes_auth_level() -> AuthLevel:
 def allocation_webhook_urls() -> tuple[SecretStr, ...]:
     """Returns the complete URLs of the allocation webhook; raises `NotConfiguredError`."""
     return WebhookSettings.read().allocation_webhook_urls
+
+
+def azure_sdk_log_level() -> str:
+    """Returns the level's name in `logging`; never raises: `health/ready` reports an invalid value."""
+    value = normalized(read_variable("AZURE_SDK_LOG_LEVEL"))
+    return value.upper() if value in get_args(LogLevel) else "WARNING"
 
 
 class PolicyFileSetting(NamedTuple):

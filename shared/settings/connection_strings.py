@@ -79,7 +79,7 @@ def _check_base64(key: str) -> None:
         raise validation_error("must have a SharedAccessKey in base64") from error
 
 
-def _connection_string_parts(text: str) -> dict[str, str]:
+def connection_string_parts(text: str) -> dict[str, str]:
     """Returns the values of `Name=value;…` by name in lower case."""
     parts = dict(part.partition("=")[::2] for part in text.split(";") if part)
     return {name.strip().lower(): value.strip() for name, value in parts.items()}
@@ -87,7 +87,7 @@ def _connection_string_parts(text: str) -> dict[str, str]:
 
 def check_service_bus_connection_string(value: SecretStr) -> SecretStr:
     """Returns the value; raises a validation error if it is not a namespace's connection string."""
-    parts = _connection_string_parts(value.get_secret_value())
+    parts = connection_string_parts(value.get_secret_value())
     if not parts.get("endpoint", "").lower().startswith("sb://"):
         raise validation_error("must have Endpoint=sb://…")
     if "sharedaccesssignature" not in parts and not (
@@ -109,7 +109,7 @@ class ConnectionString(BaseModel):
     @classmethod
     def parse(cls, value: object) -> Self:
         """Parses the three parts; their names are case-insensitive, as in Microsoft's SDKs."""
-        parts = _connection_string_parts(str(value))
+        parts = connection_string_parts(str(value))
         missing = [
             name
             for name in ("HostName", "SharedAccessKeyName", "SharedAccessKey")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import InvalidRequestError
-from shared.json_documents import parse_json
+from shared.messaging.bodies import parse_body
 from shared.messaging.copies import DEAD_LETTER_DESCRIPTION, DEAD_LETTER_QUEUE, DEAD_LETTER_REASON
 from shared.messaging.decoding import UNDECODABLE
 from shared.messaging.messages import Message, Property
@@ -126,7 +126,7 @@ def to_rejected_message(received: "ServiceBusReceivedMessage", queue_path: str) 
 def _parse_body(body: bytes) -> tuple[Any, str | None]:
     """Returns the JSON of the body, or why it cannot be parsed."""
     try:
-        content = parse_json(body)
+        content = parse_body(body)
     except InvalidRequestError as error:
         # Without the pointers: they contain names from the body.
         return None, "; ".join(sorted(set(error.faults.values())))

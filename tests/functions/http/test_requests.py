@@ -49,6 +49,32 @@ def test_unreadable_body_is_400(app: httpx.Client, body: bytes, text: str) -> No
 
 
 @pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/enrollments/dev-1"),
+        ("PATCH", "/enrollmentGroups/group-1"),
+        ("POST", "/enrollments"),
+        ("POST", "/enrollments/query"),
+        ("POST", "/rejected/replay"),
+        ("POST", "/allocation/default/explain"),
+    ],
+)
+def test_chunked_body_is_400_with_its_remedy(app: httpx.Client, method: str, path: str) -> None:
+    """The Functions host passes it on empty, so that the request seems to have no body."""
+    media_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
+
+    response = app.request(
+        method, path, content=iter([b"{}"]), headers={"Content-Type": media_type}
+    )
+
+    assert response.request.headers["Transfer-Encoding"] == "chunked"
+    assert response.status_code == 400
+    assert "Transfer-Encoding: chunked" in response.json()["info"][""]
+    assert "Content-Length" in response.json()["info"][""]
+
+
+@pytest.mark.usefixtures("no_dps_calls")
 def test_duplicate_member_is_400(app: httpx.Client) -> None:
     """With its pointer."""
     response = put(app, b'{"registrationId": "dev-1", "attestation": {"type": "x", "type": "y"}}')

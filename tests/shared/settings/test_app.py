@@ -26,6 +26,7 @@ def test_names_of_the_settings_are_fixed() -> None:
         "BULK_TIMEOUT_SECONDS",
         "ALLOCATION_POLICIES_FILE",
         "PUBLIC_ROUTES_AUTH_LEVEL",
+        "AZURE_SDK_LOG_LEVEL",
     ]
 
 

@@ -267,7 +267,8 @@ async def test_unreadable_body_has_length_and_hash(
         b'{"registrationId": "dev-1"': "is not JSON: Expecting ',' delimiter (line 1, column 27)",
         b"\xff": "is not UTF-8",
         b"": "is empty, but a JSON document is required",
-        b'"text"': "must be an object or a list",
+        b"42": "must be an object or a list",
+        b'"text"': "is a string, and its text is not JSON: Expecting value (line 1, column 1)",
         b'{"secret": 1, "secret": 2}': "must not appear more than once",
     }
     for body in faults:
