@@ -62,6 +62,9 @@ param enrollmentRejectedQueue string = 'enrollment-rejected'
 @description('Further queues that a request may name in reply_to.')
 param enrollmentReplyQueues array = []
 
+@description('How long a result is kept if nobody receives it, as an ISO 8601 duration.')
+param resultTimeToLive string = 'P14D'
+
 @description('Size of each queue in MB.')
 @allowed([1024, 2048, 3072, 4096, 5120])
 param queueSizeMegabytes int = 5120
@@ -186,6 +189,7 @@ module queues 'queues.bicep' = {
     inputQueues: [enrollmentRequestsQueue, bulkOperationsQueue]
     rejectedQueue: enrollmentRejectedQueue
     resultQueues: union([enrollmentResultsQueue], enrollmentReplyQueues)
+    resultTimeToLive: resultTimeToLive
     sizeMegabytes: queueSizeMegabytes
     scaleByMessageCount: scaleByMessageCount
     principalId: identity.outputs.principalId

@@ -43,6 +43,7 @@ param bulkOperationsQueue = readEnvironmentVariable('BULK_OPERATIONS_QUEUE', 'bu
 param enrollmentResultsQueue = readEnvironmentVariable('ENROLLMENT_RESULTS_QUEUE', 'enrollment-results')
 param enrollmentRejectedQueue = readEnvironmentVariable('ENROLLMENT_REJECTED_QUEUE', 'enrollment-rejected')
 param enrollmentReplyQueues = filter(split(readEnvironmentVariable('ENROLLMENT_REPLY_QUEUES', ''), ','), name => !empty(name))
+param resultTimeToLive = readEnvironmentVariable('RESULT_TIME_TO_LIVE', 'P14D')
 param queueSizeMegabytes = int(readEnvironmentVariable('QUEUE_SIZE_MEGABYTES', '5120'))
 param scaleByMessageCount = bool(readEnvironmentVariable('SCALE_BY_MESSAGE_COUNT', 'false'))
 

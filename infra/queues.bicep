@@ -4,6 +4,7 @@ param namespaceName string
 param inputQueues array
 param rejectedQueue string
 param resultQueues array
+param resultTimeToLive string
 param sizeMegabytes int
 param scaleByMessageCount bool
 param principalId string
@@ -27,8 +28,9 @@ resource queues 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' = [for name 
     lockDuration: 'PT1M'
     maxDeliveryCount: 10
     maxSizeInMegabytes: sizeMegabytes
-    // What expires is kept for inspection.
-    deadLetteringOnMessageExpiration: true
+    // Requests wait until they can be applied. Results that nobody receives must not fill their queue.
+    defaultMessageTimeToLive: contains(resultQueues, name) ? resultTimeToLive : 'P10675199DT2H48M5.4775807S'
+    deadLetteringOnMessageExpiration: !contains(resultQueues, name)
     requiresSession: false
   }
 }]

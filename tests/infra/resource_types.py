@@ -1,0 +1,264 @@
+"""
+The members of Azure's resources, from the types in Azure's management SDKs for Python.
+
+The generated SDKs have them in two forms: as TypedDicts, and as models with an `_attribute_map`.
+"""
+
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cache
+from importlib import import_module
+from typing import Any, Required, TypedDict, Union, get_args, get_origin
+
+# On Python 3.11 the functions of `typing` do not know this package's TypedDict, which the SDKs use.
+from typing_extensions import get_type_hints, is_typeddict
+
+from tests.infra.bicep_deployment import Resource
+from tests.infra.bicep_functions import Unknown
+
+BICEP_MEMBERS = {"name", "parent", "scope", "dependsOn"}
+"""Members of a resource that Bicep itself reads; `existing` resources have no other."""
+
+
+class _Sku(TypedDict, total=False):
+    name: Required[str]
+
+
+class _WorkspaceFeatures(TypedDict, total=False):
+    disableLocalAuth: bool
+
+
+class _WorkspaceCapping(TypedDict, total=False):
+    dailyQuotaGb: int
+
+
+class _WorkspaceProperties(TypedDict, total=False):
+    sku: _Sku
+    retentionInDays: int
+    features: _WorkspaceFeatures
+    workspaceCapping: _WorkspaceCapping
+
+
+class _TaggedResource(TypedDict, total=False):
+    location: Required[str]
+    tags: dict[str, str]
+
+
+class _Workspace(_TaggedResource, total=False):
+    properties: _WorkspaceProperties
+
+
+# Each with the newest API version that its package describes. The three without a package are written
+# from the published types of Bicep (github.com/Azure/bicep-types-az).
+_SOURCES: Mapping[str, tuple[str, str, str]] = {
+    "Microsoft.Authorization/roleAssignments": (
+        "azure.mgmt.authorization.v2022_04_01.models",
+        "RoleAssignmentCreateParameters",
+        "2022-04-01",
+    ),
+    "Microsoft.Devices/provisioningServices": (
+        "azure.mgmt.iothubprovisioningservices.types",
+        "ProvisioningServiceDescription",
+        "2026-11-01",
+    ),
+    "Microsoft.Insights/actionGroups": (
+        "azure.mgmt.monitor.models",
+        "ActionGroupResource",
+        "2023-01-01",
+    ),
+    "Microsoft.Insights/components": (
+        "azure.mgmt.applicationinsights.v2020_02_02.models",
+        "ApplicationInsightsComponent",
+        "2020-02-02",
+    ),
+    "Microsoft.Insights/metricAlerts": (
+        "azure.mgmt.monitor.models",
+        "MetricAlertResource",
+        "2018-03-01",
+    ),
+    "Microsoft.Insights/webtests": (
+        "azure.mgmt.applicationinsights.v2022_06_15.models",
+        "WebTest",
+        "2022-06-15",
+    ),
+    "Microsoft.ManagedIdentity/userAssignedIdentities": (
+        __name__,
+        "_TaggedResource",
+        "2024-11-30",
+    ),
+    "Microsoft.OperationalInsights/workspaces": (__name__, "_Workspace", "2025-02-01"),
+    "Microsoft.Resources/resourceGroups": (__name__, "_TaggedResource", "2025-04-01"),
+    "Microsoft.ServiceBus/namespaces": ("azure.mgmt.servicebus.types", "SBNamespace", "2026-01-01"),
+    "Microsoft.ServiceBus/namespaces/queues": (
+        "azure.mgmt.servicebus.types",
+        "SBQueue",
+        "2026-01-01",
+    ),
+    "Microsoft.Storage/storageAccounts": (
+        "azure.mgmt.storage.types",
+        "StorageAccountCreateParameters",
+        "2026-09-01",
+    ),
+    "Microsoft.Storage/storageAccounts/blobServices": (
+        "azure.mgmt.storage.types",
+        "BlobServiceProperties",
+        "2026-09-01",
+    ),
+    "Microsoft.Storage/storageAccounts/blobServices/containers": (
+        "azure.mgmt.storage.types",
+        "BlobContainer",
+        "2026-09-01",
+    ),
+    "Microsoft.Web/serverfarms": ("azure.mgmt.web.types", "AppServicePlan", "2025-05-01"),
+    "Microsoft.Web/sites": ("azure.mgmt.web.types", "Site", "2025-05-01"),
+    "Microsoft.Web/sites/basicPublishingCredentialsPolicies": (
+        "azure.mgmt.web.types",
+        "CsmPublishingCredentialsPoliciesEntity",
+        "2025-05-01",
+    ),
+}
+
+
+def find_faults(resource: Resource) -> list[str]:
+    """Returns what is wrong with the members of a resource, each with its JSON Pointer."""
+    body = {name: value for name, value in resource.body.items() if name not in BICEP_MEMBERS}
+    if resource.is_existing:
+        return [f"/{name}: an existing resource has no such member" for name in body]
+    module, name, newest = _SOURCES[resource.type]
+    newer = [f"{resource.version} is newer than the types, {newest}"] * (resource.version > newest)
+    return newer + list(_faults(body, getattr(import_module(module), name), module, ""))
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The members of an object."""
+
+    members: Mapping[str, Any]
+    required: frozenset[str] = field(default_factory=frozenset)
+    read_only: frozenset[str] = field(default_factory=frozenset)
+
+
+def _faults(value: Any, kind: Any, module: str, pointer: str) -> Iterator[str]:
+    """Yields the faults of a value; `kind` is a type, or the name of one in `module`."""
+    if isinstance(value, Unknown) or value is None or kind is Any:
+        return
+    if isinstance(kind, str):
+        yield from _faults(value, _named_kind(kind, module), module, pointer)
+    elif get_origin(kind) is list:
+        yield from _list_faults(value, *get_args(kind), module, pointer)
+    elif get_origin(kind) is dict:
+        yield from _map_faults(value, get_args(kind)[1], module, pointer)
+    elif record := _record(kind, module, value):
+        yield from _record_faults(value, record, module, pointer)
+    elif fault := _scalar_fault(value, kind):
+        yield f"{pointer}: {fault}"
+
+
+def _list_faults(value: Any, kind: Any, module: str, pointer: str) -> Iterator[str]:
+    if not isinstance(value, list):
+        yield f"{pointer}: must be an array"
+        return
+    for index, item in enumerate(value):
+        yield from _faults(item, kind, module, f"{pointer}/{index}")
+
+
+def _map_faults(value: Any, kind: Any, module: str, pointer: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{pointer}: must be an object"
+        return
+    for name, member in value.items():
+        yield from _faults(member, kind, module, f"{pointer}/{name}")
+
+
+def _record_faults(value: Any, record: _Record, module: str, pointer: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{pointer}: must be an object"
+        return
+    for name in sorted(record.required - value.keys()):
+        yield f"{pointer}/{name}: is required"
+    for name, member in value.items():
+        if name not in record.members:
+            yield f"{pointer}/{name}: is no member"
+        elif name in record.read_only:
+            yield f"{pointer}/{name}: cannot be set"
+        else:
+            yield from _faults(member, record.members[name], module, f"{pointer}/{name}")
+
+
+def _scalar_fault(value: Any, kind: Any) -> str | None:
+    kinds = get_args(kind) if get_origin(kind) in {Union, types.UnionType} else (kind,)
+    enums = [option for option in kinds if isinstance(option, type) and issubclass(option, Enum)]
+    if enums:
+        allowed = [item.value for item in enums[0]]
+        return None if value in allowed else f"must be one of {', '.join(map(str, allowed))}"
+    accepted = {*kinds, *({int} if float in kinds else ())}
+    return None if type(value) in accepted else f"must be of type {kinds[0].__name__}"
+
+
+def _record(kind: Any, module: str, value: Any) -> _Record | None:
+    if is_typeddict(kind):
+        return _typed_dict_record(kind, module)
+    if hasattr(kind, "_attribute_map"):
+        return _model_record(_subtype(kind, module, value))
+    return None
+
+
+@cache
+def _typed_dict_record(kind: Any, module: str) -> _Record:
+    models = vars(import_module(f"{module.rpartition('.')[0]}.models")) if "mgmt" in module else {}
+    names = {**models, **vars(import_module(module))}
+    # Not `__required_keys__`: it has every member that a derived type adds.
+    hints = get_type_hints(kind, localns=names, include_extras=True)
+    required = frozenset(name for name, hint in hints.items() if get_origin(hint) is Required)
+    return _Record(get_type_hints(kind, localns=names), required)
+
+
+def _subtype(kind: Any, module: str, value: Any) -> Any:
+    """Returns the model that the value's discriminator names; msrest marks it by a `_subtype_map`."""
+    for attribute, names in getattr(kind, "_subtype_map", {}).items():
+        key = kind._attribute_map[attribute]["key"].replace("\\", "")
+        if isinstance(value, dict) and value.get(key) in names:
+            return getattr(import_module(module), names[value[key]])
+    return kind
+
+
+@cache
+def _model_record(kind: Any) -> _Record:
+    members: dict[str, Any] = {}
+    nested: dict[str, Any] = {}
+    rules: dict[str, set[str]] = {"required": set(), "readonly": set()}
+    for attribute, entry in kind._attribute_map.items():
+        key = entry["key"].replace("\\.", "\0").split(".", 1)
+        name = key[0].replace("\0", ".")
+        if len(key) == 1:
+            members[name] = entry["type"]
+            for rule, found in rules.items():
+                found |= {name} if kind._validation.get(attribute, {}).get(rule) else set()
+        else:
+            nested.setdefault(name, {})[attribute] = entry | {"key": key[1]}
+    for name, attributes in nested.items():
+        members[name] = type(
+            name, (), {"_attribute_map": attributes, "_validation": kind._validation}
+        )
+    return _Record(members, frozenset(rules["required"]), frozenset(rules["readonly"]))
+
+
+_SCALARS: Mapping[str, Any] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": float,
+    "duration": str,
+    "object": Any,
+}
+
+
+def _named_kind(name: str, module: str) -> Any:
+    """Returns the type that msrest writes as `[name]` for a list and `{name}` for a map."""
+    if name.startswith("["):
+        return list[_named_kind(name[1:-1], module)]  # type: ignore[misc]  # known at run time
+    if name.startswith("{"):
+        return dict[str, _named_kind(name[1:-1], module)]  # type: ignore[misc]
+    return _SCALARS.get(name) or getattr(import_module(module), name)
