@@ -91,7 +91,9 @@ def _scope(scope: Resource) -> str:
     return f"{own}/{scope.name}" if own in {"queues", "secrets"} else scope.type
 
 
-def find_role_disagreements(deployment: Deployment, further: Iterable[tuple[str, str]] = ()) -> list[str]:
+def find_role_disagreements(
+    deployment: Deployment, further: Iterable[tuple[str, str]] = ()
+) -> list[str]:
     """Compares the role assignments with the least that the app needs, and `further` ones."""
     assigned, needed = role_assignments(deployment), ROLE_ASSIGNMENTS | set(further)
     return [
@@ -130,7 +132,9 @@ def find_setting_disagreements(
     yield from (f"{name} is documented and not deployed" for name in sorted(documented - covered))
     unknown = {name for name in deployed - documented if not _PLATFORM.fullmatch(name)}
     yield from (f"{name} is deployed and not documented" for name in sorted(unknown))
-    yield from (f"{name} is set, and docs/deploy.md denies it" for name in sorted(deployed & left_out))
+    yield from (
+        f"{name} is set, and docs/deploy.md denies it" for name in sorted(deployed & left_out)
+    )
     yield from (f"{name} is not set" for name in sorted(_IDENTITY_SETTINGS - deployed))
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tree_sitter import Node
 
@@ -93,7 +93,7 @@ class Deployment:
             if name not in self._declarations:
                 raise BicepError(f"{self.path.name}: unknown symbol {name}")
             declaration = self._declarations[name]
-            self._values[name] = _KINDS[declaration.kind](self, declaration)
+            self._values[name] = self._KINDS[declaration.kind](self, declaration)
         return self._values[name]
 
     # Declarations
@@ -110,7 +110,9 @@ class Deployment:
     def _check_parameter(self, declaration: Declaration, value: Any) -> None:
         kind = _TYPES[declaration.label]
         if type(value) not in {kind, *({Unknown} if kind is str else {OpenObject})}:
-            raise BicepError(f"{self.path.name}: {declaration.name} must be of type {kind.__name__}")
+            raise BicepError(
+                f"{self.path.name}: {declaration.name} must be of type {kind.__name__}"
+            )
         limits = {
             name: self._evaluate(arguments.named_children[0], {})
             for name, arguments in declaration.decorators.items()
@@ -154,9 +156,7 @@ class Deployment:
         identifier = f"{base}/{body['name']}"
         if kind == "Microsoft.Resources/resourceGroups":
             identifier = resource_group(body["name"])["id"]
-        made = Resource(
-            declaration.name, kind, version, identifier, body, declaration.is_existing
-        )
+        made = Resource(declaration.name, kind, version, identifier, body, declaration.is_existing)
         self.resources.append(made)
         return made
 
@@ -174,10 +174,10 @@ class Deployment:
     # Expressions
 
     def _evaluate(self, node: Node | None, names: Mapping[str, Any]) -> Any:
-        if node is None or node.type not in _EXPRESSIONS:
+        if node is None or node.type not in self._EXPRESSIONS:
             raise BicepError(f"{self.path.name}: {node and node.type} is not supported")
         try:
-            return _EXPRESSIONS[node.type](self, node, names)
+            return self._EXPRESSIONS[node.type](self, node, names)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             line = node.start_point.row + 1
             raise BicepError(f"{self.path.name}:{line}: {text(node)[:80]}: {error!r}") from error
@@ -269,38 +269,39 @@ class Deployment:
             return self._evaluate(node, names)
         symbols = found[1].replace(" ", "").split(",")
         body = parse_expression(found[2], self.path.name)
-        return lambda *given: self._evaluate(body, {**names, **dict(zip(symbols, given, strict=True))})
+        return lambda *given: self._evaluate(
+            body, {**names, **dict(zip(symbols, given, strict=True))}
+        )
+
+    _KINDS: ClassVar[Mapping[str, Callable[["Deployment", Declaration], Any]]] = {
+        "param": _parameter,
+        "var": _variable,
+        "resource": _resource,
+        "module": _module,
+        "output": _output,
+    }
+    _EXPRESSIONS: ClassVar[Mapping[str, Callable[["Deployment", Node, Mapping[str, Any]], Any]]] = {
+        "identifier": _identifier,
+        "string": _string,
+        "number": lambda _, node, __: int(text(node)),
+        "boolean": lambda _, node, __: text(node) == "true",
+        "null": lambda *_: None,
+        "array": _array,
+        "object": _object,
+        "for_statement": _loop,
+        "if_statement": _condition,
+        "ternary_expression": _choice,
+        "binary_expression": _binary,
+        "unary_expression": _negation,
+        "parenthesized_expression": _parenthesized,
+        "member_expression": _member,
+        "subscript_expression": _index,
+        "call_expression": _call,
+    }
 
 
 def _named_children(node: Node) -> list[Node]:
     return [child for child in node.named_children if not child.type.endswith("comment")]
-
-
-_KINDS: Mapping[str, Callable[[Deployment, Declaration], Any]] = {
-    "param": Deployment._parameter,
-    "var": Deployment._variable,
-    "resource": Deployment._resource,
-    "module": Deployment._module,
-    "output": Deployment._output,
-}
-_EXPRESSIONS: Mapping[str, Callable[[Deployment, Node, Mapping[str, Any]], Any]] = {
-    "identifier": Deployment._identifier,
-    "string": Deployment._string,
-    "number": lambda _, node, __: int(text(node)),
-    "boolean": lambda _, node, __: text(node) == "true",
-    "null": lambda *_: None,
-    "array": Deployment._array,
-    "object": Deployment._object,
-    "for_statement": Deployment._loop,
-    "if_statement": Deployment._condition,
-    "ternary_expression": Deployment._choice,
-    "binary_expression": Deployment._binary,
-    "unary_expression": Deployment._negation,
-    "parenthesized_expression": Deployment._parenthesized,
-    "member_expression": Deployment._member,
-    "subscript_expression": Deployment._index,
-    "call_expression": Deployment._call,
-}
 
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"

@@ -4,13 +4,12 @@ The members of Azure's resources, from the types in Azure's management SDKs for 
 The generated SDKs have them in two forms: as TypedDicts, and as models with an `_attribute_map`.
 """
 
-import types
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from importlib import import_module
-from typing import Any, Required, TypedDict, Union, get_args, get_origin
+from typing import Any, Required, TypedDict, get_args, get_origin
 
 # On Python 3.11 the functions of `typing` do not know this package's TypedDict, which the SDKs use.
 from typing_extensions import get_type_hints, is_typeddict
@@ -136,8 +135,16 @@ class _Record:
     """The members of an object."""
 
     members: Mapping[str, Any]
-    required: frozenset[str] = field(default_factory=frozenset)
-    read_only: frozenset[str] = field(default_factory=frozenset)
+    required: frozenset[str] = frozenset()
+    read_only: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model's attributes, or those below one member of it, and the rules for all of them."""
+
+    attributes: Mapping[str, Mapping[str, str]]
+    rules: Mapping[str, Mapping[str, Any]]
 
 
 def _faults(value: Any, kind: Any, module: str, pointer: str) -> Iterator[str]:
@@ -147,7 +154,7 @@ def _faults(value: Any, kind: Any, module: str, pointer: str) -> Iterator[str]:
     if isinstance(kind, str):
         yield from _faults(value, _named_kind(kind, module), module, pointer)
     elif get_origin(kind) is list:
-        yield from _list_faults(value, *get_args(kind), module, pointer)
+        yield from _list_faults(value, get_args(kind)[0], module, pointer)
     elif get_origin(kind) is dict:
         yield from _map_faults(value, get_args(kind)[1], module, pointer)
     elif record := _record(kind, module, value):
@@ -188,7 +195,7 @@ def _record_faults(value: Any, record: _Record, module: str, pointer: str) -> It
 
 
 def _scalar_fault(value: Any, kind: Any) -> str | None:
-    kinds = get_args(kind) if get_origin(kind) in {Union, types.UnionType} else (kind,)
+    kinds = get_args(kind) or (kind,)
     enums = [option for option in kinds if isinstance(option, type) and issubclass(option, Enum)]
     if enums:
         allowed = [item.value for item in enums[0]]
@@ -200,9 +207,9 @@ def _scalar_fault(value: Any, kind: Any) -> str | None:
 def _record(kind: Any, module: str, value: Any) -> _Record | None:
     if is_typeddict(kind):
         return _typed_dict_record(kind, module)
-    if hasattr(kind, "_attribute_map"):
-        return _model_record(_subtype(kind, module, value))
-    return None
+    if isinstance(kind, _Model):
+        return _model_record(kind)
+    return _model_record(_read_model(kind, module, value)) if _MODEL_MARK in vars(kind) else None
 
 
 @cache
@@ -211,38 +218,41 @@ def _typed_dict_record(kind: Any, module: str) -> _Record:
     names = {**models, **vars(import_module(module))}
     # Not `__required_keys__`: it has every member that a derived type adds.
     hints = get_type_hints(kind, localns=names, include_extras=True)
-    required = frozenset(name for name, hint in hints.items() if get_origin(hint) is Required)
+    origins: dict[str, Any] = {name: get_origin(hint) for name, hint in hints.items()}
+    required = frozenset(name for name, origin in origins.items() if origin is Required)
     return _Record(get_type_hints(kind, localns=names), required)
 
 
-def _subtype(kind: Any, module: str, value: Any) -> Any:
-    """Returns the model that the value's discriminator names; msrest marks it by a `_subtype_map`."""
-    for attribute, names in getattr(kind, "_subtype_map", {}).items():
-        key = kind._attribute_map[attribute]["key"].replace("\\", "")
-        if isinstance(value, dict) and value.get(key) in names:
-            return getattr(import_module(module), names[value[key]])
-    return kind
+_MODEL_MARK = "_attribute_map"
 
 
-@cache
-def _model_record(kind: Any) -> _Record:
+def _read_model(kind: Any, module: str, value: Any) -> _Model:
+    """Returns the model, or the derived one that the value's discriminator names."""
+    for attribute, names in vars(kind).get("_subtype_map", {}).items():
+        discriminator = vars(kind)[_MODEL_MARK][attribute]["key"].replace("\\", "")
+        if isinstance(value, dict) and value.get(discriminator) in names:
+            kind = getattr(import_module(module), names[value[discriminator]])
+    return _Model(vars(kind)[_MODEL_MARK], vars(kind).get("_validation", {}))
+
+
+def _model_record(model: _Model) -> _Record:
+    """Returns the members: `properties.location` is an attribute of the member `properties`."""
     members: dict[str, Any] = {}
-    nested: dict[str, Any] = {}
-    rules: dict[str, set[str]] = {"required": set(), "readonly": set()}
-    for attribute, entry in kind._attribute_map.items():
-        key = entry["key"].replace("\\.", "\0").split(".", 1)
-        name = key[0].replace("\0", ".")
-        if len(key) == 1:
-            members[name] = entry["type"]
-            for rule, found in rules.items():
-                found |= {name} if kind._validation.get(attribute, {}).get(rule) else set()
+    below: dict[str, dict[str, Mapping[str, str]]] = {}
+    attributes: dict[str, str] = {}
+    for attribute, entry in model.attributes.items():
+        key, _, rest = entry["key"].replace("\\.", "\0").partition(".")
+        name = key.replace("\0", ".")
+        if rest:
+            below.setdefault(name, {})[attribute] = {**entry, "key": rest}
         else:
-            nested.setdefault(name, {})[attribute] = entry | {"key": key[1]}
-    for name, attributes in nested.items():
-        members[name] = type(
-            name, (), {"_attribute_map": attributes, "_validation": kind._validation}
-        )
-    return _Record(members, frozenset(rules["required"]), frozenset(rules["readonly"]))
+            members[name], attributes[name] = entry["type"], attribute
+    members |= {name: _Model(found, model.rules) for name, found in below.items()}
+
+    def with_rule(rule: str) -> frozenset[str]:
+        return frozenset(n for n, a in attributes.items() if model.rules.get(a, {}).get(rule))
+
+    return _Record(members, with_rule("required"), with_rule("readonly"))
 
 
 _SCALARS: Mapping[str, Any] = {

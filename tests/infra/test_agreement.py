@@ -70,9 +70,11 @@ def test_queues_keep_what_the_app_relies_on() -> None:
     assert len(queues) == 4
     assert {q["requiresDuplicateDetection"] for q in queues.values()} == {True}
     assert {q["requiresSession"] for q in queues.values()} == {False}
-    assert [n for n, q in queues.items() if q["defaultMessageTimeToLive"] == "P14D"] == [
-        n for n, q in queues.items() if not q["deadLetteringOnMessageExpiration"]
-    ] == ["enrollment-results"]
+    assert (
+        [n for n, q in queues.items() if q["defaultMessageTimeToLive"] == "P14D"]
+        == [n for n, q in queues.items() if not q["deadLetteringOnMessageExpiration"]]
+        == ["enrollment-results"]
+    )
 
 
 def find_setting_faults(infra: Path = INFRA, documents: Any = DOCUMENTS) -> list[str]:
@@ -202,7 +204,9 @@ def test_a_setting_that_is_documented_and_not_deployed_is_found() -> None:
     """A new row in docs/settings.md is found until the template sets it."""
     documents = DOCUMENTS | {"settings.md": f"| `NEW_SETTING` |\n{DOCUMENTS['settings.md']}"}
 
-    assert find_setting_faults(documents=documents) == ["NEW_SETTING is documented and not deployed"]
+    assert find_setting_faults(documents=documents) == [
+        "NEW_SETTING is documented and not deployed"
+    ]
 
 
 def test_a_function_that_differs_is_found(tmp_path: Path) -> None:

@@ -90,7 +90,9 @@ def test_parameters_file_has_every_parameter() -> None:
 
 def test_parameters_have_the_defaults_of_the_template() -> None:
     """An environment without variables deploys the defaults that main.bicep documents."""
-    template = Deployment(INFRA / "main.bicep", {"environmentName": "test", "location": "westeurope"})
+    template = Deployment(
+        INFRA / "main.bicep", {"environmentName": "test", "location": "westeurope"}
+    )
 
     assert [r.id for r in deploy().resources] == [r.id for r in template.resources]
     assert [r.body for r in deploy().resources][-10:] == [r.body for r in template.resources][-10:]
@@ -123,7 +125,9 @@ def test_every_new_resource_has_the_tags() -> None:
 
 def test_no_resource_accepts_a_key() -> None:
     """Service Bus, storage, logs and deployments accept identities only."""
-    bodies = {r.symbol: r.body.get("properties", {}) for r in deploy().resources if not r.is_existing}
+    bodies = {
+        r.symbol: r.body.get("properties", {}) for r in deploy().resources if not r.is_existing
+    }
 
     assert bodies["namespace"]["disableLocalAuth"] is True
     assert bodies["account"]["allowSharedKeyAccess"] is False

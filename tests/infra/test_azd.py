@@ -1,0 +1,263 @@
+"""azure.yaml and its hooks, the guide of the deployment, and the workflows."""
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from local.package import build
+from tests import secret_factory
+from tests.infra.agreement import ROLE_ASSIGNMENTS, ROLES, ROOT
+from tests.infra.bicep_deployment import INFRA, deploy
+from tests.infra.bicep_syntax import read_template
+
+AZURE_YAML = yaml.safe_load((ROOT / "azure.yaml").read_text())
+WORKFLOWS = {
+    path.name: yaml.safe_load(path.read_text()) for path in (ROOT / ".github/workflows").iterdir()
+}
+GUIDE = (ROOT / "docs" / "deploy.md").read_text()
+
+
+class Strict(BaseModel):
+    """A part of azure.yaml: docs page "Azure Developer CLI's azure.yaml schema"."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Script(Strict):
+    shell: Literal["sh", "pwsh"]
+    run: str = Field(min_length=1)
+    interactive: bool = False
+    continueOnError: bool = False  # noqa: N815  azd's name
+
+
+class Hook(Strict):
+    posix: Script
+    windows: Script
+
+
+class ServiceHooks(Strict):
+    prepackage: Hook
+
+
+class Service(Strict):
+    project: str
+    host: Literal["function"]
+    language: Literal["python"]
+    dist: str
+    remoteBuild: bool  # noqa: N815
+    hooks: ServiceHooks
+
+
+class Infra(Strict):
+    provider: Literal["bicep"]
+    path: str
+
+
+class Services(Strict):
+    functions: Service
+
+
+class ProjectHooks(Strict):
+    postdeploy: Hook
+
+
+class AzureYaml(Strict):
+    name: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    infra: Infra
+    services: Services
+    hooks: ProjectHooks
+
+
+def test_azure_yaml_is_valid() -> None:
+    """azure.yaml has only members that azd documents, each with a value that azd accepts."""
+    parsed = AzureYaml.model_validate(AZURE_YAML)
+
+    assert (ROOT / parsed.infra.path / "main.bicepparam").exists()
+
+
+def test_planted_error_in_azure_yaml_is_found() -> None:
+    """A misspelt member is found."""
+    services = {"functions": AZURE_YAML["services"]["functions"] | {"remotebuild": True}}
+
+    with pytest.raises(ValidationError, match="remotebuild"):
+        AzureYaml.model_validate(AZURE_YAML | {"services": services})
+
+
+def test_azd_finds_the_app() -> None:
+    """The app has the tag by which azd finds where to deploy the service."""
+    tags = [r.body["tags"] for r in deploy().resources if r.type == "Microsoft.Web/sites"]
+
+    assert [tag["azd-service-name"] for tag in tags] == list(AZURE_YAML["services"])
+
+
+def run_script(script: str, directory: Path, **environment: str) -> str:
+    """Runs a script of azd's in `directory`, where `bin` comes first in PATH; returns its output."""
+    path = f"{directory / 'bin'}:{os.environ['PATH']}"  # noqa: TID251  the child's
+    ran = subprocess.run(  # noqa: S603  a script of this repository
+        ["/bin/sh", "-c", script],
+        cwd=directory,
+        env={"PATH": path, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    secret_factory.outputs += [ran.stdout, ran.stderr]
+    return ran.stdout
+
+
+def add_command(directory: Path, name: str, script: str) -> None:
+    """Adds a command to the `bin` of a directory."""
+    file = directory / "bin" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(file.stat().st_mode | stat.S_IXUSR)
+
+
+def test_azd_deploys_the_package(tmp_path: Path) -> None:
+    """The hook unpacks the package, compiled modules included, with an empty ignore file."""
+    package = zipfile.ZipFile(build(tmp_path / "dist" / "app.zip"))
+    add_command(tmp_path, "make", '[ "$1" = package ]')
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    service = AZURE_YAML["services"]["functions"]
+    (tmp_path / service["dist"]).mkdir(parents=True)
+    (tmp_path / service["dist"] / "removed.py").touch()
+
+    run_script(service["hooks"]["prepackage"]["posix"]["run"], tmp_path)
+
+    root = tmp_path / service["dist"]
+    files = {str(file.relative_to(root)) for file in root.rglob("*") if file.is_file()}
+    assert files == {*package.namelist(), ".funcignore"}
+    assert (root / ".funcignore").read_text() == ""
+
+
+OUTPUTS = {name: str(value) for name, value in deploy().outputs.items()} | {
+    "AZURE_SUBSCRIPTION_ID": "subscription-1"
+}
+
+
+def test_readiness_is_deployed_after_the_code(tmp_path: Path) -> None:
+    """The hook gives the template each parameter that has no default, from the outputs."""
+    shutil.copytree(INFRA, tmp_path / "infra")
+    add_command(tmp_path, "az", 'for a in "$@"; do echo "$a" >> az.log; done')
+
+    printed = run_script(AZURE_YAML["hooks"]["postdeploy"]["posix"]["run"], tmp_path, **OUTPUTS)
+
+    arguments = (tmp_path / "az.log").read_text().split("\n")
+    given = {a.split("=")[0]: a.split("=")[1] for a in arguments if "=" in a}
+    declared = read_template(INFRA / "readiness.bicep")
+    required = {n for n, d in declared.items() if d.kind == "param" and d.value is None}
+    assert given.keys() == required
+    assert given["functionAppName"] == OUTPUTS["FUNCTION_APP_NAME"]
+    assert f"WEBHOOK_KEY=$({OUTPUTS['WEBHOOK_KEY_COMMAND']})" in printed
+    assert OUTPUTS["FIRST_ENROLLMENT_GROUP_COMMAND"] in printed
+
+
+def test_a_failed_availability_test_does_not_hide_what_is_next(tmp_path: Path) -> None:
+    """Without a session of the Azure CLI the hook says so, and prints the rest."""
+    shutil.copytree(INFRA, tmp_path / "infra")
+    add_command(tmp_path, "az", "exit 1")
+
+    printed = run_script("sh infra/after-deploy.sh 2>&1", tmp_path, **OUTPUTS)
+
+    assert "azd hooks run postdeploy" in printed
+    assert OUTPUTS["FUNCTION_APP_URL"] in printed
+
+
+def test_hooks_use_outputs_only() -> None:
+    """The variables of both scripts are the same, each an output of the template or azd's own."""
+    shell = set(re.findall(r"(?<!\\)\$([A-Z_]+)", (INFRA / "after-deploy.sh").read_text()))
+    powershell = set(re.findall(r"\$env:([A-Z_]+)", (INFRA / "after-deploy.ps1").read_text()))
+
+    assert shell == powershell
+    assert shell <= OUTPUTS.keys()
+
+
+def test_guide_has_every_parameter() -> None:
+    """docs/deploy.md explains each variable of main.bicepparam that is not a setting."""
+    text = (INFRA / "main.bicepparam").read_text()
+    variables = set(re.findall(r"readEnvironmentVariable\('(\w+)'", text))
+
+    settings = set(
+        re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/settings.md").read_text(), re.MULTILINE)
+    )
+    azd = {"AZURE_ENV_NAME", "AZURE_LOCATION"}
+    assert [n for n in sorted(variables - settings - azd) if f"`{n}`" not in GUIDE] == []
+
+
+def test_guide_has_every_role_and_its_reason() -> None:
+    """docs/deploy.md has a row for each role that may be assigned, and no other."""
+    table = GUIDE.partition("| Role | Scope | Reason |")[2].partition("\n\n")[0]
+
+    rows = re.findall(r"^\| ([A-Z][\w ]+) \| .+ \| .+ \|$", table, re.MULTILINE)
+    assert sorted(rows) == sorted(ROLES.values())
+    assert {role for role, _ in ROLE_ASSIGNMENTS} <= set(rows)
+
+
+def test_guide_has_every_alert() -> None:
+    """docs/deploy.md explains each alert."""
+    alerts = [r.name for r in deploy().resources if r.type == "Microsoft.Insights/metricAlerts"]
+
+    names = {re.sub(r"^test-(stuck-)?.*", r"\1", n) or n.removeprefix("test-") for n in alerts}
+    assert len(names) == 6
+    for name in names:
+        assert f"| `{name}" in GUIDE
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_workflows_are_pinned_and_have_the_least_rights(name: str) -> None:
+    """Each action is pinned by a commit, and the token may do only what the workflow needs."""
+    workflow: dict[Any, Any] = WORKFLOWS[name]
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+    for step in steps:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step.get("uses", "a/b@" + "0" * 40))
+    rights = {"ci.yml": {"contents": "read"}}
+    assert workflow["permissions"] == rights.get(name, {"contents": "read", "id-token": "write"})
+    assert "secrets." not in json.dumps(workflow)
+
+
+def test_ci_tests_every_supported_version() -> None:
+    """CI runs what the Makefile and README promise, on each version of Python, and builds infra/."""
+    test, infra = WORKFLOWS["ci.yml"]["jobs"].values()
+
+    assert test["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    commands = [step.get("run", "") for step in test["steps"]]
+    assert {"make check", "make test", "make test-all"} <= set(commands)
+    built = " ".join(step.get("run", "") for step in infra["steps"])
+    assert re.findall(r"[\w-]+\.bicep(?:param)?", built) == [
+        "main.bicepparam",
+        "main.bicep",
+        "readiness.bicep",
+    ]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".vscode").iterdir()), ids=lambda path: path.name)
+def test_editor_files_are_valid(path: Path) -> None:
+    """Each file of the editor is JSON."""
+    assert json.loads(path.read_text())
+
+
+def test_editor_tasks_exist() -> None:
+    """The launch configurations and tasks name tasks and make targets that exist."""
+    tasks = json.loads((ROOT / ".vscode" / "tasks.json").read_text())["tasks"]
+    launches = json.loads((ROOT / ".vscode" / "launch.json").read_text())["configurations"]
+    labels = {task["label"] for task in tasks}
+
+    needed = {label for task in tasks for label in task.get("dependsOn", [])}
+    needed |= {launch["preLaunchTask"] for launch in launches if "preLaunchTask" in launch}
+    assert needed <= labels
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make (\w+)", json.dumps(tasks)):
+        assert f"\n{target}:" in makefile
