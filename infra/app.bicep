@@ -13,7 +13,7 @@ param dpsHostName string
 param serviceBusHostName string
 param queueSettings object
 param settings object
-param secretSettings object
+param keyVaultSettings object
 param keyVaultName string
 param disabledFunctions array
 param subnetId string
@@ -36,9 +36,9 @@ var connectionSettings = {
   ServiceBus__credential: 'managedidentity'
   ServiceBus__clientId: identityClientId
   // The app wants exactly one of the two settings for DPS.
-  DPS_ENDPOINT: contains(secretSettings, 'DPS_CONNECTION_STRING') ? '' : dpsHostName
+  DPS_ENDPOINT: contains(keyVaultSettings, 'DPS_CONNECTION_STRING') ? '' : dpsHostName
 }
-var references = mapValues(secretSettings, secret => '@Microsoft.KeyVault(VaultName=${keyVaultName};SecretName=${secret})')
+var references = mapValues(keyVaultSettings, secret => '@Microsoft.KeyVault(VaultName=${keyVaultName};SecretName=${secret})')
 var disabled = toObject(disabledFunctions, function => 'AzureWebJobs.${function}.Disabled', function => 'true')
 var allSettings = union(settings, queueSettings, connectionSettings, references, disabled)
 

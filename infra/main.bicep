@@ -23,9 +23,9 @@ param pythonVersion string = '3.11'
 param settings object = {}
 
 @description('Names of secrets in the key vault, by the name of the setting that gets the secret. Empty: not set.')
-param secretSettings object = {}
+param keyVaultSettings object = {}
 
-@description('Resource id of the existing key vault that holds the secrets. Needed only with secretSettings.')
+@description('Resource id of the existing key vault that holds the secrets. Needed only with keyVaultSettings.')
 param keyVaultId string = ''
 
 @description('Functions to switch off, such as the two queue functions of an app that only serves the webhook.')
@@ -222,7 +222,7 @@ module dpsAccess 'dps-access.bicep' = {
 }
 
 var vault = split(empty(keyVaultId) ? '${subscription().id}/resourceGroups/${groupName}/none' : keyVaultId, '/')
-var secrets = filter(items(secretSettings), secret => !empty(secret.value))
+var secrets = filter(items(keyVaultSettings), secret => !empty(secret.value))
 
 module secretAccess 'secret-access.bicep' = if (!empty(keyVaultId)) {
   name: 'secret-access-${token}'
@@ -259,7 +259,7 @@ module app 'app.bicep' = {
       ENROLLMENT_REPLY_QUEUES: join(enrollmentReplyQueues, ',')
     }
     settings: settings
-    secretSettings: toObject(secrets, secret => secret.key, secret => secret.value)
+    keyVaultSettings: toObject(secrets, secret => secret.key, secret => secret.value)
     keyVaultName: last(vault)
     disabledFunctions: disabledFunctions
     subnetId: subnetId

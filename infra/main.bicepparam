@@ -28,7 +28,7 @@ param settings = {
 
 // Settings that are secrets: the variable has the name of a secret in the key vault, not its value.
 param keyVaultId = readEnvironmentVariable('KEY_VAULT_ID', '')
-param secretSettings = {
+param keyVaultSettings = {
   DPS_CONNECTION_STRING: readEnvironmentVariable('DPS_CONNECTION_STRING_SECRET', '')
 }
 

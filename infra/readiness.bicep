@@ -21,6 +21,11 @@ resource site 'Microsoft.Web/sites@2024-11-01' existing = {
   name: functionAppName
 }
 
+resource ready 'Microsoft.Web/sites/functions@2024-11-01' existing = {
+  parent: site
+  name: 'health_ready'
+}
+
 resource applicationInsights 'Microsoft.Insights/components@2020-02-02' existing = {
   name: applicationInsightsName
 }
@@ -49,7 +54,7 @@ resource test 'Microsoft.Insights/webtests@2022-06-15' = {
       Headers: [
         {
           key: 'x-functions-key'
-          value: listKeys('${site.id}/functions/health_ready', '2024-11-01').default
+          value: ready.listKeys().default
         }
       ]
     }

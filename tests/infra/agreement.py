@@ -127,7 +127,7 @@ def find_setting_disagreements(
     documented = set(_ROW.findall(documents["settings.md"].partition("## Local development")[0]))
     left_out = set(_ROW.findall(documents["deploy.md"].partition("## Settings left out")[2]))
     deployed = {name for deployment in deployments for name in app_settings(deployment)}
-    deployed |= {*parameters["settings"], *parameters["secretSettings"]}
+    deployed |= {*parameters["settings"], *parameters["keyVaultSettings"]}
     covered = {name.removesuffix("__blobServiceUri") for name in deployed} | left_out
     yield from (f"{name} is documented and not deployed" for name in sorted(documented - covered))
     unknown = {name for name in deployed - documented if not _PLATFORM.fullmatch(name)}
@@ -139,16 +139,13 @@ def find_setting_disagreements(
 
 
 def find_function_disagreements(
-    parameters: Mapping[str, Any], texts: Iterable[str]
+    parameters: Mapping[str, Any], readiness: Deployment, texts: Iterable[str]
 ) -> Iterator[str]:
-    """Compares the names of functions in the parameters and in commands with the app's."""
+    """Compares the names of functions in parameters, templates and commands with the app's."""
     queue_functions = {f"function:{n}" for n, f in FUNCTIONS.items() if "queueName" in f}
     if parameters["alwaysReady"].keys() != {"http", *queue_functions}:
         yield "alwaysReady: the groups are not those of the app"
-    named = {
-        name
-        for text in texts
-        for name in re.findall(r"--function-name (\w+)|/functions/(\w+)'", text)
-    }
-    used = {a or b for a, b in named} | set(parameters["disabledFunctions"])
+    used = {name for text in texts for name in re.findall(r"--function-name (\w+)", text)}
+    used |= {r.name for r in readiness.resources if r.type == "Microsoft.Web/sites/functions"}
+    used |= set(parameters["disabledFunctions"])
     yield from (f"the app has no function {name}" for name in sorted(used - FUNCTIONS.keys()))

@@ -256,6 +256,8 @@ class Deployment:
 
     def _call(self, node: Node, names: Mapping[str, Any]) -> Any:
         function, arguments = _named_children(node)
+        if function.type == "member_expression":  # such as `storage.listKeys()`
+            return Unknown(text(function))
         values = [self._argument(child, names) for child in _named_children(arguments)]
         if text(function) == "readEnvironmentVariable":
             name, *default = values

@@ -49,74 +49,49 @@ class _Workspace(_TaggedResource, total=False):
     properties: _WorkspaceProperties
 
 
-# Each with the newest API version that its package describes. The three without a package are written
-# from the published types of Bicep (github.com/Azure/bicep-types-az).
-_SOURCES: Mapping[str, tuple[str, str, str]] = {
-    "Microsoft.Authorization/roleAssignments": (
-        "azure.mgmt.authorization.v2022_04_01.models",
-        "RoleAssignmentCreateParameters",
-        "2022-04-01",
-    ),
-    "Microsoft.Devices/provisioningServices": (
-        "azure.mgmt.iothubprovisioningservices.types",
-        "ProvisioningServiceDescription",
-        "2026-11-01",
-    ),
-    "Microsoft.Insights/actionGroups": (
-        "azure.mgmt.monitor.models",
-        "ActionGroupResource",
-        "2023-01-01",
-    ),
-    "Microsoft.Insights/components": (
-        "azure.mgmt.applicationinsights.v2020_02_02.models",
-        "ApplicationInsightsComponent",
-        "2020-02-02",
-    ),
-    "Microsoft.Insights/metricAlerts": (
-        "azure.mgmt.monitor.models",
-        "MetricAlertResource",
-        "2018-03-01",
-    ),
-    "Microsoft.Insights/webtests": (
-        "azure.mgmt.applicationinsights.v2022_06_15.models",
-        "WebTest",
-        "2022-06-15",
-    ),
-    "Microsoft.ManagedIdentity/userAssignedIdentities": (
-        __name__,
-        "_TaggedResource",
-        "2024-11-30",
-    ),
-    "Microsoft.OperationalInsights/workspaces": (__name__, "_Workspace", "2025-02-01"),
-    "Microsoft.Resources/resourceGroups": (__name__, "_TaggedResource", "2025-04-01"),
-    "Microsoft.ServiceBus/namespaces": ("azure.mgmt.servicebus.types", "SBNamespace", "2026-01-01"),
-    "Microsoft.ServiceBus/namespaces/queues": (
-        "azure.mgmt.servicebus.types",
-        "SBQueue",
-        "2026-01-01",
-    ),
-    "Microsoft.Storage/storageAccounts": (
-        "azure.mgmt.storage.types",
-        "StorageAccountCreateParameters",
-        "2026-09-01",
-    ),
-    "Microsoft.Storage/storageAccounts/blobServices": (
-        "azure.mgmt.storage.types",
-        "BlobServiceProperties",
-        "2026-09-01",
-    ),
-    "Microsoft.Storage/storageAccounts/blobServices/containers": (
-        "azure.mgmt.storage.types",
-        "BlobContainer",
-        "2026-09-01",
-    ),
-    "Microsoft.Web/serverfarms": ("azure.mgmt.web.types", "AppServicePlan", "2025-05-01"),
-    "Microsoft.Web/sites": ("azure.mgmt.web.types", "Site", "2025-05-01"),
-    "Microsoft.Web/sites/basicPublishingCredentialsPolicies": (
-        "azure.mgmt.web.types",
-        "CsmPublishingCredentialsPoliciesEntity",
-        "2025-05-01",
-    ),
+# By module and the API version that it describes: the types of resources. The three resources without a
+# package are written above, from the published types of Bicep (github.com/Azure/bicep-types-az).
+_MODULES: Mapping[tuple[str, str], Mapping[str, str]] = {
+    ("azure.mgmt.applicationinsights.v2020_02_02.models", "2020-02-02"): {
+        "Microsoft.Insights/components": "ApplicationInsightsComponent",
+    },
+    ("azure.mgmt.applicationinsights.v2022_06_15.models", "2022-06-15"): {
+        "Microsoft.Insights/webtests": "WebTest",
+    },
+    ("azure.mgmt.authorization.v2022_04_01.models", "2022-04-01"): {
+        "Microsoft.Authorization/roleAssignments": "RoleAssignmentCreateParameters",
+    },
+    ("azure.mgmt.iothubprovisioningservices.types", "2026-11-01"): {
+        "Microsoft.Devices/provisioningServices": "ProvisioningServiceDescription",
+    },
+    ("azure.mgmt.monitor.models", "2023-01-01"): {
+        "Microsoft.Insights/actionGroups": "ActionGroupResource",
+        "Microsoft.Insights/metricAlerts": "MetricAlertResource",
+    },
+    ("azure.mgmt.servicebus.types", "2026-01-01"): {
+        "Microsoft.ServiceBus/namespaces": "SBNamespace",
+        "Microsoft.ServiceBus/namespaces/queues": "SBQueue",
+    },
+    ("azure.mgmt.storage.types", "2026-09-01"): {
+        "Microsoft.Storage/storageAccounts": "StorageAccountCreateParameters",
+        "Microsoft.Storage/storageAccounts/blobServices": "BlobServiceProperties",
+        "Microsoft.Storage/storageAccounts/blobServices/containers": "BlobContainer",
+    },
+    ("azure.mgmt.web.types", "2025-05-01"): {
+        "Microsoft.Web/serverfarms": "AppServicePlan",
+        "Microsoft.Web/sites": "Site",
+        "Microsoft.Web/sites/basicPublishingCredentialsPolicies": (
+            "CsmPublishingCredentialsPoliciesEntity"
+        ),
+    },
+    (__name__, "2025-04-01"): {
+        "Microsoft.ManagedIdentity/userAssignedIdentities": "_TaggedResource",
+        "Microsoft.OperationalInsights/workspaces": "_Workspace",
+        "Microsoft.Resources/resourceGroups": "_TaggedResource",
+    },
+}
+_SOURCES = {
+    kind: (*module, name) for module, names in _MODULES.items() for kind, name in names.items()
 }
 
 
@@ -125,7 +100,7 @@ def find_faults(resource: Resource) -> list[str]:
     body = {name: value for name, value in resource.body.items() if name not in BICEP_MEMBERS}
     if resource.is_existing:
         return [f"/{name}: an existing resource has no such member" for name in body]
-    module, name, newest = _SOURCES[resource.type]
+    module, newest, name = _SOURCES[resource.type]
     newer = [f"{resource.version} is newer than the types, {newest}"] * (resource.version > newest)
     return newer + list(_faults(body, getattr(import_module(module), name), module, ""))
 

@@ -15,7 +15,7 @@ from tests.infra.agreement import (
     of_type,
 )
 from tests.infra.bicep_deployment import AZD, INFRA, Deployment, deploy
-from tests.infra.test_resources import ENVIRONMENTS, planted
+from tests.infra.test_resources import ENVIRONMENTS, READINESS, planted
 
 QUEUES = "Microsoft.ServiceBus/namespaces/queues"
 DOCUMENTS = {name: (ROOT / "docs" / name).read_text() for name in ("settings.md", "deploy.md")}
@@ -94,7 +94,7 @@ def test_optional_settings_have_their_own_names() -> None:
 
     for name in parameters()["settings"]:
         assert f"  {name}: readEnvironmentVariable('{name}', '')\n" in text
-    for name in parameters()["secretSettings"]:
+    for name in parameters()["keyVaultSettings"]:
         assert f"  {name}: readEnvironmentVariable('{name}_SECRET', '')\n" in text
 
 
@@ -116,8 +116,9 @@ def test_a_secret_is_a_reference_to_the_key_vault() -> None:
 
 def test_functions_are_those_of_the_app() -> None:
     """Scaling groups, disabled functions, and the keys in commands name functions of the app."""
-    found = find_function_disagreements(parameters(ENVIRONMENTS["existing"]), TEXTS)
+    readiness = Deployment(INFRA / "readiness.bicep", READINESS)
 
+    found = find_function_disagreements(parameters(ENVIRONMENTS["existing"]), readiness, TEXTS)
     assert list(found) == []
 
 
@@ -211,11 +212,14 @@ def test_a_setting_that_is_documented_and_not_deployed_is_found() -> None:
 
 def test_a_function_that_differs_is_found(tmp_path: Path) -> None:
     """A scaling group, a disabled function or a key of a function that does not exist is found."""
-    change = ("function:bulk_operations", "function:bulk_operation")
-    infra = planted(tmp_path, "main.bicepparam", change)
+    infra = planted(tmp_path, "main.bicepparam", ("function:bulk_operations", "function:bulk"))
+    file = infra / "readiness.bicep"
+    file.write_text(file.read_text().replace("'health_ready'", "'c'"))
     given = parameters({"DISABLED_FUNCTIONS": "a"}, infra=infra)
 
-    found = " ".join(find_function_disagreements(given, ["--function-name b", "/functions/c'"]))
+    found = " ".join(
+        find_function_disagreements(given, Deployment(file, READINESS), ["--function-name b"])
+    )
     assert "alwaysReady" in found
     for name in "abc":
         assert f"the app has no function {name}" in found

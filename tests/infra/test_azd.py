@@ -164,6 +164,18 @@ def test_readiness_is_deployed_after_the_code(tmp_path: Path) -> None:
     assert OUTPUTS["FIRST_ENROLLMENT_GROUP_COMMAND"] in printed
 
 
+def test_the_next_commands_can_be_pasted(tmp_path: Path) -> None:
+    """The printed commands make a key and an enrollment group whose webhook has the key."""
+    shutil.copytree(INFRA, tmp_path / "infra")
+    add_command(tmp_path, "az", 'for a in "$@"; do echo "$a" >> az.log; done; echo key-1')
+    printed = run_script("sh infra/after-deploy.sh", tmp_path, **OUTPUTS)
+
+    run_script("\n".join(re.findall(r"^  (.+)$", printed, re.MULTILINE)), tmp_path)
+
+    called = (tmp_path / "az.log").read_text()
+    assert f"--webhook-url\n{OUTPUTS['WEBHOOK_URL']}?code=key-1\n" in called
+
+
 def test_a_failed_availability_test_does_not_hide_what_is_next(tmp_path: Path) -> None:
     """Without a session of the Azure CLI the hook says so, and prints the rest."""
     shutil.copytree(INFRA, tmp_path / "infra")

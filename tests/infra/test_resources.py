@@ -94,8 +94,7 @@ def test_parameters_have_the_defaults_of_the_template() -> None:
         INFRA / "main.bicep", {"environmentName": "test", "location": "westeurope"}
     )
 
-    assert [r.id for r in deploy().resources] == [r.id for r in template.resources]
-    assert [r.body for r in deploy().resources][-10:] == [r.body for r in template.resources][-10:]
+    assert deploy().resources == template.resources
 
 
 def test_no_output_is_a_parameter() -> None:
