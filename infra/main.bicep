@@ -176,14 +176,15 @@ module namespace 'namespace.bicep' = if (empty(serviceBusId)) {
   }
 }
 
-// An id is /subscriptions/<2>/resourceGroups/<4>/providers/<6>/<7>/<name>.
+// An id is /subscriptions/<2>/resourceGroups/<4>/providers/<6>/<7>/<name>. A module whose scope is made of
+// names says what it depends on.
 var serviceBusScope = split(empty(serviceBusId) ? '${subscription().id}/resourceGroups/${groupName}' : serviceBusId, '/')
 var serviceBusName = empty(serviceBusId) ? 'sbns-${token}' : last(split(serviceBusId, '/'))
 
 module queues 'queues.bicep' = {
   name: 'queues-${token}'
   scope: resourceGroup(serviceBusScope[2], serviceBusScope[4])
-  dependsOn: [namespace]
+  dependsOn: [group, namespace]
   params: {
     namespaceName: serviceBusName
     inputQueues: [enrollmentRequestsQueue, bulkOperationsQueue]
@@ -214,7 +215,7 @@ var dpsName = empty(dpsId) ? 'dps-${token}' : last(split(dpsId, '/'))
 module dpsAccess 'dps-access.bicep' = {
   name: 'dps-access-${token}'
   scope: resourceGroup(dpsScope[2], dpsScope[4])
-  dependsOn: [newDps]
+  dependsOn: [group, newDps]
   params: {
     dpsName: dpsName
     principalId: identity.outputs.principalId

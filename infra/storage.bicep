@@ -51,5 +51,7 @@ resource owner 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-output blobEndpoint string = account.properties.primaryEndpoints.blob
-output packageContainerUrl string = '${account.properties.primaryEndpoints.blob}${packages.name}'
+var blobEndpoint = 'https://${account.name}.blob.${environment().suffixes.storage}/'
+
+output blobEndpoint string = blobEndpoint
+output packageContainerUrl string = '${blobEndpoint}${packages.name}'

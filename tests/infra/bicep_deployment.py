@@ -7,7 +7,7 @@ output is a `BicepError`.
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +22,10 @@ from tests.infra.bicep_syntax import (
     read_template,
     text,
 )
+
+INFRA = Path(__file__).resolve().parents[2] / "infra"
+AZD = {"AZURE_ENV_NAME": "test", "AZURE_LOCATION": "westeurope"}
+"""What azd itself asks for and puts in the environment."""
 
 _LAMBDA = re.compile(r"\(?\s*(\w+(?:\s*,\s*\w+)*)\s*\)?\s*=>(.*)", re.DOTALL)
 _TYPES = {"string": str, "int": int, "bool": bool, "object": dict, "array": list}
@@ -83,10 +87,8 @@ class Deployment:
     @property
     def variables(self) -> dict[str, Any]:
         """The variables by name; of a parameters file, the parameters."""
-        return {name: self._values[name] for name in self._named("var")}
-
-    def _named(self, kind: str) -> Iterator[str]:
-        return (name for name, found in self._declarations.items() if found.kind == kind)
+        names = [name for name, found in self._declarations.items() if found.kind == "var"]
+        return {name: self._values[name] for name in names}
 
     def _symbol(self, name: str) -> Any:
         if name not in self._values:
@@ -160,7 +162,7 @@ class Deployment:
         self.resources.append(made)
         return made
 
-    def _make_module(self, declaration: Declaration, body: dict[str, Any]) -> OpenObject:
+    def _make_module(self, declaration: Declaration, body: dict[str, Any]) -> dict[str, Any]:
         scope = body["scope"]
         module = Deployment(
             self.path.parent / declaration.label,
@@ -169,7 +171,7 @@ class Deployment:
             self.environment,
             self.resources,
         )
-        return OpenObject(outputs=module.outputs)
+        return {"outputs": module.outputs}
 
     # Expressions
 
@@ -304,10 +306,6 @@ class Deployment:
 
 def _named_children(node: Node) -> list[Node]:
     return [child for child in node.named_children if not child.type.endswith("comment")]
-
-
-INFRA = Path(__file__).resolve().parents[2] / "infra"
-AZD = {"AZURE_ENV_NAME": "test", "AZURE_LOCATION": "westeurope"}
 
 
 def deploy(environment: Mapping[str, str] | None = None, *, infra: Path = INFRA) -> Deployment:

@@ -4,7 +4,7 @@ The members of Azure's resources, from the types in Azure's management SDKs for 
 The generated SDKs have them in two forms: as TypedDicts, and as models with an `_attribute_map`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -49,6 +49,15 @@ class _Workspace(_TaggedResource, total=False):
     properties: _WorkspaceProperties
 
 
+class _IdentityProperties(TypedDict, total=False):
+    clientId: str
+    principalId: str
+
+
+class _Identity(_TaggedResource, total=False):
+    properties: _IdentityProperties
+
+
 # By module and the API version that it describes: the types of resources. The three resources without a
 # package are written above, from the published types of Bicep (github.com/Azure/bicep-types-az).
 _MODULES: Mapping[tuple[str, str], Mapping[str, str]] = {
@@ -85,7 +94,7 @@ _MODULES: Mapping[tuple[str, str], Mapping[str, str]] = {
         ),
     },
     (__name__, "2025-04-01"): {
-        "Microsoft.ManagedIdentity/userAssignedIdentities": "_TaggedResource",
+        "Microsoft.ManagedIdentity/userAssignedIdentities": "_Identity",
         "Microsoft.OperationalInsights/workspaces": "_Workspace",
         "Microsoft.Resources/resourceGroups": "_TaggedResource",
     },
@@ -103,6 +112,18 @@ def find_faults(resource: Resource) -> list[str]:
     module, newest, name = _SOURCES[resource.type]
     newer = [f"{resource.version} is newer than the types, {newest}"] * (resource.version > newest)
     return newer + list(_faults(body, getattr(import_module(module), name), module, ""))
+
+
+def has_member(kind: str, path: Iterable[str]) -> bool:
+    """Returns whether the type of a resource has a member at this path."""
+    module, _, name = _SOURCES[kind]
+    found: Any = name
+    for member in path:
+        record = _record(_named_kind(found, module) if isinstance(found, str) else found, module)
+        if record is None or member not in record.members:
+            return False
+        found = record.members[member]
+    return True
 
 
 @dataclass(frozen=True)
@@ -179,7 +200,7 @@ def _scalar_fault(value: Any, kind: Any) -> str | None:
     return None if type(value) in accepted else f"must be of type {kinds[0].__name__}"
 
 
-def _record(kind: Any, module: str, value: Any) -> _Record | None:
+def _record(kind: Any, module: str, value: Any = None) -> _Record | None:
     if is_typeddict(kind):
         return _typed_dict_record(kind, module)
     if isinstance(kind, _Model):

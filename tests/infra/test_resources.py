@@ -1,5 +1,6 @@
 """The templates: they can be parsed and evaluated, and Azure has all the members that they use."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from tests.infra.bicep_deployment import INFRA, Deployment, deploy
 from tests.infra.bicep_syntax import BicepError, read_template
-from tests.infra.resource_types import find_faults
+from tests.infra.resource_types import find_faults, has_member
 
 SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000002/resourceGroups"
 HUBS = f"{SUBSCRIPTION}/hubs/providers/Microsoft.Devices/IotHubs"
@@ -64,6 +65,27 @@ def test_readiness_has_only_members_that_azure_knows() -> None:
     deployment = Deployment(INFRA / "readiness.bicep", READINESS)
 
     assert {r.symbol: find_faults(r) for r in deployment.resources if find_faults(r)} == {}
+
+
+def unknown_reads(infra: Path) -> list[str]:
+    """Returns the members of resources that the templates read and Azure does not return."""
+    reads = [
+        (f"{symbol}.{path}", declaration.label.partition("@")[0], path.split("."))
+        for template in infra.glob("*.bicep")
+        for symbol, declaration in read_template(template).items()
+        if declaration.kind == "resource"
+        for path in re.findall(rf"\b{symbol}\.(properties[\w.]*)", template.read_text())
+    ]
+    assert len(reads) > 5
+    return [read for read, kind, path in reads if not has_member(kind, path)]
+
+
+def test_templates_read_only_members_that_azure_returns(tmp_path: Path) -> None:
+    """Each member of a resource that a template reads exists; a misspelt one is found."""
+    infra = planted(tmp_path, "app.bicep", ("defaultHostName", "defaultHost"))
+
+    assert unknown_reads(INFRA) == []
+    assert unknown_reads(infra) == ["site.properties.defaultHost"]
 
 
 def test_every_resource_was_evaluated() -> None:
