@@ -99,7 +99,7 @@ def find_role_disagreements(
     return [
         *(f"{role} on {scope}: is too much" for role, scope in sorted(set(assigned) - needed)),
         *(f"{role} on {scope}: is missing" for role, scope in sorted(needed - set(assigned))),
-        *(f"{role}: is assigned twice" for role, _ in assigned if assigned.count((role, _)) > 1),
+        *(f"{found[0]}: is assigned twice" for found in assigned if assigned.count(found) > 1),
     ]
 
 

@@ -25,6 +25,7 @@ AZURE_YAML = yaml.safe_load((ROOT / "azure.yaml").read_text())
 WORKFLOWS = {
     path.name: yaml.safe_load(path.read_text()) for path in (ROOT / ".github/workflows").iterdir()
 }
+FORMS = ("bug", "feature")
 GUIDE = (ROOT / "docs" / "deploy.md").read_text()
 
 
@@ -253,6 +254,17 @@ def test_ci_tests_every_supported_version() -> None:
         "main.bicep",
         "readiness.bicep",
     ]
+
+
+def test_issue_forms_and_updates_are_valid() -> None:
+    """Issue forms have what GitHub requires, and both kinds of dependencies are updated."""
+    forms = [yaml.safe_load((ROOT / f".github/ISSUE_TEMPLATE/{n}.yml").read_text()) for n in FORMS]
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
+
+    for form in forms:
+        assert form.keys() == {"name", "description", "body"}
+        assert all("label" in f["attributes"] for f in form["body"] if f["type"] != "markdown")
+    assert [update["package-ecosystem"] for update in updates] == ["pip", "github-actions"]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".vscode").iterdir()), ids=lambda path: path.name)
