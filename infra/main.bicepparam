@@ -23,6 +23,7 @@ param settings = {
   PUBLIC_ROUTES_AUTH_LEVEL: readEnvironmentVariable('PUBLIC_ROUTES_AUTH_LEVEL', '')
   BULK_CONCURRENCY: readEnvironmentVariable('BULK_CONCURRENCY', '')
   MESSAGE_BUDGET_SECONDS: readEnvironmentVariable('MESSAGE_BUDGET_SECONDS', '')
+  AZURE_SDK_LOG_LEVEL: readEnvironmentVariable('AZURE_SDK_LOG_LEVEL', '')
   MESSAGE_MAX_ATTEMPTS: readEnvironmentVariable('MESSAGE_MAX_ATTEMPTS', '')
 }
 
@@ -30,6 +31,7 @@ param settings = {
 param keyVaultId = readEnvironmentVariable('KEY_VAULT_ID', '')
 param keyVaultSettings = {
   DPS_CONNECTION_STRING: readEnvironmentVariable('DPS_CONNECTION_STRING_SECRET', '')
+  ALLOCATION_WEBHOOK_URLS: readEnvironmentVariable('ALLOCATION_WEBHOOK_URLS_SECRET', '')
 }
 
 param dpsId = readEnvironmentVariable('DPS_ID', '')
