@@ -1,4 +1,6 @@
-"""The function app: registers every trigger of `functions/` and masks secrets in logs."""
+"""The function app: registers every trigger of `functions/`, sets up the log, masks secrets in it."""
+
+import logging
 
 import azure.functions as func
 
@@ -14,8 +16,10 @@ from functions import (
     rejected_messages,
 )
 from shared.redaction import redact_logs
+from shared.settings import azure_sdk_log_level
 
 redact_logs()
+logging.getLogger("azure").setLevel(azure_sdk_log_level())
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 
+from functions.http.bodies import read_body
 from functions.http.responses import json_response, with_error_responses
 from functions.runtime import policies
 from shared.error_catalog import code_for, entry_for
@@ -68,7 +69,7 @@ def _decide(req: func.HttpRequest) -> func.HttpResponse:
         loaded = policies()
         entry["version"] = loaded.version
         policy = loaded.get(name)
-        request = allocation.AllocationRequest.parse(req.get_body())
+        request = allocation.AllocationRequest.parse(read_body(req))
         entry["registrationId"] = request.registration_id[:MAX_LOGGED_ID]
         decision = allocation.decide(policy, request)
         entry["rule"] = decision.rule
@@ -85,7 +86,7 @@ def _explain(req: func.HttpRequest) -> func.HttpResponse:
     name = _policy_name(req)
     loaded = policies()
     policy = loaded.get(name)
-    request = allocation.AllocationRequest.parse(req.get_body())
+    request = allocation.AllocationRequest.parse(read_body(req))
     explanation = allocation.explain(policy, request)
     warnings = [
         {"place": warning.pointer, "warning": str(warning)} for warning in loaded.warnings_for(name)

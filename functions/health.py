@@ -1,5 +1,7 @@
 """HTTP routes of the health checks: liveness of the worker, readiness of the app."""
 
+import asyncio
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -9,9 +11,15 @@ from functions.http.responses import json_response, with_error_responses
 from functions.runtime import messaging, policies, services
 from shared.error_catalog import code_for, entry_for
 from shared.errors import AppError, NotConfiguredError, PolicyFileError
-from shared.settings import SharedAccessSettings, are_disabled, public_routes_auth_level
+from shared.settings import (
+    QUEUE_FUNCTIONS,
+    SharedAccessSettings,
+    are_disabled,
+    public_routes_auth_level,
+)
 
-_QUEUE_FUNCTIONS = ("enrollment_requests", "bulk_operations")
+_METHODS = ["GET", "HEAD"]
+"""Load balancers may probe with HEAD: Azure Front Door does by default."""
 
 blueprint = func.Blueprint()
 
@@ -19,7 +27,7 @@ blueprint = func.Blueprint()
 @blueprint.function_name("health_live")
 @blueprint.route(
     "health/live",
-    methods=["GET"],
+    methods=_METHODS,
     auth_level=func.AuthLevel[public_routes_auth_level().upper()],
 )
 @with_error_responses
@@ -29,16 +37,17 @@ async def live(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the
 
 
 @blueprint.function_name("health_ready")
-@blueprint.route("health/ready", methods=["GET"])
+@blueprint.route("health/ready", methods=_METHODS)
 @with_error_responses
 async def ready(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the worker passes it
     """
-    Returns 200 if settings, policies and DPS have no fault, else 503 with all faults and remedies.
+    Returns 200, or 503 with the faults of settings, policy file, DPS and queues, and their remedies.
 
-    Both have the state of the rate limiter.
+    Either has the state of the rate limiter.
     """
-    errors = [await _dps_error(), _queues_error(), _policies_error(), _access_error()]
-    faults = [fault for error in errors if error for fault in _to_faults(error)]
+    dps_errors, queue_errors = await asyncio.gather(_dps_errors(), _queue_errors())
+    errors = (*dps_errors, *queue_errors, *_policy_errors(), *_access_errors())
+    faults = [fault for error in errors for fault in _to_faults(error)]
     if faults:
         return json_response(
             {"status": "not ready", "faults": faults, **_rate_limiter_status()},
@@ -61,36 +70,37 @@ def _rate_limiter_status() -> dict[str, Any]:
     }
 
 
-async def _dps_error() -> AppError | None:
+async def _dps_errors() -> Sequence[AppError]:
     try:
-        return await services().readiness.error()
+        return await services().readiness.errors()
     except NotConfiguredError as error:
-        return error
+        return [error]
 
 
-def _queues_error() -> AppError | None:
+async def _queue_errors() -> Sequence[AppError]:
     try:
-        return messaging().settings_fault
+        current = messaging()
     except NotConfiguredError as error:
         # In an app without queues their functions are disabled.
-        return None if are_disabled(_QUEUE_FUNCTIONS) else error
+        return [] if are_disabled(QUEUE_FUNCTIONS) else [error]
+    return [current.settings_fault] if current.settings_fault else await current.readiness.errors()
 
 
-def _policies_error() -> AppError | None:
+def _policy_errors() -> Sequence[AppError]:
     try:
         policies()
     except PolicyFileError as error:
-        return error
-    return None
+        return [error]
+    return []
 
 
-def _access_error() -> AppError | None:
+def _access_errors() -> Sequence[AppError]:
     _, fault = SharedAccessSettings.read_with_defaults()
-    return fault
+    return [fault] if fault else []
 
 
 def _to_faults(error: AppError) -> list[dict[str, Any]]:
     if isinstance(error, NotConfiguredError):
         return [{"setting": name, "fault": fault} for name, fault in error.faults.items()]
-    entry = entry_for(error)
-    return [{"errorCode": code_for(error), "fault": str(error), "cure": entry.remedy}]
+    remedy = error.remedy or entry_for(error).remedy
+    return [{"errorCode": code_for(error), "fault": str(error), "cure": remedy}]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shared.dps.batching.writer import BatchWriter
     from shared.messaging.processor import MessageProcessor
     from shared.messaging.rejected.service import RejectedMessages
+    from shared.readiness import Readiness
     from shared.shared_access import AccessControl
 
 _APP_FOLDER = Path(__file__).resolve().parent.parent
@@ -30,11 +31,11 @@ class Services:
 
     def __init__(self) -> None:
         from shared.dps.client import DpsClient
-        from shared.readiness import Readiness
+        from shared.readiness import Readiness, find_dps_errors
 
         self.settings = Settings.read()
         self.dps = DpsClient(self.settings)
-        self.readiness = Readiness(self.dps)
+        self.readiness = Readiness(partial(find_dps_errors, self.dps))
 
     @cached_property
     def writer(self) -> "BatchWriter":
@@ -63,6 +64,14 @@ class Messaging:
 
         self.settings, self.settings_fault = ServiceBusSettings.read_with_defaults()
         self.sender = MessageSender(self.settings)
+
+    @cached_property
+    def readiness(self) -> "Readiness":
+        """Whether the app can use its queues."""
+        from shared.messaging.queue_access import find_queue_errors
+        from shared.readiness import Readiness
+
+        return Readiness(partial(find_queue_errors, self.settings))
 
     @cached_property
     def processor(self) -> "MessageProcessor":

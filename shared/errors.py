@@ -40,11 +40,34 @@ AppError
     └── OutcomeUnknownError         a write that was sent, with unknown outcome
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, islice
+from typing import TypeVar
+
+from shared.redaction import mask_unknown_names
+
+ErrorT = TypeVar("ErrorT", bound="AppError")
+
+MAX_FAULTS = 1000
+"""The number of faults that a response lists at most."""
+_MAX_DESCRIPTION = 4000  # characters
 
 
 class AppError(Exception):
-    """An expected error. `str(error)` may be shown to the caller: it has no value of a request."""
+    """
+    An expected error. `str(error)` may be shown to the caller: it has no value of a request.
+
+    `remedy` is what to do about it, if more is known than the error catalogue says.
+    """
+
+    remedy: str | None = None
+
+
+def with_remedy(error: ErrorT, remedy: str | None) -> ErrorT:
+    """Returns the error with this remedy."""
+    error.remedy = remedy
+    return error
 
 
 class InvalidRequestError(AppError):
@@ -52,20 +75,45 @@ class InvalidRequestError(AppError):
     The request can never succeed as it is.
 
     `faults` maps a JSON Pointer (RFC 6901) into the document, or the name of a header, parameter
-    or path segment, to what is wrong there. It has all faults at once.
+    or path segment, to what is wrong there: a predicate for it. It has all faults at once. Names that
+    may be misplaced keys are masked.
     """
 
     def __init__(
         self, faults: Mapping[str, str], message: str = "The request is not valid."
     ) -> None:
         super().__init__(message)
-        self.faults = dict(faults)
+        self.faults = _with_masked_names(faults)
+
+    def list_faults(self, limit: int = MAX_FAULTS) -> dict[str, str]:
+        """Returns the first faults; if there are more, that of the body says how many."""
+        listed = dict(islice(self.faults.items(), limit))
+        if omitted := len(self.faults) - len(listed):
+            fault = f"has more faults than are listed ({omitted} more)"
+            listed[""] = f"{listed['']}, and {fault}" if "" in listed else fault
+        return listed
 
     def describe(self) -> str:
-        """Returns the message with every fault."""
+        """Returns the message with the faults, each as a sentence, as far as the limit allows."""
         # No colon: a text after the name of a key and a colon would be masked as the key.
-        texts = (f"{pointer or 'The body'} {fault};" for pointer, fault in self.faults.items())
-        return " ".join([str(self), *texts])
+        texts = [f"{pointer or 'The body'} {fault}" for pointer, fault in self.faults.items()]
+        sentences = [str(self), *(text if text.endswith("?") else f"{text}." for text in texts)]
+        lengths = accumulate(len(sentence) + 1 for sentence in sentences)
+        count = sum(length <= _MAX_DESCRIPTION for length in lengths)
+        if omitted := len(sentences) - count:
+            sentences[count:] = [f"It has more faults than these ({omitted} more)."]
+        return " ".join(sentences)
+
+
+def _with_masked_names(faults: Mapping[str, str]) -> dict[str, str]:
+    """Returns the faults with masked names, numbered where several are masked alike."""
+    counts: Counter[str] = Counter()
+    masked = {}
+    for at, fault in faults.items():
+        name = mask_unknown_names(at)
+        counts[name] += 1
+        masked[name if counts[name] == 1 else f"{name} ({counts[name]})"] = fault
+    return masked
 
 
 class DocumentTooLargeError(InvalidRequestError):

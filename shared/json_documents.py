@@ -61,21 +61,32 @@ def parse_json(body: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
     """
     Parses a UTF-8 body as JSON (RFC 8259), strictly.
 
+    Raises the errors of `read_json`, and `InvalidRequestError` for a repeated member name.
+    """
+    document, faults = read_json(body, max_bytes=max_bytes)
+    if faults:
+        raise InvalidRequestError(faults)
+    return document
+
+
+def read_json(body: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> tuple[Any, dict[str, str]]:
+    """
+    Parses a UTF-8 body as JSON (RFC 8259); returns it with a fault for each repeated member name.
+
     Raises `DocumentTooLargeError` above `max_bytes`. Raises `InvalidRequestError` for an empty
-    body, invalid JSON, a repeated member name, a number that no double can hold, or nesting deeper
-    than `MAX_DEPTH`.
+    body, invalid JSON, a number that no double can hold, or nesting deeper than `MAX_DEPTH`.
     """
     if not body.strip():
-        raise InvalidRequestError({"": "a JSON document is required"})
+        raise InvalidRequestError({"": "is empty, but a JSON document is required"})
     if len(body) > max_bytes:
         raise DocumentTooLargeError({"": f"must not exceed {max_bytes} bytes"})
     repeated: list[tuple[dict[str, Any], str]] = []
     document = _load(body, repeated)
     may_be_deep = body.count(b"{") + body.count(b"[") > MAX_DEPTH
     faults = dict(_structure_faults(document, repeated)) if repeated or may_be_deep else {}
-    if faults:
+    if _TOO_DEEP in faults.values():  # code behind this may recurse
         raise InvalidRequestError(faults)
-    return document
+    return document, faults
 
 
 async def parse_in_thread(body: bytes, parse: Callable[[], T]) -> T:
@@ -169,9 +180,13 @@ def is_unicode(document: Any) -> bool:
     return True
 
 
+OWN_FAULT = "own"
+"""The type of errors that the models raise themselves, with a predicate as their message."""
+
 _FAULT_MESSAGES = {
     "missing": "is required",
     "string_type": "must be a string",
+    "string_unicode": "must not contain an unpaired surrogate",
     "string_too_short": "must not be empty",
     "string_too_long": "must not exceed {max_length} characters",
     "int_type": "must be a whole number",
@@ -179,6 +194,8 @@ _FAULT_MESSAGES = {
     "float_type": "must be a number",
     "greater_than_equal": "must be {ge:g} or more",
     "less_than_equal": "must be {le:g} or less",
+    "less_than": "must be less than {lt}",
+    "greater_than": "must be greater than {gt}",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "list_type": "must be a list",
@@ -201,8 +218,10 @@ def fault_message(error: ErrorDetails, *, members: Iterable[str] = ()) -> str:
     """
     if error["type"] == "extra_forbidden":
         return _unknown_member(str(error["loc"][-1]), list(members))
+    if error["type"] == OWN_FAULT:
+        return error["msg"]
     text = _FAULT_MESSAGES.get(error["type"])
-    return text.format_map(error.get("ctx", {})) if text else error["msg"]
+    return text.format_map(error.get("ctx", {})) if text else f"is not valid ({error['msg']})"
 
 
 def _unknown_member(name: str, members: list[str]) -> str:

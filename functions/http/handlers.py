@@ -17,8 +17,10 @@ from functions.http.responses import (
 from functions.runtime import services
 from shared.dps import read_modify_write
 from shared.dps.batching.bulk_operation import BulkOperation, find_bulk_faults
-from shared.dps.models import Document, QuerySpecification, find_faults
+from shared.dps.models import QuerySpecification, find_merge_patch_faults
 from shared.dps.resources import EnrollmentResource, RegistrationStates, Resource
+
+_MAX_QUERY_BYTES = 64 * 1024  # searched for a condition; no query is longer
 
 
 async def get(resource: Resource, req: func.HttpRequest) -> func.HttpResponse:
@@ -31,7 +33,7 @@ async def create_or_update(
     resource: EnrollmentResource, req: func.HttpRequest
 ) -> func.HttpResponse:
     """Writes one record."""
-    call = await parse_call(req, find_faults=partial(find_faults, model=resource.kind.record))
+    call = await parse_call(req, resource.kind.record)
     return written_record_response(
         await resource.create_or_update(
             call.id, call.document, if_match=call.if_match, context=call.context
@@ -41,8 +43,12 @@ async def create_or_update(
 
 async def patch(resource: EnrollmentResource, req: func.HttpRequest) -> func.HttpResponse:
     """Applies a merge patch to one record."""
+    model = resource.kind.record
     call = await parse_call(
-        req, find_faults=partial(find_faults, model=Document), media_types=(MERGE_PATCH, JSON)
+        req,
+        model,
+        check=lambda merge_patch, _: find_merge_patch_faults(merge_patch, model),
+        media_types=(MERGE_PATCH, JSON),
     )
     return written_record_response(
         await read_modify_write.patch(
@@ -68,11 +74,11 @@ async def get_attestation_mechanism(
 
 async def query(resource: EnrollmentResource, req: func.HttpRequest) -> func.HttpResponse:
     """Returns one page of records."""
-    call = await parse_call(req, find_faults=partial(find_faults, model=QuerySpecification))
+    call = await parse_call(req, QuerySpecification)
     query = resource.query(
         call.document, top=call.top, continuation=call.continuation, context=call.context
     )
-    return page_response(await query.page())
+    return page_response(await query.page(), query_text=call.document["query"])
 
 
 async def query_group(resource: RegistrationStates, req: func.HttpRequest) -> func.HttpResponse:
@@ -81,16 +87,18 @@ async def query_group(resource: RegistrationStates, req: func.HttpRequest) -> fu
     query = resource.query(
         call.id, top=call.top, continuation=call.continuation, context=call.context
     )
-    return page_response(await query.page())
+    text = req.get_body()[:_MAX_QUERY_BYTES].decode(errors="replace")
+    return page_response(await query.page(), query_text=text)
 
 
 async def run_bulk_operation(
     resource: EnrollmentResource, req: func.HttpRequest
 ) -> func.HttpResponse:
     """Runs a bulk operation: one call if DPS accepts it, otherwise by the batch writer."""
-    faults = partial(find_bulk_faults, kind=resource.kind)
+    kind = resource.kind
+    check = partial(find_bulk_faults, kind=kind)
     call = await parse_call(
-        req, find_faults=faults, max_bytes=MAX_BULK_BYTES, accepts_validate_only=True
+        req, kind.bulk, check=check, max_bytes=MAX_BULK_BYTES, accepts_validate_only=True
     )
     size = len(req.get_body())
     bulk = await BulkOperation.read(resource, call.document, size=size, context=call.context)
@@ -100,7 +108,7 @@ async def run_bulk_operation(
     if not bulk.fits_one_call:
         timeout = services().settings.bulk_timeout_seconds
         return json_response(bulk.result(await bulk.run(timeout=timeout)))
-    operation = {**call.document, resource.kind.path: bulk.valid_documents}
+    operation = {**call.document, kind.path: bulk.valid_documents}
     if not bulk.valid_documents:
         return json_response(bulk.result(invalid))
     result = await resource.run_bulk_operation(operation, context=call.context)

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter
 from functions.http.requests import parse_body
 from functions.http.responses import json_response
 from functions.runtime import messaging
-from shared.dps.models import Document, find_faults
+from shared.dps.models import Document, find_faults, respelled
 from shared.dps.models.document import validation_error
 from shared.errors import InvalidRequestError
 from shared.messaging.rejected.model import Filter
@@ -87,7 +87,7 @@ async def list_messages(req: func.HttpRequest) -> func.HttpResponse:
 
 async def replay(req: func.HttpRequest) -> func.HttpResponse:
     """Sends messages back to the queues they came from."""
-    body = await parse_body(req, find_faults=_find_replay_faults)
+    body = await parse_body(req, ReplayRequest, ReplayOneRequest, check=_find_replay_faults)
     rejected = messaging().rejected
     if "sequenceNumber" in body:
         one = ReplayOneRequest.model_validate(body)
@@ -110,29 +110,43 @@ async def replay(req: func.HttpRequest) -> func.HttpResponse:
 
 async def discard(req: func.HttpRequest) -> func.HttpResponse:
     """Removes one message for good."""
-    parameters = _parse_query(req, _QueueParameter)
-    number = _parse_sequence_number(req.route_params["sequenceNumber"])
-    return json_response(await messaging().rejected.discard(number, queue_path=parameters.queue))
+    text = req.route_params["sequenceNumber"]
+    faults = {} if _is_sequence_number(text) else {"sequenceNumber": _NO_SEQUENCE_NUMBER}
+    parameters = _parse_query(req, _QueueParameter, faults=faults)
+    return json_response(await messaging().rejected.discard(int(text), queue_path=parameters.queue))
 
 
-def _find_replay_faults(document: Any) -> Mapping[str, str]:
+def _find_replay_faults(document: Any, _: bool) -> Mapping[str, str]:
     is_one = isinstance(document, dict) and "sequenceNumber" in document
-    return find_faults(document, ReplayOneRequest if is_one else ReplayRequest)
+    return _find_faults(document, ReplayOneRequest if is_one else ReplayRequest)
+
+
+def _find_faults(document: Any, model: type[Document]) -> dict[str, str]:
+    faults = find_faults(document, model)
+    queue = document.get("queue") if isinstance(document, dict) else None
+    if isinstance(queue, str) and (fault := messaging().rejected.find_queue_fault(queue)):
+        faults["/queue"] = fault
+    return faults
 
 
 ModelT = TypeVar("ModelT", bound=Document)
 
 
-def _parse_query(req: func.HttpRequest, model: type[ModelT]) -> ModelT:
+def _parse_query(
+    req: func.HttpRequest, model: type[ModelT], *, faults: Mapping[str, str] | None = None
+) -> ModelT:
+    """Returns the parameters; raises `InvalidRequestError` for theirs and the other `faults`."""
     values = {name: req.params[name] for name in req.params if name.lower() not in _HOST_PARAMETERS}
-    faults = find_faults(values, model)
-    if faults:
-        raise InvalidRequestError({name.removeprefix("/"): text for name, text in faults.items()})
+    values = respelled(values, model)
+    own = {name.removeprefix("/"): text for name, text in _find_faults(values, model).items()}
+    if all_faults := {**(faults or {}), **own}:
+        raise InvalidRequestError(all_faults)
     return model.model_validate(values)
 
 
-def _parse_sequence_number(text: str) -> int:
+_NO_SEQUENCE_NUMBER = "must be a whole number less than 2^63"
+
+
+def _is_sequence_number(text: str) -> bool:
     # Python refuses to parse thousands of digits.
-    if not text.isdecimal() or len(text) > _MAX_DIGITS or int(text) >= 2**63:
-        raise InvalidRequestError({"sequenceNumber": "must be a whole number less than 2^63"})
-    return int(text)
+    return text.isdecimal() and len(text) <= _MAX_DIGITS and int(text) < 2**63

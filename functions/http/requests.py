@@ -3,17 +3,18 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import azure.functions as func
 
+from functions.http.bodies import read_body
 from functions.http.headers import client_request_id, traceparent
 from functions.runtime import services
 from shared.dps import CallContext
-from shared.dps.models import IF_MATCH, find_id_faults
+from shared.dps.models import IF_MATCH, Document, find_faults, find_id_faults, respelled
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
-from shared.json_documents import MAX_DOCUMENT_BYTES, parse_in_thread, parse_json
+from shared.json_documents import MAX_DOCUMENT_BYTES, parse_in_thread, read_json
 from shared.settings import DEFAULT_API_VERSION
 
 JSON = "application/json"
@@ -21,8 +22,8 @@ MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
 MAX_BULK_BYTES = 32 * 1024 * 1024
 """The size limit of the body of a bulk operation."""
 
-FindFaults = Callable[[Any], Mapping[str, str]]
-"""Returns the faults of a document by JSON Pointer."""
+Check = Callable[[Any, bool], Mapping[str, str]]
+"""Returns the faults of a document by JSON Pointer; the flag says if the request has others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,14 +41,15 @@ class Call:
 
 async def parse_call(
     req: func.HttpRequest,
+    model: type[Document] | None = None,
     *,
-    find_faults: FindFaults | None = None,
+    check: Check | None = None,
     media_types: Collection[str] = (JSON,),
     max_bytes: int = MAX_DOCUMENT_BYTES,
     accepts_validate_only: bool = False,
 ) -> Call:
     """
-    Returns the call of a request; without `find_faults` the body is not read.
+    Returns the call of a request; without the `model` of its body, the body is not read.
 
     Raises `InvalidRequestError`, or a subclass, with every fault of path, query, headers and body.
     """
@@ -55,16 +57,17 @@ async def parse_call(
     if _validate_only(req) is not None and not accepts_validate_only:
         faults["validateOnly"] = "is only for bulk operations"
     document: Any = None
-    error_class = InvalidRequestError
-    if find_faults:
-        try:
-            document = await parse_body(
-                req, find_faults=find_faults, media_types=media_types, max_bytes=max_bytes
-            )
-        except InvalidRequestError as error:
-            faults, error_class = faults | error.faults, type(error)
-    if faults:
-        raise error_class(faults)
+    if model:
+        document = await parse_body(
+            req,
+            model,
+            faults=faults,
+            check=check,
+            media_types=media_types,
+            max_bytes=max_bytes,
+        )
+    elif faults:
+        raise InvalidRequestError(faults)
     top = req.headers.get("x-ms-max-item-count")
     return Call(
         id=req.route_params.get("id", ""),
@@ -113,17 +116,39 @@ def _head_faults(req: func.HttpRequest) -> Iterator[tuple[str, str]]:
 
 async def parse_body(
     req: func.HttpRequest,
-    *,
-    find_faults: FindFaults,
+    *models: type[Document],
+    faults: Mapping[str, str] = MappingProxyType({}),
+    check: Check | None = None,
     media_types: Collection[str] = (JSON,),
     max_bytes: int = MAX_DOCUMENT_BYTES,
 ) -> Any:
-    """Returns the JSON body; raises `InvalidRequestError`, or a subclass, with every fault."""
+    """
+    Returns the JSON body, with the members and enum values of the models in their spelling.
+
+    Raises `InvalidRequestError`, or a subclass, with every fault: `faults`, those of the content
+    type, and those that `check` finds in the document, by default those of the first model.
+    """
+    found = dict(faults)
+    error_class = InvalidRequestError
     media_type = req.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if media_type not in media_types:
-        raise UnsupportedMediaTypeError({"Content-Type": f"must be {' or '.join(media_types)}"})
-    text = req.get_body()
-    document = await parse_in_thread(text, partial(parse_json, text, max_bytes=max_bytes))
-    if faults := find_faults(document):
-        raise InvalidRequestError(faults)
+        found["Content-Type"] = f"must be {' or '.join(media_types)}"
+        error_class = UnsupportedMediaTypeError
+
+    def parse() -> tuple[Any, dict[str, str]]:
+        document, repeated = read_json(text, max_bytes=max_bytes)
+        document = respelled(document, *models)
+        if check:
+            return document, {**check(document, bool(found or repeated)), **repeated}
+        return document, find_faults(document, models[0]) | repeated
+
+    try:
+        text = read_body(req)
+        document, body_faults = await parse_in_thread(text, parse)
+    except InvalidRequestError as error:
+        is_json = error_class is InvalidRequestError
+        raise (type(error) if is_json else error_class)(found | error.faults) from error
+    found |= body_faults
+    if found:
+        raise error_class(found)
     return document

@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import azure.functions as func
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from functions.http.headers import client_request_id
 from shared.error_catalog import ErrorEntry, code_for, entry_for
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 Trigger = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
 
 _LOG = logging.getLogger(__name__)
+_JSON = "application/json"
 _PROBLEM = "application/problem+json"  # RFC 9457
 
 
@@ -66,7 +70,7 @@ def json_response(
     headers: Mapping[str, str | None] | None = None,
 ) -> func.HttpResponse:
     """Returns a JSON response; headers that are `None` are omitted."""
-    merged = {"content-type": "application/json; charset=utf-8", **(headers or {})}
+    merged = {"content-type": f"{_JSON}; charset=utf-8", **(headers or {})}
     return func.HttpResponse(
         # ASCII: JSON may have a lone surrogate, which no text encoding allows.
         json.dumps(body, separators=(",", ":")),
@@ -76,8 +80,16 @@ def json_response(
 
 
 def record_response(record: "Record") -> func.HttpResponse:
-    """Returns a record, with its etag as the header `ETag` (RFC 9110), which DPS does not send."""
-    return json_response(record, headers={"ETag": record.etag and f'"{record.etag}"'})
+    """
+    Returns a record, with its etag as the header `ETag` (RFC 9110), which DPS does not send.
+
+    The key in its webhook URL is masked: the app may have filled it in.
+    """
+    from shared.dps.webhook_urls import mask_document
+
+    return json_response(
+        mask_document(record), headers={"ETag": record.etag and f'"{record.etag}"'}
+    )
 
 
 def written_record_response(record: "Record") -> func.HttpResponse:
@@ -96,13 +108,28 @@ def secret_response(record: "Record") -> func.HttpResponse:
     return json_response(record, headers={"Cache-Control": "no-store"})
 
 
-def page_response(page: "Page") -> func.HttpResponse:
-    """Returns the records of a page, with the token of the next page as a header."""
+# What asks for less than everything: a condition, a limit, or columns.
+_RESTRICTION = re.compile(
+    r"\b(?:where|top|limit|offset|group\s+by|having)\b|\bselect\b(?!\s*\*)", re.IGNORECASE
+)
+
+
+def page_response(page: "Page", *, query_text: str) -> func.HttpResponse:
+    """
+    Returns the records of a page, masked, with the token of the next page as a header.
+
+    It has a `Warning` if the query asks for less than everything: DPS takes any text and returns
+    every record (github.com/Azure/azure-iot-sdk-csharp/issues/794).
+    """
+    from shared.dps.webhook_urls import mask_document
+
+    text = "DPS ignores conditions, limits and columns of a query: all records are returned."
     return json_response(
-        page.records,
+        [mask_document(record) for record in page.records],
         headers={
             "x-ms-continuation": page.continuation,
             "x-ms-item-type": page.item_type,
+            "Warning": f'299 - "{text}"' if _RESTRICTION.search(query_text) else None,
         },
     )
 
@@ -138,10 +165,19 @@ def _error_response(error: Exception, req: func.HttpRequest, request_id: str) ->
         "Retry-After": _retry_after(error, entry),
         "Allow": ", ".join(error.allowed) if isinstance(error, MethodNotAllowedError) else None,
     }
-    if _PROBLEM in req.headers.get("accept", ""):
+    if _prefers_problem(req.headers.get("accept")):
         headers["content-type"] = _PROBLEM
         return json_response(_problem(body, entry), status=entry.status, headers=headers)
     return json_response(body, status=entry.status, headers=headers)
+
+
+def _prefers_problem(header: str | None) -> bool:
+    """Returns whether `Accept` (RFC 9110, 12.5.1) prefers the problem format, or names it too."""
+    ranges = parse_accept_header((header or "").lower())
+    # Without parameters such as a charset.
+    accept = MIMEAccept((name.partition(";")[0], quality) for name, quality in ranges)
+    problem, json_ = accept.quality(_PROBLEM), accept.quality(_JSON)
+    return problem > json_ or (0 < problem == json_ and _PROBLEM in accept.values())
 
 
 def _error_body(error: Exception, entry: ErrorEntry, request_id: str) -> dict[str, Any]:
@@ -157,7 +193,9 @@ def _error_body(error: Exception, entry: ErrorEntry, request_id: str) -> dict[st
 
 
 def _info(error: Exception) -> Mapping[str, str]:
-    if isinstance(error, InvalidRequestError | NotConfiguredError):
+    if isinstance(error, InvalidRequestError):
+        return error.list_faults()
+    if isinstance(error, NotConfiguredError):
         return error.faults
     return error.details if isinstance(error, DpsAnswerError) else {}
 

@@ -193,7 +193,8 @@ def show_enrollment(
     members["attestation"] = show_attestation(members["attestation"], with_keys=with_keys)
     definition = record.members.get("customAllocationDefinition")
     if mask_webhook_url and definition:
-        masked = re.sub(r"\?.*", "?****", definition["webhookUrl"])
+        # Reported (azure-powershell#12154), and recorded in allocation requests.
+        masked = re.sub(r"\?.*", "?****", definition["webhookUrl"], flags=re.DOTALL)
         members["customAllocationDefinition"] = {**definition, "webhookUrl": masked}
     return _order(members, (kind.id_member, *ENROLLMENT_ORDER))
 

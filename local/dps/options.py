@@ -57,7 +57,7 @@ class Options:
     hub_latencies: Mapping[str, float] = field(default_factory=dict)  # by hub name, for geoLatency
 
     # Whether DPS does these is unknown, so tests can choose.
-    mask_webhook_urls: bool = False  # replace the query of a webhookUrl in responses by ?****
+    mask_webhook_urls: bool = True  # in all responses; reported for GET (azure-powershell#12154)
     keep_keys_on_update: bool = True  # a PUT without symmetric keys keeps the stored ones
     delete_needs_attestation: bool = False  # reject a bulk delete with items that hold only an id
 

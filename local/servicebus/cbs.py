@@ -14,7 +14,7 @@ from local.servicebus.options import BrokerOptions
 from local.servicebus.requests import Request, Response
 
 _PREFIX = "SharedAccessSignature "
-_ACCEPTED = Response(202, "Accepted")
+ACCEPTED = Response(202, "Accepted")
 _REFUSED = Response(401, "InvalidSignature: The token has an invalid signature.")
 
 
@@ -22,7 +22,7 @@ def put_token(options: BrokerOptions, request: Request) -> Response:
     """Accepts or refuses the token in a put-token request."""
     # Clients sign with the real time, so the clock that tests advance does not count here.
     is_accepted = not options.keys or _is_valid(request.body, options.keys, options.clock())
-    return _ACCEPTED if is_accepted else _REFUSED
+    return ACCEPTED if is_accepted else _REFUSED
 
 
 def _is_valid(token: object, keys: Mapping[str, str], now: float) -> bool:

@@ -162,7 +162,12 @@ class IncomingLink:
         return effect is Effect.NORMAL
 
     def _put_token(self, request: Request) -> Response:
-        return cbs.put_token(self._namespace.options, request)
+        response = cbs.put_token(self._namespace.options, request)
+        if response is cbs.ACCEPTED and not self._namespace.options.auto_create:
+            # Azure answers 404 to the token for a missing queue (Azure/azure-service-bus#304), after
+            # the check of the token (azure-sdk-for-net#44734).
+            self._namespace.node(request.name)
+        return response
 
     def _execute(self, request: Request) -> Response:
         if self.node.queue is None:

@@ -164,7 +164,7 @@ class Message:
                 self._properties = raw[start:end]
                 self._read_properties(raw, at)
             elif code == _APPLICATION_PROPERTIES:
-                decode.raw_pairs(raw, at)
+                _check_simple(decode.raw_pairs(raw, at))
                 self._application_properties = raw[start:end]
             elif code != _DELIVERY_ANNOTATIONS and not self._body:
                 self._body = raw[start:]
@@ -190,6 +190,14 @@ class Message:
             self.session_id = fields[_GROUP_ID]
         if self.session_id is not None and not isinstance(self.session_id, str):
             raise DecodeError("group-id must be a string")
+
+
+def _check_simple(pairs: Mapping[Any, bytes]) -> None:
+    """Raises DecodeError for a list, map or array: application properties are simple (3.2.5)."""
+    for name, pair in pairs.items():
+        if decode.raw_value(pair)[0] in decode.COMPOUND_CONSTRUCTORS:
+            text = f"the application property {name!r} must not be a list, map or array"
+            raise DecodeError(text)
 
 
 def _decoded_value(pair: bytes | None) -> Any:

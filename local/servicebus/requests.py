@@ -16,9 +16,14 @@ _MESSAGE_ID, _REPLY_TO = 0, 4  # indexes in the properties
 
 
 class Request(NamedTuple):
-    """A request. `raw_body` and `message_id` are encoded; the latter is echoed."""
+    """
+    A request. `raw_body` and `message_id` are encoded; the latter is echoed.
+
+    `name` is the address that a put-token is for.
+    """
 
     operation: str
+    name: Any
     body: Any
     raw_body: bytes
     message_id: bytes
@@ -57,10 +62,11 @@ def parse_request(message: bytes) -> Request:
     properties = _section(message, starts, _PROPERTIES, decode.raw_items) or []
     properties += [NULL] * (_REPLY_TO + 1 - len(properties))
     application_properties = _section(message, starts, _APPLICATION_PROPERTIES, decode.value)
-    operation = _operation(application_properties[0] if application_properties else {})
+    names = application_properties[0] if application_properties else {}
     body, end = _section(message, starts, _VALUE, decode.value) or (None, 0)
     return Request(
-        operation=operation,
+        operation=_operation(names),
+        name=names.get("name"),
         body=body,
         raw_body=message[starts.get(_VALUE, 0) : end],
         message_id=properties[_MESSAGE_ID],

@@ -9,6 +9,7 @@ from shared.dps.context import DEFAULT_CONTEXT, CallContext
 from shared.dps.models import find_faults
 from shared.dps.resources import EnrollmentResource
 from shared.dps.responses import READ_ONLY_MEMBERS, Record
+from shared.dps.webhook_urls import find_document_faults
 from shared.errors import (
     DpsAnswerError,
     DpsConflictError,
@@ -16,7 +17,6 @@ from shared.errors import (
     InvalidRequestError,
 )
 from shared.json_documents import apply_merge_patch
-from shared.redaction import MASK
 
 _MAX_ATTEMPTS = 20
 _MAX_DELAY = 1.0  # seconds
@@ -113,20 +113,22 @@ async def patch(
 
     With `if_match` it writes only if that is the record's etag. Without it, or with `*`, the patch
     is applied again if the record was changed meanwhile. Raises `InvalidRequestError` with every
-    fault of the patched record, and the errors of the calls.
+    fault of the patched record, and the errors of the calls. A read-only member is a fault unless
+    the record has its value.
     """
 
     def apply(stored: Record) -> JsonObject:
-        writable = {name: stored[name] for name in stored if name not in READ_ONLY_MEMBERS}
-        document = apply_merge_patch(writable, merge_patch)
+        patched = apply_merge_patch(stored, merge_patch)
+        document = {name: patched[name] for name in patched if name not in READ_ONLY_MEMBERS}
         _remove_outdated_info(document)
         # DPS accepts what it stores, even if our models find faults in it.
         known = find_faults(stored, resource.kind.record).items()
         faults = dict(find_faults(document, resource.kind.record).items() - known)
-        faults |= _change_faults(stored, document)
+        # Known, because DPS shows the URL masked, but it must not be stored like this.
+        faults |= _change_faults(stored, patched) | find_document_faults(document)
         if faults:
             raise InvalidRequestError(faults, "The patched record would not be valid.")
-        return dict(document)
+        return document
 
     etag = None if if_match == "*" else if_match
     return await modify(resource, id, apply, if_match=etag, context=context)
@@ -148,14 +150,12 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 def _change_faults(stored: Record, document: Any) -> dict[str, str]:
     """Returns the faults of changes that are not allowed although the record is valid."""
-    faults = {}
+    faults = {
+        f"/{name}": "must not change: DPS writes it; omit it, or send the value that the record has"
+        for name in sorted(READ_ONLY_MEMBERS)
+        if document.get(name) != stored.get(name)
+    }
     if str(Record(document).id).casefold() != str(stored.id).casefold():
         id_member = "registrationId" if "registrationId" in stored else "enrollmentGroupId"
         faults[f"/{id_member}"] = "must not change: it identifies the record"
-    definition = document.get("customAllocationDefinition")
-    if isinstance(definition, Mapping) and MASK in str(definition.get("webhookUrl")):
-        faults["/customAllocationDefinition/webhookUrl"] = (
-            "is masked by DPS and must not be stored like this: send the URL in the patch, or set "
-            "customAllocationDefinition to null"
-        )
     return faults

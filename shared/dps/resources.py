@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from shared.dps.context import DEFAULT_CONTEXT, CallContext
-from shared.dps.models import Document, RecordKind
+from shared.dps.models import BulkMode, Document, RecordKind
 from shared.dps.reconciliation import (
     find_written,
     is_deleted,
@@ -18,6 +18,7 @@ from shared.dps.reconciliation import (
     unresolved,
 )
 from shared.dps.responses import Page, Record, bulk_item_errors
+from shared.dps.webhook_urls import complete_document, complete_operation
 from shared.errors import DpsError
 
 if TYPE_CHECKING:
@@ -142,10 +143,11 @@ class EnrollmentResource(Resource):
 
         Without `if_match` DPS creates it, or responds with 409 if it exists; an update needs its
         etag, or `*` (github.com/Azure/azure-sdk-for-python/issues/35187). After a lost response a
-        conflict is raised only if the stored record does not match the request.
+        conflict is raised only if the stored record does not match the request. A masked webhook
+        URL is completed; raises `InvalidRequestError` if it cannot be.
         """
         context = self._transport.with_deadline(context)
-        document = _to_json(enrollment)
+        document = complete_document(_to_json(enrollment))
         try:
             answer = await self._transport.send(
                 "PUT",
@@ -209,6 +211,8 @@ class EnrollmentResource(Resource):
         """
         context = self._transport.with_deadline(context)
         operation = _to_json(bulk_operation)
+        if operation["mode"] != BulkMode.DELETE:  # which reads only the ids
+            operation = complete_operation(operation, self.kind.path)
         try:
             answer = await self._transport.send(
                 "POST", self._path, document=operation, context=context, writes=True

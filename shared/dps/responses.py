@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from shared import errors
 from shared.error_catalog import ERROR_CATALOG
-from shared.redaction import mask_secrets
+from shared.redaction import mask_secrets, redact
 
 _ID_MEMBERS = ("registrationId", "enrollmentGroupId")
 READ_ONLY_MEMBERS = frozenset(
@@ -121,10 +121,20 @@ def parse_response(status: int, headers: Mapping[str, str], body: bytes) -> Answ
     """
     document = _parse_json(body)
     if not HTTPStatus(200) <= status < HTTPStatus(300):
-        raise _parse_error(status, headers, document if isinstance(document, dict) else {})
+        # It may repeat what was sent, such as a webhook URL that the app completed.
+        members = mask_secrets(document) if isinstance(document, dict) else {}
+        raise _parse_error(status, headers, members)
     if document is _INVALID_JSON:
         raise errors.DpsFaultError("The response of DPS is not JSON.", status=status)
+    if isinstance(document, dict) and isinstance(document.get("errors"), list):
+        document["errors"] = [_redacted(item) for item in document["errors"]]
     return Answer(status=status, headers=headers, document=document)
+
+
+def _redacted(item: Any) -> Any:
+    """Returns the error of a record in a bulk result, which may repeat what was sent, masked."""
+    text = item.get("errorStatus") if isinstance(item, dict) else None
+    return {**item, "errorStatus": redact(text)} if isinstance(text, str) else item
 
 
 def _parse_json(body: bytes) -> Any:

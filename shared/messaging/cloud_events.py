@@ -7,15 +7,15 @@ spec.md, "JSON Event Format", and "AMQP Protocol Binding" for structured and bin
 
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
-from shared.json_documents import MAX_DOCUMENT_BYTES, is_unicode, parse_json, pointer
+from shared.json_documents import MAX_DOCUMENT_BYTES, is_unicode, pointer
+from shared.messaging.bodies import read_body
 from shared.messaging.messages import Message
-from shared.redaction import mask_unknown_names
 
 STRUCTURED = "application/cloudevents+json"
 REQUIRED_ATTRIBUTES = ("specversion", "id", "source", "type")
@@ -48,36 +48,40 @@ def read_content(message: Message, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Co
     Returns the JSON of a message: plain, or the `data` of a CloudEvent.
 
     Raises `UnsupportedMediaTypeError` for a batch of events or an event format other than JSON,
-    `InvalidRequestError` for an event without data, and the errors of `parse_json`.
+    `InvalidRequestError` for an event without data, and the errors of `read_body`.
     """
     media_type = (message.content_type or "").partition(";")[0].strip().lower()
     is_event = media_type.startswith(_ANY_EVENT)
     if is_event and media_type != STRUCTURED:
         fault = f"must be {STRUCTURED} for an event: one event per message"
         raise UnsupportedMediaTypeError({"content-type": fault})
-    document = _parse_text(message.body, max_bytes)
+    document, faults = _parse_text(message.body, max_bytes)
     if is_event or _looks_structured(document):
-        return _structured_content(document, max_bytes)
+        content = _structured_content(document, max_bytes)
+        return replace(content, faults={**content.faults, **faults})
     for prefix in PREFIXES:
         attributes = dict(_binary_attributes(message.application_properties, prefix))
         if attributes:
-            faults = dict(_attribute_faults(attributes, prefix))
+            faults |= _attribute_faults(attributes, prefix)
             return Content(document=document, attributes=attributes, faults=faults)
-    return Content(document=document)
+    return Content(document=document, faults=faults)
 
 
-def _parse_text(body: bytes, max_bytes: int) -> Any:
+def _parse_text(body: bytes, max_bytes: int) -> tuple[Any, dict[str, str]]:
+    """Returns the document with the faults of `read_body`, whose pointers are Unicode."""
     try:
-        document = parse_json(body, max_bytes=max_bytes)
+        document, faults = read_body(body, max_bytes=max_bytes)
     except InvalidRequestError as error:
-        faults = {
-            mask_unknown_names(at.encode(errors="replace").decode()): fault
-            for at, fault in error.faults.items()
-        }
-        raise type(error)(faults) from None
+        raise type(error)(_in_unicode(error.faults)) from None
     if b"\\u" in body and not is_unicode(document):
-        raise InvalidRequestError({"": "must not contain an unpaired surrogate"})
-    return document
+        raise InvalidRequestError(
+            _in_unicode(faults) | {"": "must not contain an unpaired surrogate"}
+        )
+    return document, _in_unicode(faults)
+
+
+def _in_unicode(faults: Mapping[str, str]) -> dict[str, str]:
+    return {at.encode(errors="replace").decode(): fault for at, fault in faults.items()}
 
 
 def _looks_structured(document: Any) -> bool:
@@ -102,21 +106,30 @@ def _structured_content(event: Any, max_bytes: int) -> Content:
         raise InvalidRequestError({"": fault, **faults})
     (member,) = given
     document = event[member]
-    if member == "data_base64":
+    if member == "data_base64" or isinstance(document, str):
         try:
-            document = _decode_base64(document, max_bytes)
+            body = _decode_base64(document) if member == "data_base64" else _encode(document)
+            document, inner = _parse_text(body, max_bytes)
         except InvalidRequestError as error:
-            inner = {pointer(member) + at: fault for at, fault in error.faults.items()}
-            raise type(error)(faults | inner) from None
+            raise type(error)(faults | _inner(error.faults, member)) from None
+        faults |= _inner(inner, member)
     return Content(document=document, at=(member,), attributes=attributes, faults=faults)
 
 
-def _decode_base64(value: Any, max_bytes: int) -> Any:
+def _inner(faults: Mapping[str, str], member: str) -> dict[str, str]:
+    return {pointer(member) + at: fault for at, fault in faults.items()}
+
+
+def _decode_base64(value: Any) -> bytes:
     try:
-        body = b64decode(value, validate=True)
+        return b64decode(value, validate=True)
     except (TypeError, ValueError):
         raise InvalidRequestError({"": "must be base64"}) from None
-    return _parse_text(body, max_bytes)
+
+
+def _encode(text: str) -> bytes:
+    # An unpaired surrogate is not UTF-8 then, and refused.
+    return text.encode(errors="surrogatepass")
 
 
 def _binary_attributes(properties: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -21,11 +21,11 @@ from shared.dps.models import (
     Operation,
     RecordKind,
     find_faults,
+    respelled,
 )
 from shared.dps.models.enrollments import EnrollmentGroupKey, EnrollmentKey, RecordId
 from shared.dps.models.operations import BulkOperation
 from shared.json_documents import pointer
-from shared.redaction import mask_unknown_names
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -152,6 +152,22 @@ _MODELS_WITHOUT_TARGET: dict[Operation, _Model] = {
     Operation.DELETE: Delete,
 }
 
+# Of a member that several of them have, the last one's record is the more complete.
+_ALL_MODELS = (
+    *BULK_REQUEST_MODELS.values(),
+    *REQUEST_MODELS[Operation.DELETE].values(),
+    *REQUEST_MODELS[Operation.UPDATE].values(),
+)
+
+
+def respelled_request(request: Any) -> Any:
+    """
+    Returns a request, or a merge patch for one, with known names and enum values in their spelling.
+
+    These are its own and those of its records.
+    """
+    return respelled(request, *_ALL_MODELS)
+
 
 def non_null_members(document: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the members of a request that are not null: a null member counts as absent."""
@@ -206,8 +222,7 @@ def _find_faults(
         others = set(targets) - {target}
         part = {name: value for name, value in request.items() if name not in others}
         suggestions = () if given else targets
-        part_faults = find_faults(part, model_for(request, target), at=at, suggestions=suggestions)
-        faults |= {mask_unknown_names(member): fault for member, fault in part_faults.items()}
+        faults |= find_faults(part, model_for(request, target), at=at, suggestions=suggestions)
     if len(given) != 1:
         faults[pointer(*at)] = f"must have exactly one of {', '.join(targets)}"
     return faults

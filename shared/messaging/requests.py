@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ from shared.dps.batching.items import (
     MAX_RECORDS_PER_REQUEST,
     ItemReader,
     RequestItem,
+    find_record_faults,
     unquoted,
 )
 from shared.dps.models import BulkMode, Operation
@@ -24,6 +25,7 @@ from shared.messaging.request_models import (
     find_bulk_request_faults,
     find_request_faults,
     non_null_members,
+    respelled_request,
 )
 
 
@@ -52,7 +54,7 @@ def read_request(message: Message) -> RequestItem:
     Raises `InvalidRequestError`, or a subclass, with every fault by JSON Pointer into the body or by
     the name of a property.
     """
-    content = read_content(message)
+    content = _respelled(read_content(message))
     request = _request(content, find_request_faults(content.document, at=content.at))
     (member,) = KIND_BY_MEMBER.keys() & request.keys()
     kind, value = KIND_BY_MEMBER[member], request[member]
@@ -73,9 +75,7 @@ async def read_bulk_request(message: Message) -> BulkRequest:
     Raises `InvalidRequestError`, or a subclass, for faults of the request as a whole, and
     `DocumentTooLargeError` above `MAX_RECORDS_PER_REQUEST`. Faults of one record are in its item.
     """
-    read = partial(read_content, message, max_bytes=MAX_REQUEST_BYTES)
-    content = await parse_in_thread(message.body, read)
-    request = _request(content, find_bulk_request_faults(content.document, at=content.at))
+    content, request = await parse_in_thread(message.body, partial(_read_bulk, message))
     (member,) = KIND_BY_RECORDS_MEMBER.keys() & request.keys()
     at = (*content.at, member)
     if len(request[member]) > MAX_RECORDS_PER_REQUEST:
@@ -90,8 +90,32 @@ async def read_bulk_request(message: Message) -> BulkRequest:
     return BulkRequest(items=await reader.read(request[member]), content=content)
 
 
+def _read_bulk(message: Message) -> tuple[Content, dict[str, Any]]:
+    """Returns the content and the request in it; raises `InvalidRequestError` with every fault."""
+    content = _respelled(read_content(message, max_bytes=MAX_REQUEST_BYTES))
+    document = content.document
+    faults = {**find_bulk_request_faults(document, at=content.at), **content.faults}
+    for member, kind in (
+        KIND_BY_RECORDS_MEMBER.items() if faults and isinstance(document, dict) else ()
+    ):
+        if isinstance(document.get(member), list):
+            faults |= find_record_faults(document, kind, at=content.at)
+    return content, _request(content, faults)
+
+
+def respelled_body(body: Any) -> Any:
+    """Returns the JSON of a message, or a merge patch for it, with its request respelled."""
+    if isinstance(body, dict) and "data" in body:  # an event
+        return {**body, "data": respelled_request(body["data"])}
+    return respelled_request(body)
+
+
+def _respelled(content: Content) -> Content:
+    return replace(content, document=respelled_request(content.document))
+
+
 def _request(content: Content, faults: Mapping[str, str]) -> dict[str, Any]:
     """Returns the members of the request; raises `InvalidRequestError` if there are faults."""
-    if all_faults := {**content.faults, **faults}:
+    if all_faults := {**content.faults, **faults, **content.faults}:
         raise InvalidRequestError(all_faults)
     return non_null_members(content.document)

@@ -1,10 +1,8 @@
 """Results: the outcome of a request as a CloudEvent 1.0 in structured mode."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
-from itertools import islice
 from typing import Final, Literal, NamedTuple
 from urllib.parse import quote
 from uuid import UUID, uuid5
@@ -20,6 +18,7 @@ from shared.messaging.request_models import (
     KIND_BY_RECORD_MEMBER,
     non_null_members,
     read_operation,
+    respelled_request,
 )
 from shared.settings import ServiceBusSettings
 
@@ -94,7 +93,7 @@ def result_message(message: Message, result: ItemResult) -> OutgoingMessage:
         error_code=code_for(error) if error else None,
         message=_shortened(str(error), _MAX_MESSAGE) if error else None,
         tracking_id=_shortened(result.tracking_id),
-        info=_shortened_faults(error.faults) if isinstance(error, InvalidRequestError) else None,
+        info=_shortened_faults(error) if isinstance(error, InvalidRequestError) else None,
         **summary.id_member,
     )
     id = _result_id(message, item, outcome)
@@ -145,7 +144,7 @@ def _read_summary(message: Message) -> _RequestSummary:
         return _RequestSummary()
     if not isinstance(document, dict):
         return _RequestSummary()
-    request = non_null_members(document)
+    request = non_null_members(respelled_request(document))
     targets = KIND_BY_MEMBER.keys() & request.keys()
     kind = KIND_BY_MEMBER[next(iter(targets))] if len(targets) == 1 else None
     record = next((request[name] for name in KIND_BY_RECORD_MEMBER if name in request), request)
@@ -174,13 +173,11 @@ def _item_key(item: RequestItem) -> tuple[object, ...]:
     return (*key, item.occurrence, None if item.id else item.position)
 
 
-def _shortened_faults(faults: Mapping[str, str]) -> dict[str, str]:
-    shortened = {
+def _shortened_faults(error: InvalidRequestError) -> dict[str, str]:
+    return {
         str(_shortened(pointer)): str(_shortened(fault))
-        for pointer, fault in islice(faults.items(), _MAX_FAULTS)
+        for pointer, fault in error.list_faults(_MAX_FAULTS).items()
     }
-    omitted = len(faults) - _MAX_FAULTS
-    return shortened | {"": f"{omitted} more faults are not listed"} if omitted > 0 else shortened
 
 
 def _shortened(text: str | None, limit: int = _MAX_CHARACTERS) -> str | None:

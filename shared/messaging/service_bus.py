@@ -7,10 +7,17 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Self
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from uuid import UUID
 
-from shared.errors import MessageTooLargeError, QueueError, QueueRefusedError, QueueUnreachableError
+from shared.errors import (
+    MessageTooLargeError,
+    QueueError,
+    QueueRefusedError,
+    QueueUnreachableError,
+    with_remedy,
+)
 from shared.messaging.messages import Message, OutgoingMessage, decode_properties
 from shared.settings import ServiceBusSettings
 
@@ -25,49 +32,87 @@ _LOG = logging.getLogger(__name__)
 _TRY_TIMEOUT = 8.0
 _CLOSE_TIMEOUT = 3.0
 
+
+class _Translation(NamedTuple):
+    kind: type[QueueError]
+    text: str
+    remedy: str | None = None
+
+
+_ACCESS_REMEDY = (
+    "Check the key in `ServiceBus`, or the identity that the settings `ServiceBus__…` name. The "
+    "identity needs the roles Azure Service Bus Data Receiver and Azure Service Bus Data Sender, the "
+    "policy of a key the rights Listen and Send. Check the namespace's IP filter, too."
+)
 # By class name, because azure.servicebus and azure.core are costly to import.
-_SDK_ERRORS: Mapping[str, tuple[type[QueueError], str]] = {
-    "MessagingEntityNotFoundError": (QueueRefusedError, "The queue {} does not exist."),
-    "MessagingEntityDisabledError": (QueueRefusedError, "The queue {} is disabled."),
-    "ServiceBusQuotaExceededError": (
+_SDK_ERRORS: Mapping[str, _Translation] = {
+    "MessagingEntityNotFoundError": _Translation(
+        QueueRefusedError,
+        "The queue {} does not exist.",
+        "Create the queue, or correct the setting that names it.",
+    ),
+    "MessagingEntityDisabledError": _Translation(
+        QueueRefusedError, "The queue {} is disabled.", "Set the queue's status to Active."
+    ),
+    "ServiceBusQuotaExceededError": _Translation(
         QueueRefusedError,
         "The queue {} is full, or its namespace has too many connections.",
+        "Receive or discard messages of the queue, or close connections.",
     ),
-    "ServiceBusAuthenticationError": (
+    # Also for an identity without a role: Service Bus then refuses its token.
+    "ServiceBusAuthenticationError": _Translation(
         QueueRefusedError,
         "Service Bus does not accept the app's credential for the queue {}.",
+        _ACCESS_REMEDY,
     ),
-    "ServiceBusAuthorizationError": (
+    "ServiceBusAuthorizationError": _Translation(
         QueueRefusedError,
         "The app does not have the required right on the queue {}.",
+        _ACCESS_REMEDY,
     ),
-    "ClientAuthenticationError": (
+    "ClientAuthenticationError": _Translation(
         QueueRefusedError,
         "No Microsoft Entra token was acquired for the queue {}.",
+        "Give the app a managed identity, and check the settings `ServiceBus__…` that name it.",
     ),
-    "MessageSizeExceededError": (
-        MessageTooLargeError,
-        "The message exceeds the size limit of the queue {}.",
+    "MessageSizeExceededError": _Translation(
+        MessageTooLargeError, "The message exceeds the size limit of the queue {}."
     ),
 }
-_NOT_ALLOWED = (
+_NOT_ALLOWED = _Translation(
     QueueRefusedError,
     "The queue {} does not accept such messages; it must not require sessions.",
+    "Create the queue again without sessions; whether it requires them cannot be changed.",
 )
-_UNREACHABLE = (QueueUnreachableError, "Service Bus did not respond in time for the queue {}.")
+_UNREACHABLE = _Translation(
+    QueueUnreachableError,
+    "Service Bus did not respond in time for the queue {}.",
+    "Check the host name in `ServiceBus` or `ServiceBus__fullyQualifiedNamespace`, and whether a "
+    "proxy, a firewall, a missing private endpoint or the namespace's IP filter is in the way: AMQP "
+    "uses port 5671.",
+)
 
 
 def to_queue_error(error: BaseException, queue: str) -> QueueError:
-    """Returns the app's error for an error of the SDK, with that as its cause."""
-    kind, text = next(_matching_errors(error), _UNREACHABLE)
-    translated = kind(text.format(queue))
+    """Returns the app's error for an error of the SDK, with that as its cause, and with a remedy."""
+    kind, text, remedy = next(_matching_errors(error), _UNREACHABLE)
+    translated = with_remedy(kind(text.format(queue)), remedy)
     translated.__cause__ = error
     return translated
 
 
-def _matching_errors(error: BaseException) -> Iterator[tuple[type[QueueError], str]]:
+def requires_sessions(error: BaseException) -> bool:
+    """Returns whether Service Bus refused a receiver because the queue requires sessions."""
+    return _NOT_ALLOWED in _matching_errors(error)
+
+
+def _matching_errors(error: BaseException) -> Iterator[_Translation]:
     # The SDK wraps errors that it does not expect, a credential's for example.
-    for candidate in (error, getattr(error, "inner_exception", None)):
+    inner = getattr(error, "inner_exception", None)
+    if getattr(inner, "status_code", None) == HTTPStatus.NOT_FOUND:
+        # Service Bus refuses the token for a queue that does not exist (azure-service-bus#304).
+        yield _SDK_ERRORS["MessagingEntityNotFoundError"]
+    for candidate in (error, inner):
         for kind in type(candidate).__mro__:
             if kind.__name__ in _SDK_ERRORS:
                 yield _SDK_ERRORS[kind.__name__]
@@ -157,14 +202,17 @@ def _create_credential(settings: ServiceBusSettings) -> "AsyncTokenCredential":
     )
 
     client_id, tenant_id = settings.service_bus_client_id, settings.service_bus_tenant_id
-    secret = settings.service_bus_client_secret
+    secret, resource_id = settings.service_bus_client_secret, settings.service_bus_resource_id
+    # App Service's name of the parameter (azure-sdk-for-python#11789). The library sends the name
+    # `resource_id` unchanged, and App Service then uses another identity.
+    by_resource_id = {"identity_config": {"mi_res_id": resource_id}} if resource_id else {}
     if settings.service_bus_credential == "managedidentity":
-        return ManagedIdentityCredential(client_id=client_id)
+        return ManagedIdentityCredential(client_id=client_id, **by_resource_id)
     if tenant_id and client_id and secret:
         return ClientSecretCredential(tenant_id, client_id, secret.get_secret_value())
-    # An explicit `None` would stop the credential from reading AZURE_CLIENT_ID.
-    options = {"managed_identity_client_id": client_id} if client_id else {}
-    return DefaultAzureCredential(**options)
+    # An explicit `None` stops the credential from reading AZURE_CLIENT_ID.
+    by_client_id = {"managed_identity_client_id": client_id} if client_id or resource_id else {}
+    return DefaultAzureCredential(**by_client_id, **by_resource_id)
 
 
 _SIMPLE_TYPES = (str, float, bool, UUID, datetime, Decimal, type(None))

@@ -103,7 +103,7 @@ class Settlement:
             return result
         if will_postpone(self.settings, self.message, last):
             return result
-        exhausted = RetriesExhaustedError(f"Too many attempts; the last error: {last}")
+        exhausted = RetriesExhaustedError(f"The request failed too often. {last}")
         exhausted.__cause__ = last
         return replace(result, error=exhausted)
 

@@ -1,18 +1,23 @@
 """Settings for DPS and HTTP."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from shared.settings.base import EnvironmentSettings, comma_separated, normalized, read_variable
-from shared.settings.connection_strings import ConnectionString, parse_host_url
+from shared.settings.connection_strings import (
+    ConnectionString,
+    check_webhook_urls,
+    parse_host_url,
+)
 
 # Sent by Microsoft's SDKs: C; C# and Java; Python and Node.
 KNOWN_API_VERSIONS = ("2018-04-01", "2019-03-31", "2021-10-01")
 DEFAULT_API_VERSION = "2021-10-01"
 
 AuthLevel = Literal["anonymous", "function", "admin"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 _DPS_SETTINGS = {"DPS_CONNECTION_STRING", "DPS_ENDPOINT"}
 _NOT_EXACTLY_ONE_DPS = {
@@ -21,7 +26,20 @@ _NOT_EXACTLY_ONE_DPS = {
 }
 
 
-class Settings(EnvironmentSettings):
+class WebhookSettings(EnvironmentSettings):
+    """The settings that checking a document needs, whichever DPS instance it is for."""
+
+    allocation_webhook_urls: Annotated[
+        tuple[SecretStr, ...], BeforeValidator(comma_separated), AfterValidator(check_webhook_urls)
+    ] = Field(
+        default=(),
+        description="Complete URLs of the allocation webhook, with their keys, separated by commas: "
+        "`https://…/allocation/default?code=…`. A `webhookUrl` that is sent with a masked query, as "
+        "DPS shows it, is completed from the one that is equal up to the query.",
+    )
+
+
+class Settings(WebhookSettings):
     """The settings for DPS and HTTP."""
 
     dps_connection_string: Annotated[
@@ -97,6 +115,12 @@ class Settings(EnvironmentSettings):
         "`anonymous`, `function` or `admin`.",
     )
 
+    azure_sdk_log_level: Annotated[LogLevel, BeforeValidator(normalized)] = Field(
+        default="warning",
+        description="Lowest level of the log lines of Azure's SDKs: `debug`, `info`, `warning` or "
+        "`error`. At `info` they log every request and connection; host.json does not filter them.",
+    )
+
     @classmethod
     def _combination_faults(cls, values: Mapping[str, str]) -> Mapping[str, str]:
         return {} if len(_DPS_SETTINGS & values.keys()) == 1 else _NOT_EXACTLY_ONE_DPS
@@ -139,6 +163,17 @@ def _auth_level(name: str) -> AuthLevel:
     value = normalized(read_variable(name))
     levels: dict[str, AuthLevel] = {"": "anonymous", "anonymous": "anonymous", "admin": "admin"}
     return levels.get(value, "function")
+
+
+def allocation_webhook_urls() -> tuple[SecretStr, ...]:
+    """Returns the complete URLs of the allocation webhook; raises `NotConfiguredError`."""
+    return WebhookSettings.read().allocation_webhook_urls
+
+
+def azure_sdk_log_level() -> str:
+    """Returns the level's name in `logging`; never raises: `health/ready` reports an invalid value."""
+    value = normalized(read_variable("AZURE_SDK_LOG_LEVEL"))
+    return value.upper() if value in get_args(LogLevel) else "WARNING"
 
 
 class PolicyFileSetting(NamedTuple):

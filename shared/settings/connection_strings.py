@@ -1,13 +1,15 @@
-"""Hosts and connection strings of DPS and Service Bus, as settings have them."""
+"""Hosts, connection strings and webhook URLs, as settings have them."""
 
 import re
 from base64 import b64decode
 from ipaddress import ip_address
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic_core import PydanticCustomError
+
+from shared.redaction import MASK
 
 
 def validation_error(message: str) -> PydanticCustomError:
@@ -37,6 +39,32 @@ def parse_host_url(value: str) -> str:
 _HOST = re.compile(r"(?!.{254})[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
 
 
+def check_webhook_urls(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    """Returns the URLs; raises a validation error unless each is complete and differs in its path."""
+    urls = [value.get_secret_value() for value in values]
+    for number, url in enumerate(urls, start=1):
+        if not _WEBHOOK_URL.fullmatch(url) or MASK in unquote(url):
+            raise validation_error(
+                f"must have complete URLs, such as https://…?code=…, not masked; number {number} is "
+                "not one. Write a comma in a URL as %2C"
+            )
+    if len({webhook_address(url) for url in urls}) < len(urls):
+        raise validation_error("must not have two URLs that are equal up to the query")
+    return values
+
+
+# No user name, which DPS would not mask, and no fragment, which is never sent.
+_WEBHOOK_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?\?[^\s#]+", re.IGNORECASE)
+
+
+def webhook_address(url: str) -> str:
+    """Returns what identifies a webhook: the URL without its query, scheme and host in lower case."""
+    address = url.partition("?")[0].strip()
+    scheme, separator, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host}".lower() + f"{slash or '/'}{path}"
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ip_address(host).is_loopback
@@ -52,7 +80,7 @@ def decode_key(key: str) -> bytes:
         raise validation_error("must have a key in base64") from error
 
 
-def _connection_string_parts(text: str) -> dict[str, str]:
+def connection_string_parts(text: str) -> dict[str, str]:
     """Returns the values of `Name=value;…` by name in lower case."""
     parts = dict(part.partition("=")[::2] for part in text.split(";") if part)
     return {name.strip().lower(): value.strip() for name, value in parts.items()}
@@ -60,7 +88,7 @@ def _connection_string_parts(text: str) -> dict[str, str]:
 
 def check_service_bus_connection_string(value: SecretStr) -> SecretStr:
     """Returns the value; raises a validation error if it is not a namespace's connection string."""
-    parts = _connection_string_parts(value.get_secret_value())
+    parts = connection_string_parts(value.get_secret_value())
     if not parts.get("endpoint", "").lower().startswith("sb://"):
         raise validation_error("must have Endpoint=sb://…")
     if "sharedaccesssignature" not in parts and not (
@@ -82,7 +110,7 @@ class ConnectionString(BaseModel):
     @classmethod
     def parse(cls, value: object) -> Self:
         """Parses the three parts; their names are case-insensitive, as in Microsoft's SDKs."""
-        parts = _connection_string_parts(str(value))
+        parts = connection_string_parts(str(value))
         missing = [
             name
             for name in ("HostName", "SharedAccessKeyName", "SharedAccessKey")

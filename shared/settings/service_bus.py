@@ -6,9 +6,15 @@ from typing import Annotated, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from shared.settings.base import EnvironmentSettings, comma_separated, normalized, read_variable
-from shared.settings.connection_strings import check_service_bus_connection_string, validation_error
+from shared.settings.connection_strings import (
+    check_service_bus_connection_string,
+    connection_string_parts,
+    validation_error,
+)
 
 CREDENTIALS = ("", "managedidentity")
+QUEUE_FUNCTIONS = ("enrollment_requests", "bulk_operations")
+"""The functions that receive from the input queues."""
 
 _CONNECTION = "ServiceBus"
 # In the order of the host's ConfigurationExtensions.cs (Azure/azure-sdk-for-net,
@@ -19,6 +25,11 @@ _PREFIXES = (
     f"ConnectionStrings__AzureWebJobs{_CONNECTION}",
     f"AzureWebJobs{_CONNECTION}",
 )
+_IDENTITY_IDS = {"ServiceBus__clientId", "ServiceBus__managedIdentityResourceId"}
+_TWO_IDENTITY_IDS = {
+    "ServiceBus__managedIdentityResourceId": "Set this or ServiceBus__clientId, not both: each "
+    "names the identity."
+}
 _NO_NAMESPACE = {
     "ServiceBus, ServiceBus__fullyQualifiedNamespace": "Set one: the connection string of the "
     "Service Bus namespace, or its host name to use Microsoft Entra."
@@ -78,6 +89,11 @@ class ServiceBusSettings(EnvironmentSettings):
         default=None,
         alias="ServiceBus__clientId",
         description="Client id of a user-assigned managed identity, or of an application.",
+    )
+    service_bus_resource_id: str | None = Field(
+        default=None,
+        alias="ServiceBus__managedIdentityResourceId",
+        description="Resource id of a user-assigned managed identity, instead of its client id.",
     )
     service_bus_tenant_id: str | None = Field(
         default=None,
@@ -148,7 +164,11 @@ class ServiceBusSettings(EnvironmentSettings):
     @classmethod
     def _combination_faults(cls, values: Mapping[str, str]) -> Mapping[str, str]:
         connections = {"ServiceBus", "ServiceBus__fullyQualifiedNamespace"}
-        return cls._queue_faults(values) | ({} if connections & values.keys() else _NO_NAMESPACE)
+        return {
+            **cls._queue_faults(values),
+            **({} if connections & values.keys() else _NO_NAMESPACE),
+            **(_TWO_IDENTITY_IDS if values.keys() >= _IDENTITY_IDS else {}),
+        }
 
     @classmethod
     def _queue_faults(cls, values: Mapping[str, str]) -> dict[str, str]:
@@ -168,6 +188,18 @@ class ServiceBusSettings(EnvironmentSettings):
     def input_queues(self) -> tuple[str, str]:
         """The queues of the two triggers."""
         return self.enrollment_requests_queue, self.bulk_operations_queue
+
+    @property
+    def received_queues(self) -> tuple[str, ...]:
+        """The input queues whose functions are not disabled."""
+        functions = zip(QUEUE_FUNCTIONS, self.input_queues, strict=True)
+        return tuple(queue for function, queue in functions if not are_disabled([function]))
+
+    @property
+    def entity_path(self) -> str | None:
+        """The queue that the connection string is limited to; `None` if it is the namespace's."""
+        text = self.service_bus.get_secret_value() if self.service_bus else ""
+        return connection_string_parts(text).get("entitypath") or None
 
 
 class InputQueues(NamedTuple):

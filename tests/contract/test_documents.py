@@ -146,14 +146,14 @@ async def test_hubs_are_unchanged(put_and_get: PutAndGet) -> None:
 
 
 @local_only
-async def test_webhook_url_keeps_its_query(put_and_get: PutAndGet) -> None:
-    """The function key in a webhook URL is kept."""
-    url = "https://allocate.example.com/api/f?code=a%2Bb==&x=%20"
-    definition = {"webhookUrl": url, "apiVersion": "2021-10-01"}
+async def test_query_of_a_webhook_url_is_masked(put_and_get: PutAndGet) -> None:
+    """The function key in a webhook URL is shown as in azure-powershell, issue 12154."""
+    url = "https://allocate.example.com/api/f"
+    definition = {"webhookUrl": f"{url}?code=a%2Bb==&x=%20", "apiVersion": "2021-10-01"}
 
     shown = await put_and_get(allocationPolicy="custom", customAllocationDefinition=definition)
 
-    assert shown["customAllocationDefinition"]["webhookUrl"] == url
+    assert shown["customAllocationDefinition"]["webhookUrl"] == f"{url}?****"
 
 
 async def test_query_returns_what_get_returns(

@@ -141,6 +141,24 @@ def test_sas_mode_makes_only_routes_of_dps_anonymous() -> None:
 
 
 @pytest.mark.parametrize(
+    ("setting", "level"),
+    [("", "WARNING"), ("INFO", "INFO"), ("debug", "DEBUG"), ("much", "WARNING")],
+)
+def test_log_level_of_azure_sdks_is_a_setting(setting: str, level: str) -> None:
+    """The setting AZURE_SDK_LOG_LEVEL; other log lines keep the level of the root logger."""
+    code = (
+        "import logging, function_app\n"
+        "logging.basicConfig(level=logging.DEBUG)\n"
+        "for name in ('azure.servicebus._pyamqp', 'azure.core', 'azure.identity', 'shared'):\n"
+        "    print(logging.getLevelName(logging.getLogger(name).getEffectiveLevel()))\n"
+    )
+
+    levels = run_python(code, AZURE_SDK_LOG_LEVEL=setting).split()
+
+    assert levels == [level, level, level, "DEBUG"]
+
+
+@pytest.mark.parametrize(
     ("package", "foreign"), [("shared", "azure.functions"), ("functions", "httpx")]
 )
 def test_package_does_not_import(package: str, foreign: str) -> None:

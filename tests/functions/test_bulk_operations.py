@@ -65,6 +65,49 @@ def statuses(results: list[Document]) -> dict[str, str]:
     return {outcome["registrationId"]: outcome["status"] for outcome in outcomes(results)}
 
 
+def test_names_and_values_may_be_in_any_case(queues: Queues, queue_dps: Dps) -> None:
+    """Those of the request and of its records."""
+    record = {"REGISTRATIONID": "dev-1", "attestation": {"Type": "SYMMETRICKEY"}}
+    queues.bulk(
+        {"Mode": "Upsert", "Enrollments": [record, {**record, "ProvisioningStatus": "DISABLED"}]}
+    )
+
+    assert statuses(queues.results(2)) == {"dev-1": "succeeded"}
+    stored = queue_dps.stored(enrollment("dev-1"))
+    assert (stored["attestation"], stored["provisioningStatus"]) == (
+        {"type": "symmetricKey"},
+        "disabled",
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "fault"),
+    [
+        (b'"mode": "creat"', "/mode"),
+        (b'"mode": "create", "mode": "create"', "/mode"),
+        (b'"mode": "create", "Mode": "create"', "/Mode"),
+    ],
+)
+def test_refused_request_has_the_faults_of_its_records(
+    queues: Queues, start: bytes, fault: str
+) -> None:
+    """It is rejected as a whole, so that no record has a result of its own."""
+    body = (
+        b"{" + start + b', "enrollments": [{"registrationId": "?", "iotHub": 1}, {"a": 1, "a": 1}]}'
+    )
+    queues.bulk(body)
+
+    assert set(queues.outcomes()[0]["info"]) == {
+        fault,
+        "/enrollments/0/registrationId",
+        "/enrollments/0/attestation",
+        "/enrollments/0/iotHub",
+        "/enrollments/1/registrationId",
+        "/enrollments/1/attestation",
+        "/enrollments/1/a",
+    }
+
+
 def test_records_are_created_updated_and_deleted(queues: Queues, queue_dps: Dps) -> None:
     """In every mode."""
     ids = [f"dev-{number}" for number in range(25)]

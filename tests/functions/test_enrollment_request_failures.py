@@ -19,6 +19,7 @@ from tests import secret_factory
 from tests.functions.queue_stack import (
     MAX_DELIVERY_COUNT,
     REJECTED,
+    REPLIES,
     REQUESTS,
     Dps,
     Queues,
@@ -408,7 +409,7 @@ def test_rotated_key_rejects_no_message(
     queues.postponed(3)
 
     not_ready = queue_app.get("/health/ready")
-    configure(DPS_CONNECTION_STRING=correct_value)
+    configure(DPS_CONNECTION_STRING=correct_value, ENROLLMENT_REPLY_QUEUES=REPLIES)
     queues.drain(3)
 
     assert {outcome["status"] for outcome in queues.outcomes(3)} == {"succeeded"}

@@ -107,6 +107,66 @@ def test_request_with_the_current_etag_succeeds(
     assert queue_dps.get(record()) is None
 
 
+ANY_CASE = {
+    "RegistrationId": "dev-1",
+    "ATTESTATION": {"Type": "SymmetricKey"},
+    "provisioningstatus": "Disabled",
+    "AllocationPolicy": "GeoLatency",
+    "initialTwin": {"tags": {"ProvisioningStatus": "Enabled"}},
+}
+WRITTEN = {
+    "provisioningStatus": "disabled",
+    "allocationPolicy": "geoLatency",
+    "initialTwin": {"tags": {"ProvisioningStatus": "Enabled"}},
+}
+
+
+@pytest.mark.parametrize("form", [plain, structured, binary])
+def test_names_and_values_may_be_in_any_case(queues: Queues, queue_dps: Dps, form: Any) -> None:
+    """Those of the request and of its record, which is written in DPS's spelling."""
+    etag = queue_dps.put(enrollment())["etag"]
+    queues.request(**form({"Operation": "UPDATE", "IfMatch": etag, "Enrollment": ANY_CASE}))
+    outcome = queues.outcomes(1)[0]
+    stored = queue_dps.stored(enrollment())
+
+    assert (outcome["operation"], outcome["status"]) == ("update", "succeeded")
+    assert {name: stored[name] for name in WRITTEN} == WRITTEN
+    assert len(set(map(str.lower, stored))) == len(stored)
+
+    queues.request(**form({"operation": "Delete", "registrationID": "dev-1"}))
+
+    assert queues.outcomes(2)[1]["registrationId"] == "dev-1"
+    assert queue_dps.get(enrollment()) is None
+
+
+def test_no_fault_of_a_request_hides_another(queues: Queues) -> None:
+    """The result has all of them, and identifies the record; the description is in sentences."""
+    queues.request(
+        b'{"operation": "creat", "operation": "Creates", "enrollment": {"RegistrationId": "dev-1",'
+        b' "attestation": {"type": "symmetricKey", "type": "none"}, "iotHubs": ["h"], "ETag": 1,'
+        b' "etag": 1, "reprovisionPolicies": {}, "capability": {}, "capabilites": {}}}'
+    )
+
+    outcome = queues.outcomes()[0]
+    properties = queues.rejected()[0]["properties"]
+
+    assert outcome["registrationId"] == "dev-1"
+    assert outcome["info"] == {
+        "/operation": "must not appear more than once",
+        "/enrollment/attestation/type": "must not appear more than once",
+        "/enrollment/allocationPolicy": "is required when iotHubs are specified",
+        "/enrollment/ETag": "must not appear beside etag, which is the same member in another case",
+        "/enrollment/capabilites": "is not a member here; did you mean 'capabilities'?",
+    }
+    assert properties["description"] == (
+        "The request is not valid. /operation must not appear more than once. "
+        "/enrollment/attestation/type must not appear more than once. "
+        "/enrollment/allocationPolicy is required when iotHubs are specified. "
+        "/enrollment/ETag must not appear beside etag, which is the same member in another case. "
+        "/enrollment/capabilites is not a member here; did you mean 'capabilities'?"
+    )
+
+
 def test_upsert_creates_a_record(queues: Queues, queue_dps: Dps) -> None:
     """If it does not exist."""
     queues.request(request_for(UPSERT))

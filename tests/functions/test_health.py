@@ -47,8 +47,12 @@ def test_readiness_is_cached(app_with: Callable[..., httpx.Client], dps: DpsStan
 
 @pytest.mark.parametrize(
     ("do", "code", "remedy"),
-    [({"status": 401}, 502002, "DPS_CONNECTION_STRING"), ({"status": 500}, 502001, "Retry")],
-    ids=["key refused", "DPS down"],
+    [
+        ({"status": 401}, 502002, "DPS_CONNECTION_STRING"),
+        ({"status": 401}, 502002, "IP filter"),
+        ({"status": 500}, 502001, "Retry"),
+    ],
+    ids=["key refused", "address refused", "DPS down"],
 )
 def test_app_is_not_ready_if_dps_fails(
     app_with: Callable[..., httpx.Client],
@@ -66,6 +70,40 @@ def test_app_is_not_ready_if_dps_fails(
     assert response.status_code == 503
     assert response.json()["faults"][0]["errorCode"] == code
     assert remedy in response.json()["faults"][0]["cure"]
+
+
+@pytest.mark.parametrize(
+    ("do", "code"),
+    [({"resetBefore": True}, 502003), ({"stall": True}, 504001)],
+    ids=["connection reset", "no answer"],
+)
+def test_network_is_advised_if_dps_cannot_be_reached(
+    app_with: Callable[..., httpx.Client], dps: DpsStandIn, do: dict[str, Any], code: int
+) -> None:
+    """Not to read a record: the check changes nothing."""
+    httpx.put(f"{dps.url}/_faults", json=[{"do": do}]).raise_for_status()
+    app = app_with(
+        DPS_CONNECTION_STRING=dps.connection_string,
+        DPS_MAX_ATTEMPTS="1",
+        DPS_ATTEMPT_TIMEOUT_SECONDS="1",
+    )
+
+    [fault] = app.get("/health/ready").json()["faults"]
+
+    assert fault["errorCode"] == code
+    words = ("host", "proxy", "firewall", "private endpoint", "IP filter")
+    assert all(word in fault["cure"] for word in words)
+    httpx.delete(f"{dps.url}/_faults").raise_for_status()
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+def test_probe_may_use_head(
+    app_with: Callable[..., httpx.Client], dps: DpsStandIn, path: str
+) -> None:
+    """As Azure Front Door does by default; the response has no body."""
+    response = app_with(DPS_CONNECTION_STRING=dps.connection_string).head(path)
+
+    assert (response.status_code, response.content) == (200, b"")
 
 
 def test_throttled_app_is_ready(app_with: Callable[..., httpx.Client], dps: DpsStandIn) -> None:

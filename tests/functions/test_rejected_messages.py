@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -130,7 +131,7 @@ def test_dead_letters_can_be_listed(queue_app: httpx.Client, queues: Queues) -> 
         ({"olderThan": "5"}, {"olderThan"}),
         ({"olderThan": "P999999999D"}, {"olderThan"}),
         ({"reasn": "Bug"}, {"reasn"}),
-        ({"queue": "other"}, {"queue"}),
+        ({"queue": "other", "top": "0"}, {"queue", "top"}),
     ],
 )
 def test_invalid_parameters_are_reported_together(
@@ -262,6 +263,30 @@ def test_message_is_patched_and_replayed(
     assert queue_dps.get(enrollment())
 
 
+@pytest.mark.parametrize("is_event", [False, True], ids=["plain", "event"])
+def test_patch_of_a_message_may_be_in_any_case(
+    queue_app: httpx.Client, queues: Queues, queue_dps: Dps, is_event: bool
+) -> None:
+    """So may the message be, and the filter that finds it; neither leads to a second spelling."""
+    record = {"RegistrationId": "dev-1", "Attestation": {"Type": "tpm"}, "DEVICEID": "old"}
+    request: Document = {"Operation": "Create", "Enrollment": record}
+    patch: Document = {"enrollment": {"attestation": {"type": "SymmetricKey"}, "DeviceId": "new"}}
+    if is_event:
+        event = {"specversion": "1.0", "id": "e", "source": "/erp", "type": "t"}
+        request, patch = {**event, "data": request}, {"data": patch}
+    queues.request(request)
+    queues.rejected()
+    filter = {"ID": "DEV-1", "Reason": "invalidREQUEST"}
+    [entry] = queue_app.get("/rejected", params=filter).json()["messages"]
+
+    report = replay(queue_app, SequenceNumber=entry["sequenceNumber"], patch=patch)
+
+    assert entry["ids"] == ["dev-1"]
+    assert report["replayed"] == 1
+    assert [outcome["status"] for outcome in queues.outcomes(2)] == ["rejected", "succeeded"]
+    assert queue_dps.stored(enrollment())["deviceId"] == "new"
+
+
 def test_message_is_replayed_unchanged(
     queue_app: httpx.Client, queues: Queues, queue_dps: Dps, rejected: dict[str, int]
 ) -> None:
@@ -320,7 +345,7 @@ def test_replay_of_a_missing_message_is_404(queue_app: httpx.Client) -> None:
         ({"sequenceNumber": "one"}, {"/sequenceNumber"}),
         ({"sequenceNumber": 1, "max": 1}, {"/max"}),
         ({"patch": {}}, {"/patch"}),
-        ({"queue": "other"}, {"queue"}),
+        ({"queue": "other", "max": 0}, {"/queue", "/max"}),
         ([], {""}),
     ],
 )
@@ -344,3 +369,38 @@ def test_mask_in_a_patch_is_a_fault(queue_app: httpx.Client, rejected: dict[str,
 
     assert response.status_code == 400
     assert list(response.json()["info"]) == ["/enrollment/attestation/symmetricKey/primaryKey"]
+
+
+def test_undecodable_message_is_passed(
+    queue_app: httpx.Client, queues: Queues, queue_dps: Dps, rejected: dict[str, int]
+) -> None:
+    """It is listed with what is wrong; replay refuses it and replays those behind it; discard works."""
+    properties: dict[str | bytes, Any] = {"price": Decimal("1.5"), "sourceQueue": REQUESTS}
+    queues.send(REJECTED, message(request_for(UPDATE, "z"), application_properties=properties))
+    queues.request(request_for(UPDATE, "f"))
+    queues.results(6)
+    queue_dps.put(enrollment("f"))
+    number = max(rejected.values()) + 1
+
+    listed = {
+        entry["sequenceNumber"]: entry for entry in queue_app.get("/rejected").json()["messages"]
+    }
+    report = replay(queue_app, start=number)
+    refused = queue_app.post("/rejected/replay", json={"sequenceNumber": number})
+    discarded = queue_app.delete(f"/rejected/{number}").raise_for_status().json()
+
+    assert len(listed) == 7
+    assert listed[number]["undecodable"] == ["application property price"]
+    assert (report["sequenceNumbers"], report["refused"]) == ([number + 1], [number])
+    assert refused.status_code == 400
+    assert discarded["sequenceNumbers"] == [number]
+    assert queues.broker.queue(REJECTED).active + queues.broker.queue(REJECTED).deferred == 5
+
+
+def test_wrong_queue_hides_no_other_fault(queue_app: httpx.Client) -> None:
+    """All parameters of a query, and the sequence number of the path, are checked together."""
+    listed = queue_app.get("/rejected", params={"queue": "other", "top": "0", "typo": "1"})
+    discarded = queue_app.delete("/rejected/first", params={"queue": "other", "typo": "1"})
+
+    assert set(listed.json()["info"]) == {"queue", "top", "typo"}
+    assert set(discarded.json()["info"]) == {"queue", "sequenceNumber", "typo"}

@@ -1,12 +1,14 @@
 """Readiness: DPS is checked on request, and the result is cached."""
 
+from functools import partial
+
 import httpx
 import pytest
 
 from local.dps import DpsStandIn
 from shared.dps import DpsClient
 from shared.errors import DpsCredentialError, DpsThrottledError
-from shared.readiness import Readiness
+from shared.readiness import Readiness, find_dps_errors
 from shared.settings import Settings
 
 
@@ -31,17 +33,17 @@ async def test_result_is_cached(refusing: DpsStandIn, settings: Settings) -> Non
     """An error is returned until the cached result expires; then DPS is checked again."""
     clock = Clock()
     async with DpsClient(settings) as client:
-        readiness = Readiness(client, clock=clock)
+        readiness = Readiness(partial(find_dps_errors, client), clock=clock)
 
-        first = await readiness.error()
+        first = await readiness.errors()
         clock.now += 29
-        cached = await readiness.error()
+        cached = await readiness.errors()
         clock.now += 1
-        repaired = await readiness.error()
+        repaired = await readiness.errors()
 
-    assert isinstance(first, DpsCredentialError)
+    assert [type(error) for error in first] == [DpsCredentialError]
     assert cached is first
-    assert repaired is None
+    assert repaired == []
     assert len(refusing.requests) == 2
 
 
@@ -51,14 +53,14 @@ async def test_result_is_kept_if_no_check_can_be_sent(
     """If the rate limiter gives no permit for the check, the previous result stands."""
     clock = Clock()
     async with DpsClient(settings) as client, httpx.AsyncClient(base_url=refusing.url) as dps:
-        readiness = Readiness(client, clock=clock)
-        first = await readiness.error()
+        readiness = Readiness(partial(find_dps_errors, client), clock=clock)
+        first = await readiness.errors()
         await dps.put("/_faults", json=[{"do": {"status": 429, "headers": {"Retry-After": "60"}}}])
         with pytest.raises(DpsThrottledError):
             await client.enrollments.get("dev-1")
 
         clock.now += 30
-        cached = await readiness.error()
+        cached = await readiness.errors()
 
     assert cached is first
     assert client.rate_limiter_status.throttled == 1

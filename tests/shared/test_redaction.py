@@ -33,6 +33,16 @@ LINES = {
     "header as bytes": "(b'x-functions-key', b'{}')",
     "python's spelling": "primary_key='{}'",
     "spaces": "SharedAccessKey = {}",
+    "password": "wifi_password: '{}'",
+    "names of other services": "apiKey={0}; client-secret = {0}, sasToken: {0}",
+    "names in a tuple": "('apiKey', '{}')",
+    "user of a url": "amqps://app:{}@h/queue",
+    "query of a url": "GET https://h/x?y={} in 7 ms",
+    "fragment of a url": "https://h/x#{}",
+    "url as PHP writes it": "https:\\/\\/h\\/?x={}",
+    "basic": "Authorization: Basic {}",
+    "alone": "the value {} is not valid",
+    "in a path": "https://h/{}/x",
     "private key": "-----BEGIN EC PRIVATE KEY-----\n{}\n-----END EC PRIVATE KEY-----",
 }
 
@@ -43,7 +53,13 @@ def test_secret_is_masked(line: str) -> None:
     assert SECRET not in redact(line.format(SECRET))
 
 
-@pytest.mark.parametrize("text", ["\\" * 10**5, "primaryKey=" + "x" * 10**6])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("\\" * 10**5, "primaryKey=" + "x" * 10**6, "token" + " " * 10**5, "eyJ" * 10**5),
+        *("%2b" * 10**5 + "=", "\\u002b" * 10**5 + "=", "/\\" * 10**5 + "=", "://" * 10**5),
+    ],
+)
 def test_long_text_is_redacted_in_linear_time(text: str) -> None:
     """Texts that a sender chooses cannot make redaction slow."""
     assert len(redact(text)) <= len(text)
@@ -58,6 +74,9 @@ def test_long_text_is_redacted_in_linear_time(text: str) -> None:
         ),
         ("Custom allocation failed with status code: 400", None),
         ("error code=400004, design: done", None),
+        ("must have SharedAccessKeyName, SharedAccessKey", None),
+        ("etag IjAxMDBhYmNkLTAwMDAtMGQwMC0wMDAwLTY1ZjAwMDAwMDAwMCI=, see https://h/x.", None),
+        ("DPS_OPERATIONS_PER_MINUTE=1000, /attestation/symmetricKey/primaryKey is required", None),
     ],
 )
 def test_only_secrets_are_masked(line: str, expected: str | None) -> None:

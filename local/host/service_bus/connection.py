@@ -94,6 +94,10 @@ class Connection:
     def _credential_factory(self) -> "Callable[[Mapping[str, str]], AsyncTokenCredential]":
         if {"tenantid", "clientid", "clientsecret"} <= set(self.members):
             return _client_secret
+        if {"clientid", "managedidentityresourceid"} <= set(self.members):
+            raise TriggerSkippedError(
+                f"{self.setting} must not have both clientId and managedIdentityResourceId"
+            )
         kind = self.members.get("credential", "").lower()
         if kind not in _CREDENTIALS:
             kinds = ", ".join(repr(name) for name in _CREDENTIALS if name)
@@ -121,16 +125,23 @@ def _check_connection_string(setting: str, text: str) -> None:
 def _managed_identity(members: Mapping[str, str]) -> "AsyncTokenCredential":
     from azure.identity.aio import ManagedIdentityCredential
 
-    return ManagedIdentityCredential(client_id=members.get("clientid"))
+    return ManagedIdentityCredential(client_id=members.get("clientid"), **_by_resource_id(members))
 
 
 def _default(members: Mapping[str, str]) -> "AsyncTokenCredential":
     from azure.identity.aio import DefaultAzureCredential
 
+    by_resource_id = _by_resource_id(members)
     client_id = members.get("clientid")
-    return DefaultAzureCredential(
-        **({"managed_identity_client_id": client_id} if client_id else {})
-    )
+    # An explicit `None` stops the credential from reading AZURE_CLIENT_ID.
+    by_client_id = {"managed_identity_client_id": client_id} if client_id or by_resource_id else {}
+    return DefaultAzureCredential(**by_client_id, **by_resource_id)
+
+
+def _by_resource_id(members: Mapping[str, str]) -> dict[str, Any]:
+    resource_id = members.get("managedidentityresourceid")
+    # App Service's name of the parameter (azure-sdk-for-python#11789).
+    return {"identity_config": {"mi_res_id": resource_id}} if resource_id else {}
 
 
 def _client_secret(members: Mapping[str, str]) -> "AsyncTokenCredential":

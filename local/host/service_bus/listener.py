@@ -195,7 +195,9 @@ class _QueueListener:
 
     def _log_error(self, exc: Exception) -> None:
         """Logs the error, unless it is the same as the last one."""
-        error = f"{type(exc).__name__}: {exc}".splitlines()[0]
+        # The SDK wraps the refusal of a token, which has Service Bus's own text.
+        text = getattr(exc, "inner_exception", None) or exc
+        error = f"{type(exc).__name__}: {' '.join(str(text).splitlines())}"
         if error != self._last_error:
             function, queue = self._trigger.function.name, self._trigger.queue
             logger.warning("%s: cannot receive from queue %s: %s", function, queue, error)

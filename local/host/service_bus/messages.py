@@ -91,6 +91,10 @@ def _metadata(message: "ServiceBusReceivedMessage") -> dict[str, Datum]:
 
 
 def _body(message: "ServiceBusReceivedMessage") -> bytes:
+    if message.body_type.name == "VALUE" and message.body is None:
+        # No body section, or a null value: "default to using an empty Data value"
+        # (AmqpMessageConverter.cs in Azure/azure-sdk-for-net).
+        return b""
     if message.body_type.name != "DATA":
         # The delivery fails in Azure too: .NET's ServiceBusReceivedMessage.Body throws.
         raise ValueError(

@@ -26,6 +26,8 @@ _WIDTHS = {0x4: 0, 0x5: 1, 0x6: 2, 0x7: 4, 0x8: 8, 0x9: 16}
 
 # Bytes of constructor, size and count before the first item of a null, list or map.
 _COMPOUND_PREFIXES = {_NULL: 1, 0x45: 1, 0xC0: 3, 0xC1: 3, 0xD0: 9, 0xD1: 9}
+COMPOUND_CONSTRUCTORS = frozenset({0x45, 0xC0, 0xC1, 0xD0, 0xD1, 0xE0, 0xF0})
+"""Constructors of lists, maps and arrays."""
 
 
 class Symbol(str):

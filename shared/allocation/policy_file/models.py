@@ -28,6 +28,7 @@ from shared.allocation.engine import OTHER_HUBS
 from shared.allocation.facts import CERTIFICATES, DOCUMENTS, FACTS, find_fact
 from shared.allocation.operators import OPERATORS, Operator
 from shared.allocation.templates import find_placeholders
+from shared.json_documents import OWN_FAULT
 
 OTHERWISE = "otherwise"
 
@@ -50,7 +51,7 @@ def _validator(find_fault: Callable[[Any], str | None]) -> AfterValidator:
 
     def validate(value: Any) -> Any:
         if fault := find_fault(value):
-            raise PydanticCustomError("allocation", "{fault}", {"fault": fault})
+            raise PydanticCustomError(OWN_FAULT, "{fault}", {"fault": fault})
         return value
 
     return AfterValidator(validate)

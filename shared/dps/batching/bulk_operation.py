@@ -15,6 +15,7 @@ from shared.dps.batching.items import (
     ItemReader,
     ItemResult,
     RequestItem,
+    find_record_faults,
 )
 from shared.dps.batching.operations import MAX_RECORDS_PER_CALL
 from shared.dps.batching.writer import HTTP, BatchWriter
@@ -36,20 +37,27 @@ _NOT_SENT = (
 )
 
 
-def find_bulk_faults(operation: Any, *, kind: RecordKind) -> Mapping[str, str]:
+def find_bulk_faults(
+    operation: Any, is_refused: bool = False, *, kind: RecordKind
+) -> Mapping[str, str]:
     """
-    Returns the faults of a bulk operation as a whole; those of single records are in their items.
+    Returns the faults of a bulk operation as a whole, and of its records if it is refused.
 
-    Raises `DocumentTooLargeError` above `MAX_RECORDS_PER_REQUEST`.
+    It is if it has such a fault, or with `is_refused`; otherwise the faults of records are in their
+    items. Raises `DocumentTooLargeError`
+    above `MAX_RECORDS_PER_REQUEST`.
     """
     faults = find_faults(operation, kind.bulk)
-    if faults:
+    records = operation.get(kind.path) if isinstance(operation, dict) else None
+    if not isinstance(records, list):
         return faults
-    records = operation[kind.path]
     if len(records) > MAX_RECORDS_PER_REQUEST:
         message = f"must not exceed {MAX_RECORDS_PER_REQUEST} records"
-        raise errors.DocumentTooLargeError({pointer(kind.path): message})
-    return dict(_repeated_ids(records, kind))
+        raise errors.DocumentTooLargeError(faults | {pointer(kind.path): message})
+    faults |= dict(_repeated_ids(records, kind))
+    if faults or is_refused:
+        faults |= find_record_faults(operation, kind, is_native=True)
+    return faults
 
 
 def _repeated_ids(records: Sequence[Any], kind: RecordKind) -> Iterator[tuple[str, str]]:
@@ -166,7 +174,7 @@ def _error(item: RequestItem, error: Exception) -> dict[str, Any]:
     if isinstance(error, errors.OutcomeUnknownError):
         return {**id, **unknown_item(error)}
     if isinstance(error, errors.InvalidRequestError):
-        status = {"errorStatus": error.describe(), "info": error.faults}
+        status = {"errorStatus": error.describe(), "info": error.list_faults()}
     else:
         is_expected = isinstance(error, errors.AppError)
         status = {"errorStatus": str(error) if is_expected else entry_for(error).meaning}
@@ -191,5 +199,6 @@ def _record_error(error: Exception | None) -> Exception | None:
     if isinstance(error, errors.DpsError) and error.in_doubt:
         return outcome_unknown(error)
     if isinstance(error, _NOT_SENT):
-        return errors.NotAttemptedError(f"Not attempted: {error}", tracking_id=error.tracking_id)
+        message = f"The record was not sent to DPS. {error}"
+        return errors.NotAttemptedError(message, tracking_id=error.tracking_id)
     return error

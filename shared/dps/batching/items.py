@@ -161,27 +161,30 @@ class ItemReader:
         return items if self.is_native else _with_occurrences(items)
 
     def _item(self, position: int, document: Any) -> RequestItem:
-        # A delete needs only the id; DPS ignores the other members.
-        model = self.kind.key if self.mode == BulkMode.DELETE else self.kind.record
-        at = (*self.at, position)
-        etag = self._etag(document)
-        if self.check_size and exceeds_size(document, MAX_DOCUMENT_BYTES):
-            faults = {pointer(*at): f"must not exceed {MAX_DOCUMENT_BYTES} bytes"}
-        else:
-            faults = find_faults(document, model, at=at)
-            if fault := self._etag_fault(etag):
-                faults[pointer(*at, "etag")] = fault
+        faults = self.find_faults(position, document)
         return RequestItem(
             kind=self.kind,
             operation=_OPERATION_BY_MODE[self.mode],
             id=record_id(document, self.kind) or "",
             document=document,
-            if_match=None if faults else unquoted(etag),
+            if_match=None if faults else unquoted(self._etag(document)),
             api_version=self.api_version,
             position=position,
             faults=faults,
             native_mode=self.mode if self.is_native else None,
         )
+
+    def find_faults(self, position: int, document: Any) -> dict[str, str]:
+        """Returns the faults of the record at a position, by JSON Pointer into the request."""
+        # A delete needs only the id; DPS ignores the other members.
+        model = self.kind.key if self.mode == BulkMode.DELETE else self.kind.record
+        at = (*self.at, position)
+        if self.check_size and exceeds_size(document, MAX_DOCUMENT_BYTES):
+            return {pointer(*at): f"must not exceed {MAX_DOCUMENT_BYTES} bytes"}
+        faults = find_faults(document, model, at=at)
+        if fault := self._etag_fault(self._etag(document)):
+            faults[pointer(*at, "etag")] = fault
+        return faults
 
     def _etag(self, document: Any) -> Any:
         """Returns the etag that the app, not DPS, compares; `None` if there is none."""
@@ -196,6 +199,35 @@ class ItemReader:
             return "is required for updateIfMatchETag" if is_required else None
         is_valid = isinstance(etag, str) and IF_MATCH.fullmatch(etag)
         return None if is_valid else "must be one etag, with or without quotes, or *"
+
+
+def find_record_faults(
+    request: Mapping[str, Any],
+    kind: RecordKind,
+    *,
+    at: tuple[str, ...] = (),
+    is_native: bool = False,
+) -> dict[str, str]:
+    """
+    Returns the faults of all records of a bulk request that is refused as a whole.
+
+    `at` is the path of the request. Without a valid mode the records are those of a create, or of a
+    delete if they have only ids.
+    """
+    records = request[kind.path]
+    have_only_ids = all(isinstance(record, dict) and len(record) == 1 for record in records)
+    assumed = BulkMode.DELETE if have_only_ids else BulkMode.CREATE
+    reader = ItemReader(
+        kind=kind,
+        mode=next((mode for mode in BulkMode if mode == request.get("mode")), assumed),
+        at=(*at, kind.path),
+        check_size=False,
+        is_native=is_native,
+    )
+    faults: dict[str, str] = {}
+    for position, record in enumerate(records):
+        faults |= reader.find_faults(position, record)
+    return faults
 
 
 def _with_occurrences(items: list[RequestItem]) -> list[RequestItem]:

@@ -279,7 +279,7 @@ class BatchWriter:
 
     def _stop_on(self, error: errors.DpsError) -> None:
         if isinstance(error, self._profile.stops_on):
-            message = f"Not attempted: {error}"
+            message = f"The record was not sent to DPS. {error}"
             self._pending.close(errors.NotAttemptedError(message, tracking_id=error.tracking_id))
 
     def _resolve(

@@ -11,7 +11,7 @@ from shared.dps.models.attestation import (
     X509Certificates,
     X509CertificateWithInfo,
 )
-from shared.dps.models.document import Document, find_faults
+from shared.dps.models.document import Document, find_faults, find_merge_patch_faults
 from shared.dps.models.enrollments import (
     AllocationPolicy,
     CustomAllocationDefinition,
@@ -42,3 +42,4 @@ from shared.dps.models.operations import (
     QuerySpecification,
     RecordKind,
 )
+from shared.dps.models.spelling import respelled

@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from shared.dps.models.spelling import find_misspellings
 from shared.dps.responses import Record
-from shared.json_documents import fault_message, pointer
+from shared.json_documents import OWN_FAULT, fault_message, pointer
 
 _MAX_SUGGESTIONS = 20
 
@@ -17,8 +18,8 @@ class Document(BaseModel):
     """
     A JSON object of DPS's: members in camelCase, unknown members kept, secrets never printed.
 
-    A model validates a document; the document itself is sent to DPS. Twins are not validated, and
-    DPS decides about everything that it might accept.
+    A model validates a document; the document itself is sent to DPS, in DPS's spelling. Twins are
+    not validated, and DPS decides about everything that it might accept.
     """
 
     model_config = ConfigDict(
@@ -43,7 +44,7 @@ class Document(BaseModel):
 
 def validation_error(message: str) -> PydanticCustomError:
     """Returns the error for a validator to raise; `message` is a predicate for the member."""
-    return PydanticCustomError("dps", "{message}", {"message": message})
+    return PydanticCustomError(OWN_FAULT, "{message}", {"message": message})
 
 
 def find_faults(
@@ -56,6 +57,7 @@ def find_faults(
     """
     Returns every fault of a document by JSON Pointer; messages never contain a value sent.
 
+    The document is in the spelling of `respelled`: a member in another case is a second spelling.
     `at` is the path of the document in what the caller sent. `suggestions` are names to suggest for
     an unknown member, in addition to those of the model.
     """
@@ -65,14 +67,21 @@ def find_faults(
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         members = [*(str(field.alias) for field in model.model_fields.values()), *suggestions]
-        return {
+        faults = {
             # Suggestions cost time, and a request can have very many unknown members.
             pointer(*at, *_steps(details)): fault_message(
                 details, members=members if index < _MAX_SUGGESTIONS else ()
             )
             for index, details in enumerate(errors)
         }
-    return {}
+    else:
+        faults = {}
+    return faults | dict(find_misspellings(document, model, tuple(at)))
+
+
+def find_merge_patch_faults(merge_patch: Any, model: type[Document]) -> dict[str, str]:
+    """Returns the faults of a merge patch that it has whatever the document is."""
+    return find_faults(merge_patch, Document) | dict(find_misspellings(merge_patch, model))
 
 
 def _steps(error: ErrorDetails) -> Iterable[int | str]:

@@ -14,6 +14,8 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from shared.dps.models.attestation import AttestationMechanism, AttestationType
 from shared.dps.models.document import Document, validation_error
+from shared.dps.models.spelling import FREE_FORM
+from shared.dps.webhook_urls import find_url_fault
 
 
 class AllocationPolicy(StrEnum):
@@ -99,10 +101,16 @@ class InitialTwin(Document):
     properties: InitialTwinProperties | None = None
 
 
+def _check_webhook_url(value: str) -> str:
+    if fault := find_url_fault(value):
+        raise validation_error(fault)
+    return value
+
+
 class CustomAllocationDefinition(Document):
     """The webhook that DPS calls for a hub."""
 
-    webhook_url: str
+    webhook_url: Annotated[str, AfterValidator(_check_webhook_url)]
     api_version: str
 
 
@@ -142,16 +150,26 @@ class Enrollment(Document):
     capabilities: DeviceCapabilities | None = None
     iot_hub_host_name: str | None = None
     iot_hubs: list[str] | None = Field(default=None, max_length=1000)  # DPS links 50 at most
-    initial_twin: InitialTwin | None = None
+    initial_twin: Annotated[InitialTwin | None, FREE_FORM] = None
     etag: Any = None
     provisioning_status: ProvisioningStatus | None = None
     reprovision_policy: ReprovisionPolicy | None = None
     created_date_time_utc: Any = None
     last_updated_date_time_utc: Any = None
-    allocation_policy: AllocationPolicy | None = None
+    allocation_policy: AllocationPolicy | None = Field(default=None, validate_default=True)
     custom_allocation_definition: CustomAllocationDefinition | None = Field(
         default=None, validate_default=True
     )
+
+    @field_validator("allocation_policy")
+    @classmethod
+    def _required_for_hubs(
+        cls, value: AllocationPolicy | None, info: ValidationInfo
+    ) -> AllocationPolicy | None:
+        # Reported: azure-sdk-for-python#35368. Whether an empty list counts, only DPS knows.
+        if value is None and info.data.get("iot_hubs"):
+            raise validation_error("is required when iotHubs are specified")
+        return value
 
     @field_validator("custom_allocation_definition")
     @classmethod
@@ -173,7 +191,7 @@ class IndividualEnrollment(EnrollmentKey, Enrollment):
     """The enrollment of one device."""
 
     device_id: str | None = None
-    optional_device_information: TwinCollection | None = None
+    optional_device_information: Annotated[TwinCollection | None, FREE_FORM] = None
     registration_state: Any = None
     """Read-only, like etag and times: accepted, so that a GET's response may be sent back."""
 

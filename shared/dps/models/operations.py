@@ -18,6 +18,7 @@ from shared.dps.models.enrollments import (
     EnrollmentKey,
     IndividualEnrollment,
 )
+from shared.dps.models.spelling import ItemsOf
 
 
 class BulkMode(StrEnum):
@@ -68,13 +69,13 @@ class BulkOperation(Document):
 class BulkEnrollmentOperation(BulkOperation):
     """One operation on many individual enrollments; each is validated individually."""
 
-    enrollments: list[Any]
+    enrollments: Annotated[list[Any], ItemsOf(IndividualEnrollment)]
 
 
 class BulkEnrollmentGroupOperation(BulkOperation):
     """One operation on many enrollment groups; each is validated individually."""
 
-    enrollment_groups: list[Any]
+    enrollment_groups: Annotated[list[Any], ItemsOf(EnrollmentGroup)]
 
 
 class BulkItemError(Document):

@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import InvalidRequestError
-from shared.json_documents import parse_json
+from shared.messaging.bodies import parse_body
 from shared.messaging.copies import DEAD_LETTER_DESCRIPTION, DEAD_LETTER_QUEUE, DEAD_LETTER_REASON
+from shared.messaging.decoding import UNDECODABLE
 from shared.messaging.messages import Message, Property
+from shared.messaging.requests import respelled_body
 from shared.messaging.service_bus import from_sdk_message
-from shared.redaction import mask_secrets, redact_texts
+from shared.redaction import mask_secrets, mask_unknown_names
 
 if TYPE_CHECKING:
     from azure.servicebus import ServiceBusReceivedMessage
@@ -34,6 +36,8 @@ class RejectedMessage:
     """The JSON of the body; `None` if it cannot be parsed."""
     fault: str | None
     """Why the body cannot be parsed."""
+    undecodable: tuple[str, ...] = ()
+    """The parts of the message that the SDK cannot decode; a copy would lack them."""
 
     @property
     def reason(self) -> str | None:
@@ -76,7 +80,9 @@ class RejectedMessage:
             "size": len(message.body),
             "ids": self.ids,
         }
-        return {**redact_texts(properties), **self._body()}
+        if self.undecodable:
+            properties["undecodable"] = [mask_unknown_names(name) for name in self.undecodable]
+        return {**mask_secrets(properties), **self._body()}
 
     @property
     def _is_dead_letter(self) -> bool:
@@ -92,7 +98,7 @@ class RejectedMessage:
 
     def _body(self) -> dict[str, Any]:
         if self.fault is None:
-            return {"body": redact_texts(mask_secrets(self.content))}
+            return {"body": mask_secrets(self.content)}
         body = self.message.body
         unreadable = {
             "length": len(body),
@@ -107,13 +113,20 @@ def to_rejected_message(received: "ServiceBusReceivedMessage", queue_path: str) 
     message = from_sdk_message(received, queue_path)
     content, fault = _parse_body(message.body)
     state = _STATES.get(int(received.state), ACTIVE)
-    return RejectedMessage(message=message, state=state, content=content, fault=fault)
+    annotations = received.raw_amqp_message.delivery_annotations or {}
+    return RejectedMessage(
+        message=message,
+        state=state,
+        content=content,
+        fault=fault,
+        undecodable=tuple(annotations.get(UNDECODABLE, ())),
+    )
 
 
 def _parse_body(body: bytes) -> tuple[Any, str | None]:
     """Returns the JSON of the body, or why it cannot be parsed."""
     try:
-        content = parse_json(body)
+        content = parse_body(body)
     except InvalidRequestError as error:
         # Without the pointers: they contain names from the body.
         return None, "; ".join(sorted(set(error.faults.values())))
@@ -127,6 +140,7 @@ class Filter:
     """A filter: rejected messages must meet every condition that is not `None`."""
 
     reason: str | None = None
+    """The reason, without regard to case."""
     id: str | None = None
     """The id of a record in the body, without regard to case."""
     older_than: timedelta | datetime | None = None
@@ -135,7 +149,7 @@ class Filter:
     def matches(self, rejected: RejectedMessage) -> bool:
         """Returns whether the filter selects the message."""
         return (
-            self.reason in (None, rejected.reason)
+            (self.reason is None or self.reason.lower() == (rejected.reason or "").lower())
             and (self.id is None or self.id.lower() in map(str.lower, rejected.ids))
             and self._is_old(rejected.message.enqueued_time_utc)
         )
@@ -153,6 +167,7 @@ MATCH_ALL = Filter()
 
 
 def _ids_in(content: Any) -> Iterator[str]:
+    content = respelled_body(content)
     is_event = isinstance(content, Mapping) and "specversion" in content
     request = content.get("data") if is_event else content
     if not isinstance(request, Mapping):

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 from shared.messaging.copies import DEAD_LETTER_QUEUE
+from shared.messaging.decoding import receive_undecodable_messages
 from shared.messaging.rejected.model import Filter, RejectedMessage, to_rejected_message
 from shared.messaging.service_bus import ServiceBusNamespace, close_quietly, translate_errors
 from shared.settings import ServiceBusSettings
@@ -34,6 +35,7 @@ async def open_receiver(
     settings: ServiceBusSettings, queue_path: str
 ) -> "AsyncIterator[ServiceBusReceiver]":
     """Opens a receiver of the queue path, and closes it; raises `QueueError`."""
+    receive_undecodable_messages()
     queue = queue_path.removesuffix(DEAD_LETTER_QUEUE)
     sub_queue = "deadletter" if queue != queue_path else None
     async with ServiceBusNamespace(settings) as namespace:

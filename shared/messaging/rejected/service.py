@@ -23,6 +23,7 @@ from shared.messaging.rejected.peek import (
     rejected_queue_paths,
 )
 from shared.messaging.rejected.receive import Action, ReceiveReport, ReceiveRun
+from shared.messaging.requests import respelled_body
 from shared.messaging.sender import MessageSender
 from shared.messaging.service_bus import to_queue_error
 from shared.redaction import masked_paths
@@ -69,6 +70,12 @@ class RejectedMessages:
         """The queue paths; the rejected queue is the first."""
         return rejected_queue_paths(self._settings)
 
+    def find_queue_fault(self, queue_path: str) -> str | None:
+        """Returns what is wrong with a queue path; `None` for one of `queue_paths`, in any case."""
+        if queue_path.lower() in map(str.lower, self.queue_paths):
+            return None
+        return f"must be one of {', '.join(self.queue_paths)}"
+
     async def page(
         self,
         queue_path: str | None = None,
@@ -88,7 +95,8 @@ class RejectedMessages:
             search = Search(receiver, path, filter, limit=self._limit)
             size = 0
             async for rejected in search.results(start):
-                entries.append(rejected.document())
+                # In a thread: masking a megabyte takes long.
+                entries.append(await asyncio.to_thread(rejected.document))
                 size += len(rejected.message.body)
                 if len(entries) >= min(top, MAX_PAGE_SIZE) or size >= _MAX_PAGE_BYTES:
                     search.stop()
@@ -145,9 +153,8 @@ class RejectedMessages:
         async with self._exclusive(), self._open(queue_path) as (receiver, path):
             rejected = await _find(receiver, path, sequence_number)
             if self._target(rejected) is None:
-                raise InvalidRequestError(
-                    {"sequenceNumber": "must be of a message from one of the input queues"}
-                )
+                fault = "must be of a message from one of the input queues, of which all is decoded"
+                raise InvalidRequestError({"sequenceNumber": fault})
             body = None if merge_patch is None else _patch_body(rejected, merge_patch)
             action = self._replay_action(body)
             states = {sequence_number: rejected.state}
@@ -202,14 +209,14 @@ class RejectedMessages:
     def _resolve_path(self, queue_path: str | None) -> str:
         if queue_path is None:
             return self.queue_paths[0]
-        # Queue paths are case-insensitive.
-        for path in self.queue_paths:
-            if path.lower() == queue_path.lower():
-                return path
-        raise InvalidRequestError({"queue": f"must be one of {', '.join(self.queue_paths)}"})
+        if fault := self.find_queue_fault(queue_path):
+            raise InvalidRequestError({"queue": fault})
+        return next(path for path in self.queue_paths if path.lower() == queue_path.lower())
 
     def _target(self, rejected: RejectedMessage) -> str | None:
-        """Returns the input queue that the message came from; `None` if it is from another."""
+        """Returns the input queue to replay to; `None` if it is from another or not complete."""
+        if rejected.undecodable:
+            return None
         inputs = self._settings.input_queues
         queue = rejected.message.queue.removesuffix(DEAD_LETTER_QUEUE)
         return next((name for name in (queue, rejected.source_queue) if name in inputs), None)
@@ -261,7 +268,8 @@ def _patch_body(rejected: RejectedMessage, merge_patch: Mapping[str, Any]) -> by
     """
     if rejected.fault is not None:
         raise InvalidRequestError(
-            {"": f"the body of the message {rejected.fault}"}, "The message cannot be patched."
+            {"sequenceNumber": f"is of a message whose body {rejected.fault}"},
+            "The message cannot be patched.",
         )
     faults = {
         pointer(*steps): "is masked, and must not be sent back"
@@ -269,7 +277,8 @@ def _patch_body(rejected: RejectedMessage, merge_patch: Mapping[str, Any]) -> by
     }
     if faults:
         raise InvalidRequestError(faults)
-    return json.dumps(apply_merge_patch(rejected.content, merge_patch)).encode()
+    patched = apply_merge_patch(respelled_body(rejected.content), respelled_body(merge_patch))
+    return json.dumps(patched).encode()
 
 
 async def _no_action(_: RejectedMessage) -> None:

@@ -208,6 +208,129 @@ def test_groups_can_be_patched(app: httpx.Client) -> None:
     group = {"enrollmentGroupId": "g-1", "attestation": {"type": "symmetricKey"}}
     app.put("/enrollmentGroups/g-1", json=group).raise_for_status()
 
-    response = app.patch("/enrollmentGroups/g-1", json={"iotHubs": ["hub-1.azure-devices.net"]})
+    response = app.patch(
+        "/enrollmentGroups/g-1",
+        json={"allocationPolicy": "hashed", "iotHubs": ["hub-1.azure-devices.net"]},
+    )
 
     assert response.json()["iotHubs"] == ["hub-1.azure-devices.net"]
+
+
+def test_patch_is_written_in_the_spelling_of_dps(app: httpx.Client) -> None:
+    """Names and values; null removes the member."""
+    create(app, deviceId="d", provisioningStatus="enabled")
+
+    response = patch(
+        app, {"DeviceId": None, "ProvisioningStatus": "DISABLED", "IOTHUBHOSTNAME": "h"}
+    )
+
+    record = response.raise_for_status().json()
+    assert (record["provisioningStatus"], record["iotHubHostName"]) == ("disabled", "h")
+    assert "deviceId" not in record
+    assert len(set(map(str.lower, record))) == len(record)
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize(
+    ("document", "faults"),
+    [
+        (
+            {"iotHub": None},
+            {"/iotHub": "is not a member here; did you mean 'iotHubs'?"},
+        ),
+        (
+            {"Etag": "a", "etag": "b"},
+            {"/Etag": "must not appear beside etag, which is the same member in another case"},
+        ),
+    ],
+    ids=["typing error", "two spellings"],
+)
+def test_misspelt_patch_is_400(app: httpx.Client, document: Any, faults: Any) -> None:
+    """Before DPS is asked."""
+    response = patch(app, document)
+
+    assert (response.status_code, response.json()["info"]) == (400, faults)
+
+
+READ_ONLY = ["etag", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "registrationState"]
+
+
+@pytest.mark.parametrize(
+    "value", ["x", None, {"status": "assigned"}], ids=["text", "null", "object"]
+)
+@pytest.mark.parametrize("member", READ_ONLY)
+def test_patch_of_a_read_only_member_is_400(app: httpx.Client, member: str, value: Any) -> None:
+    """DPS would ignore it, and the response would say that it was changed."""
+    create(app)
+    before = app.get("/enrollments/dev-1").json()
+
+    response = patch(app, {member: value, "deviceId": "new"})
+
+    assert response.status_code == 400
+    assert set(response.json()["info"]) == {f"/{member}"}
+    assert app.get("/enrollments/dev-1").json() == before
+
+
+def test_record_that_was_read_can_be_sent_back_as_a_patch(app: httpx.Client) -> None:
+    """Its read-only members have the values of the record."""
+    create(app)
+    record = app.get("/enrollments/dev-1").json()
+
+    response = patch(app, {**record, "deviceId": "new"})
+
+    assert response.raise_for_status().json()["deviceId"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_restricted"),
+    [
+        ("SELECT *", False),
+        ("select * from enrollments", False),
+        ("*", False),
+        ("SELECT * FROM enrollments WHERE registrationId = 'dev-1'", True),
+        ("select * from enrollments\nwhere a=1", True),
+        ("SELECT registrationId FROM enrollments", True),
+        ("SELECT TOP 5 * FROM enrollments", True),
+        ("select * from enrollments group by iotHubHostName", True),
+    ],
+)
+def test_query_for_less_than_everything_has_a_warning(
+    app: httpx.Client, text: str, is_restricted: bool
+) -> None:
+    """DPS ignores it and returns all records (azure-iot-sdk-csharp#794)."""
+    create(app)
+
+    response = app.post("/enrollments/query", json={"Query": text})
+
+    assert [record["registrationId"] for record in response.json()] == ["dev-1"]
+    warning = (
+        '299 - "DPS ignores conditions, limits and columns of a query: all records are returned."'
+    )
+    assert response.headers.get("Warning") == (warning if is_restricted else None)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "anything", "{'additional_properties': {}, 'query': 'SELECT *'}"]
+)
+def test_any_query_text_is_passed_on(
+    app: httpx.Client, set_faults: Callable[..., None], text: str
+) -> None:
+    """As azure-iot-sdk-csharp (its issue 3478) and azure-iot-cli-extension 0.25.0 send it."""
+    set_faults({"match": {"path": "query"}, "do": {"status": 200, "body": []}})
+
+    response = app.post("/enrollments/query", json={"query": text})
+
+    assert (response.status_code, response.json()) == (200, [])
+    assert "Warning" not in response.headers
+
+
+def test_query_of_registrations_for_less_than_everything_has_a_warning(app: httpx.Client) -> None:
+    """Their body is ignored altogether."""
+    group = {"enrollmentGroupId": "g-1", "attestation": {"type": "symmetricKey"}}
+    app.put("/enrollmentGroups/g-1", json=group).raise_for_status()
+
+    plain = app.post("/registrations/g-1/query")
+    restricted = app.post("/registrations/g-1/query", json={"query": "SELECT * WHERE a = 1"})
+
+    assert (plain.json(), plain.headers.get("Warning")) == ([], None)
+    assert restricted.headers["Warning"].startswith("299 ")

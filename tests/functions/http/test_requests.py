@@ -10,6 +10,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from shared.dps.models import BulkMode
 from tests.secret_factory import certificate, endorsement_key, symmetric_key
 
 SYMMETRIC_KEY = {"type": "symmetricKey"}
@@ -48,12 +49,141 @@ def test_unreadable_body_is_400(app: httpx.Client, body: bytes, text: str) -> No
 
 
 @pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/enrollments/dev-1"),
+        ("PATCH", "/enrollmentGroups/group-1"),
+        ("POST", "/enrollments"),
+        ("POST", "/enrollments/query"),
+        ("POST", "/rejected/replay"),
+        ("POST", "/allocation/default/explain"),
+    ],
+)
+def test_chunked_body_is_400_with_its_remedy(app: httpx.Client, method: str, path: str) -> None:
+    """The Functions host passes it on empty, so that the request seems to have no body."""
+    media_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
+
+    response = app.request(
+        method, path, content=iter([b"{}"]), headers={"Content-Type": media_type}
+    )
+
+    assert response.request.headers["Transfer-Encoding"] == "chunked"
+    assert response.status_code == 400
+    assert "Transfer-Encoding: chunked" in response.json()["info"][""]
+    assert "Content-Length" in response.json()["info"][""]
+
+
+@pytest.mark.usefixtures("no_dps_calls")
 def test_duplicate_member_is_400(app: httpx.Client) -> None:
     """With its pointer."""
     response = put(app, b'{"registrationId": "dev-1", "attestation": {"type": "x", "type": "y"}}')
 
     assert response.status_code == 400
     assert list(response.json()["info"]) == ["/attestation/type"]
+
+
+EVERY_HEADER = {"If-Match": "a b", "Content-Type": "text/plain"}
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+def test_no_fault_hides_another(app: httpx.Client) -> None:
+    """Neither a repeated member, nor one in two spellings, nor a header, parameter or media type."""
+    body = (
+        b'{"registrationId": "dev-1", "attestation": {"type": "x", "type": "symetricKey"}, '
+        b'"etag": 1, "ETag": 1, "iotHub": 1, "iotHubs": ["h"]}'
+    )
+
+    response = put(app, body, **EVERY_HEADER)
+
+    assert (response.status_code, response.json()["errorCode"]) == (415, 415001)
+    assert set(response.json()["info"]) == {
+        "If-Match",
+        "Content-Type",
+        "/attestation/type",
+        "/ETag",
+        "/iotHub",
+        "/allocationPolicy",
+    }
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize(
+    ("request_", "fault"),
+    [
+        ({"params": {"api-version": "1"}}, "api-version"),
+        ({"headers": {"Content-Type": "text/csv"}}, "Content-Type"),
+        ({"content": b'{"mode": "upsert", "mode": "create", "enrollments": [{}]}'}, "/mode"),
+        ({"content": b'{"mode": "create", "enrollments": [{"a": 1, "a": 1}]}'}, "/enrollments/0/a"),
+    ],
+    ids=["parameter", "header", "repeated", "repeated in a record"],
+)
+def test_refused_bulk_operation_has_the_faults_of_its_records(
+    app: httpx.Client, request_: dict[str, Any], fault: str
+) -> None:
+    """It is refused as a whole, so that no record has a result of its own."""
+    body = {"content": b'{"mode": "create", "enrollments": [{}]}'}
+    headers = {"Content-Type": "application/json", **request_.pop("headers", {})}
+
+    response = app.post("/enrollments", headers=headers, **(body | request_))
+
+    assert set(response.json()["info"]) == {
+        fault,
+        "/enrollments/0/registrationId",
+        "/enrollments/0/attestation",
+    }
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+def test_error_lists_a_thousand_faults(app: httpx.Client) -> None:
+    """The fault of the body says how many more there are."""
+    operation = {"mode": "x", "enrollments": [{}] * 1000}
+
+    response = app.post("/enrollments", json=operation)
+
+    info = response.json()["info"]
+    assert len(info) == 1001
+    assert info[""] == "has more faults than are listed (1001 more)"
+
+
+ANY_CASE = {
+    "RegistrationId": "dev-1",
+    "Attestation": {"Type": "SymmetricKey", "SYMMETRICKEY": {"PrimaryKey": None}},
+    "provisioningstatus": "Disabled",
+    "allocationpolicy": "GEOLATENCY",
+    "IotHubs": ["hub-1.azure-devices.net"],
+    "reprovisionPolicy": {"UpdateHubAssignment": True, "migrateDeviceData": True},
+    "initialTwin": {"tags": {"ProvisioningStatus": "Enabled"}},
+    "Preview": {"Type": "Hashed"},
+}
+WRITTEN = {
+    "registrationId": "dev-1",
+    "provisioningStatus": "disabled",
+    "allocationPolicy": "geoLatency",
+    "iotHubs": ["hub-1.azure-devices.net"],
+    "reprovisionPolicy": {"updateHubAssignment": True, "migrateDeviceData": True},
+    "initialTwin": {"tags": {"ProvisioningStatus": "Enabled"}},
+    "Preview": {"Type": "Hashed"},
+}
+
+
+@pytest.mark.parametrize("mode", [None, "Create", "UPSERT"])
+def test_known_names_and_values_are_written_in_the_spelling_of_dps(
+    app: httpx.Client, mode: str | None
+) -> None:
+    """By a PUT and by every kind of bulk operation; what is unknown, and twins, are as sent."""
+    if mode:
+        operation = {"MODE": mode, "Enrollments": [ANY_CASE]}
+        response = app.post("/enrollments", json=operation)
+        assert response.json() == {"errors": [], "isSuccessful": True}
+    else:
+        app.put("/enrollments/dev-1", json=ANY_CASE).raise_for_status()
+
+    stored = app.get("/enrollments/dev-1").json()
+
+    assert stored["attestation"] == {"type": "symmetricKey"}
+    assert {name: stored[name] for name in WRITTEN} == WRITTEN
+    assert len(set(map(str.lower, stored))) == len(stored)
 
 
 @pytest.mark.usefixtures("no_dps_calls")
@@ -166,10 +296,39 @@ def test_faults_of_path_query_headers_and_body_are_reported_together(app: httpx.
         ({"mode": "create"}, {"/enrollments"}),
         (
             {"mode": "create", "enrollments": [enrollment(), {}, enrollment()]},
-            {"/enrollments/0/registrationId", "/enrollments/2/registrationId"},
+            {
+                "/enrollments/0/registrationId",
+                "/enrollments/1/registrationId",
+                "/enrollments/1/attestation",
+                "/enrollments/2/registrationId",
+            },
+        ),
+        (
+            {
+                "mode": "upsert",
+                "Enrollments": [{**enrollment(), "RegistrationId": "x"}, enrollment()],
+            },
+            {
+                "/enrollments/0/RegistrationId",
+                "/enrollments/0/registrationId",
+                "/enrollments/1/registrationId",
+            },
+        ),
+        (
+            {"mode": "creat", "enrollments": [enrollment(iotHubs=["h"]), {"registrationId": "?"}]},
+            {
+                "/mode",
+                "/enrollments/0/allocationPolicy",
+                "/enrollments/1/registrationId",
+                "/enrollments/1/attestation",
+            },
+        ),
+        (
+            {"mode": "remove", "enrollments": [{"registrationId": "a"}, {"registrationId": "?"}]},
+            {"/mode", "/enrollments/1/registrationId"},
         ),
     ],
-    ids=["mode", "list", "one id twice"],
+    ids=["mode", "list", "one id twice", "two spellings", "mode and records", "mode and ids"],
 )
 def test_invalid_bulk_operation_is_400_with_every_fault(
     app: httpx.Client, operation: dict[str, Any], pointers: Any
@@ -179,6 +338,21 @@ def test_invalid_bulk_operation_is_400_with_every_fault(
 
     assert response.status_code == 400
     assert set(response.json()["info"]) == pointers
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize("mode", BulkMode)
+def test_one_id_in_two_cases_is_named_with_both_places(app: httpx.Client, mode: str) -> None:
+    """In every mode: DPS refuses such a call, and an `upsert` would overwrite the first record."""
+    first, second = enrollment(registrationId="A"), {"REGISTRATIONID": "a", "attestation": TPM}
+
+    response = app.post("/enrollments", json={"mode": mode, "enrollments": [first, second]})
+
+    places = ["/enrollments/0/registrationId", "/enrollments/1/registrationId"]
+    assert response.json()["info"] == {
+        here: f"must be unique, without regard to case; {other} has the same id"
+        for here, other in (places, places[::-1])
+    }
 
 
 @pytest.mark.usefixtures("no_dps_calls")
@@ -235,7 +409,7 @@ def test_duplicate_member_with_an_unpaired_surrogate_is_400(app: httpx.Client) -
     response = put(app, b'{"\\ud800": 1, "\\ud800": 2}')
 
     assert response.status_code == 400
-    assert len(response.json()["info"]) == 1
+    assert response.json()["info"]["/\ud800"] == "must not appear more than once"
 
 
 @pytest.mark.parametrize("path", ["enrollments", "enrollmentGroups"])

@@ -194,3 +194,39 @@ def test_error_is_logged_with_its_ids(app: httpx.Client, caplog: pytest.LogCaptu
     assert "404201" in line
     assert response.json()["trackingId"] in line
     assert response.headers["x-ms-request-id"] in line
+
+
+PROBLEM = "application/problem+json"
+JSON = "application/json"
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (PROBLEM, PROBLEM),
+        (PROBLEM.upper(), PROBLEM),
+        (f"{PROBLEM}; charset=utf-8", PROBLEM),
+        (f"{JSON}, {PROBLEM}", PROBLEM),
+        (f"{JSON};q=0.5, {PROBLEM};q=0.6", PROBLEM),
+        (f"text/html, {PROBLEM};q=0.1", PROBLEM),
+        (f"*/*, {JSON};q=0", PROBLEM),
+        (f"{PROBLEM};q=0", JSON),
+        (f"{PROBLEM}; q=0.000, */*", JSON),
+        (f"{JSON}, {PROBLEM};q=0.9", JSON),
+        (f"application/*, {PROBLEM};q=0.9", JSON),
+        ("*/*", JSON),
+        ("application/*", JSON),
+        ("text/html", JSON),
+        ("", JSON),
+        (";;q=,/", JSON),
+    ],
+)
+def test_format_of_an_error_is_the_one_that_the_caller_prefers(
+    app: httpx.Client, accept: str, media_type: str
+) -> None:
+    """By the quality of each in `Accept`; the problem format must be named or be the only one."""
+    response = app.get("/enrollments/missing", headers={"Accept": accept})
+
+    assert response.status_code == 404
+    assert response.headers["content-type"].partition(";")[0] == media_type
+    assert ("title" in response.json()) == (media_type == PROBLEM)

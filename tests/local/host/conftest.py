@@ -52,8 +52,9 @@ QUEUES = {
 @pytest.fixture(autouse=True)
 def no_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unsets every setting that names a Service Bus namespace."""
+    members = ("fullyQualifiedNamespace", "credential", "clientId", "managedIdentityResourceId")
     for name in connection_settings():
-        for suffix in ("", "__fullyQualifiedNamespace", "__credential", "__clientId"):
+        for suffix in ("", *(f"__{member}" for member in members)):
             monkeypatch.delenv(f"{name}{suffix}", raising=False)
 
 

@@ -16,7 +16,6 @@ from azure.servicebus import (
 from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageBodyType
 from azure.servicebus.exceptions import (
     MessageSizeExceededError,
-    MessagingEntityNotFoundError,
     ServiceBusAuthenticationError,
     ServiceBusError,
 )
@@ -66,6 +65,19 @@ def test_application_properties_keep_their_types(handlers: Handlers, queue: str)
 
     expected = {**values, "str": "ü".encode()}
     assert properties(received) == {str(name).encode(): expected[name] for name in expected}
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [1], {"TYPE": "ARRAY", "VALUE": [1]}, {}])
+def test_compound_application_property_is_refused(
+    handlers: Handlers, broker: Broker, queue: str, value: Any
+) -> None:
+    """A map, list or array: application properties are simple types (AMQP part 3, 3.2.5)."""
+    message = ServiceBusMessage("x", application_properties={"lines": value})
+
+    with pytest.raises(ServiceBusError, match="'lines' must not be a list, map or array"):
+        handlers.sender(queue).send_messages(message)
+
+    assert broker.queue(queue) == QueueCounts()
 
 
 def test_broker_sets_annotations(handlers: Handlers, queue: str) -> None:
@@ -206,11 +218,15 @@ def test_dead_letter_queue_cannot_be_sent_to(handlers: Handlers, queue: str) -> 
 
 
 def test_unknown_queue_is_not_found(handlers: Handlers) -> None:
-    """Without auto-create, a send to an unknown queue raises."""
+    """Without auto-create, the token for an unknown queue is refused, as in Azure."""
     sender = handlers.sender("nowhere")
 
-    with pytest.raises(MessagingEntityNotFoundError, match="nowhere"):
+    with pytest.raises(ServiceBusAuthenticationError) as raised:
         sender.send_messages(ServiceBusMessage("x"))
+
+    refusal = raised.value.inner_exception
+    assert getattr(refusal, "status_code", None) == 404
+    assert "'nowhere' could not be found" in str(refusal)
 
 
 def test_wrong_key_is_refused(broker: Broker, queue: str) -> None:

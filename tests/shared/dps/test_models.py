@@ -217,7 +217,7 @@ def test_bulk_operation_needs_mode_and_list(operation: dict[str, Any], pointers:
 
 def test_members_with_python_names_are_unknown() -> None:
     """Only DPS's own member names are validated; Python's spellings are unknown members."""
-    document = individual(allocation_policy="x", initial_twin=5, registration_id=7)
+    document = individual(iot_hub_host_name=5, custom_allocation_definition="x")
 
     assert find_faults(document, IndividualEnrollment) == {}
     assert list(find_faults({"registration_id": "a"}, IndividualEnrollment)) != []
@@ -248,6 +248,7 @@ def test_model_returns_the_whole_document() -> None:
         deviceId="d",
         etag="e",
         iotHubs=["h"],
+        allocationPolicy="hashed",
         capabilities={"iotEdge": True},
         initialTwin={"tags": {"a": None}, "properties": {"desired": {"b": 1}}},
         unknown={"preview": [1]},

@@ -133,7 +133,10 @@ def test_faults_of_event_and_request_are_reported_together() -> None:
         ({"data_base64": 5}, {"/data_base64"}),
         ({"data_base64": ""}, {"/data_base64"}),
         ({"data_base64": b64encode(b"{").decode()}, {"/data_base64"}),
-        ({"data_base64": b64encode(b'{"a":1,"a":1}').decode()}, {"/data_base64/a"}),
+        (
+            {"data_base64": b64encode(b'{"a":1,"a":1}').decode()},
+            {"/data_base64/a", "/data_base64", "/data_base64/operation"},
+        ),
         ({"data_base64": in_base64({"operation": "delete"})}, {"/data_base64"}),
     ],
 )
@@ -142,8 +145,8 @@ def test_invalid_data_is_a_fault_at_its_pointer(inside: dict[str, Any], faults: 
     assert faults_of({**EVENT, **inside}, content_type=STRUCTURED).keys() == faults
 
 
-@pytest.mark.parametrize("body", [[], [EVENT], "text", None])
-def test_structured_event_must_be_an_object(body: str | list[Any] | None) -> None:
+@pytest.mark.parametrize("body", [[], [EVENT], 42, None])
+def test_structured_event_must_be_an_object(body: int | list[Any] | None) -> None:
     """The content type says that the body is an event."""
     assert faults_of(body, content_type=STRUCTURED) == {"": "must be an object: one event"}
 

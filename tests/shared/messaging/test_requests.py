@@ -111,9 +111,9 @@ def test_if_match_is_a_fault_for_create_and_upsert(operation: str) -> None:
 @pytest.mark.parametrize(
     ("member", "advice"),
     [
-        ("ifmatch", "did you mean 'ifMatch'?"),
+        ("ifMatches", "did you mean 'ifMatch'?"),
         ("if_match", "did you mean 'ifMatch'?"),
-        ("Enrollment", "did you mean 'enrollment'?"),
+        ("enrolment", "did you mean 'enrollment'?"),
         ("mode", "use operation, ifMatch, enrollment"),
         ("x", "use operation, ifMatch, enrollment"),
     ],
@@ -140,15 +140,15 @@ def test_unknown_member_is_a_fault(member: str, advice: str) -> None:
         ({"operation": "delete", "registrationId": 5}, {"/registrationId"}),
         ({"operation": "delete", "registrationId": "no id"}, {"/registrationId"}),
         ({"operation": "delete", "enrollment": {}}, {"/enrollment/registrationId"}),
-        ({"operation": "Create", "enrollment": RECORD}, {"/operation"}),
+        ({"operation": "creates", "enrollment": RECORD}, {"/operation"}),
         ({"operation": ["create"], "enrollment": RECORD}, {"/operation"}),
         ({"operation": 0, "registrationId": "dev-1"}, {"/operation"}),
         (b"", {""}),
         (b"\xff", {""}),
         (b"[" * 500_000, {""}),
-        (b'{"operation": "create", "operation": "delete"}', {"/operation"}),
+        (b'{"operation": "create", "operation": "delete"}', {"", "/operation"}),
         (rb'{"operation": "create", "enrollment": {"deviceId": "\ud800"}}', {""}),
-        (rb'{"\ud800": 1, "\ud800": 2}', {"/?"}),
+        (rb'{"\ud800": 1, "\ud800": 2}', {"", "/?"}),
     ],
 )
 def test_invalid_request_has_a_fault_at_its_pointer(
@@ -217,7 +217,8 @@ def test_key_in_place_of_a_member_name_is_masked(nbytes: int) -> None:
     doubled = faults_of(f'{{"tags": {{"{key}": 1, "{key}": 2}}}}'.encode())
 
     assert unknown == {"/****": NOT_A_MEMBER + "use operation, enrollment"}
-    assert doubled == {"/tags/****": "must not appear more than once"}
+    assert doubled["/tags/****"] == "must not appear more than once"
+    assert key not in str(doubled)
 
 
 def bulk_faults(body: Any) -> Any:

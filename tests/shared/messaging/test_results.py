@@ -154,7 +154,9 @@ def test_results_are_small() -> None:
     )
 
     assert len(outgoing.body) < 100_000
-    assert "4950 more faults are not listed" in event_in(outgoing)["data"]["info"].values()
+    assert (
+        "has more faults than are listed (4950 more)" in event_in(outgoing)["data"]["info"].values()
+    )
 
 
 def test_unpaired_surrogates_do_not_prevent_a_result() -> None:

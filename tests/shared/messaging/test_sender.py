@@ -229,7 +229,8 @@ async def test_missing_queue_is_refused(sender: MessageSender) -> None:
     with pytest.raises(QueueRefusedError, match="queue nowhere does not exist") as caught:
         await sender.send("nowhere", outgoing())
 
-    assert type(caught.value.__cause__).__name__ == "MessagingEntityNotFoundError"
+    # Azure refuses the token for it (Azure/azure-service-bus#304).
+    assert type(caught.value.__cause__).__name__ == "ServiceBusAuthenticationError"
 
 
 @leaves_sockets

@@ -16,6 +16,7 @@ from shared.errors import QueueRefusedError, QueueUnreachableError
 from shared.messaging.service_bus import ServiceBusNamespace, close_quietly, to_queue_error
 from shared.settings import ServiceBusSettings
 from tests import secret_factory
+from tests.identity_endpoint import RESOURCE_ID, SCOPE, identity_endpoint
 
 HOST = {"ServiceBus__fullyQualifiedNamespace": "contoso.servicebus.windows.net"}
 APPLICATION = {"ServiceBus__tenantId": "tenant", "ServiceBus__clientId": "client"}
@@ -46,6 +47,29 @@ async def test_credential_is_that_of_the_host(more: Any, kind: Any) -> None:
 
         assert type(client._credential) is kind  # noqa: SLF001  the SDK shows it nowhere else
         assert client.fully_qualified_namespace == HOST["ServiceBus__fullyQualifiedNamespace"]
+
+
+@pytest.mark.parametrize("kind", ["managedidentity", ""])
+@pytest.mark.parametrize(
+    ("setting", "value", "parameter"),
+    [
+        ("ServiceBus__managedIdentityResourceId", RESOURCE_ID, "mi_res_id"),
+        ("ServiceBus__clientId", "client", "client_id"),
+    ],
+)
+async def test_identity_is_the_one_that_the_settings_name(
+    monkeypatch: pytest.MonkeyPatch, kind: str, setting: str, value: str, parameter: str
+) -> None:
+    """App Service is asked for it by the parameter that it knows, and by no other."""
+    settings = HOST | {"ServiceBus__credential": kind, setting: value}
+    async with identity_endpoint(monkeypatch) as queries, namespace(settings) as opened:
+        credential = opened.client()._credential  # noqa: SLF001  the SDK shows it nowhere else
+        await credential.get_token(SCOPE)  # type: ignore[union-attr]
+
+    ids = {"client_id", "mi_res_id", "resource_id", "msi_res_id", "object_id"}
+    assert [{name: query[name] for name in ids & query.keys()} for query in queries] == [
+        {parameter: value}
+    ]
 
 
 async def test_client_secret_is_used_with_tenant_and_client_id() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from shared.errors import NotConfiguredError
 from shared.settings import Settings, public_routes_auth_level
-from tests.secret_factory import connection_string, symmetric_key
+from tests.secret_factory import connection_string, function_key, symmetric_key
 
 HOST = "my-dps.azure-devices-provisioning.net"
 
@@ -14,6 +14,7 @@ HOST = "my-dps.azure-devices-provisioning.net"
 def test_names_of_the_settings_are_fixed() -> None:
     """Literal, because deployments set them: renaming a field must not rename a setting."""
     assert list(Settings.fields()) == [
+        "ALLOCATION_WEBHOOK_URLS",
         "DPS_CONNECTION_STRING",
         "DPS_ENDPOINT",
         "DPS_API_VERSIONS",
@@ -26,6 +27,7 @@ def test_names_of_the_settings_are_fixed() -> None:
         "ALLOCATION_POLICIES_FILE",
         "PUBLIC_ROUTES_AUTH_LEVEL",
         "DOCS_AUTH_LEVEL",
+        "AZURE_SDK_LOG_LEVEL",
     ]
 
 
@@ -115,6 +117,35 @@ def test_exactly_one_dps_connection_is_required(environment: dict[str, str]) -> 
         Settings.read(environment)
 
     assert list(raised.value.faults) == ["DPS_CONNECTION_STRING, DPS_ENDPOINT"]
+
+
+def test_webhook_urls_are_read_as_a_list() -> None:
+    """Separated by commas; their keys are secrets."""
+    urls = [f"https://a.example/x?code={function_key()}", "http://127.0.0.1:7071/y?code=1&z=2"]
+    settings = Settings.read({"DPS_ENDPOINT": HOST, "ALLOCATION_WEBHOOK_URLS": " , ".join(urls)})
+
+    assert [url.get_secret_value() for url in settings.allocation_webhook_urls] == urls
+    assert urls[0] not in f"{settings!r}"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("https://a.example/x", "number 1"),
+        ("https://a.example/x?code=1,a.example/x?code=1", "number 2"),
+        ("https://a.example/x?****", "number 1"),
+        ("https://a.example/x?%2A%2A%2A%2A", "number 1"),
+        ("https://u:p@a.example/x?code=1", "number 1"),
+        ("https://a.example/x?code=1#y", "number 1"),
+        ("https://a.example/x?code=1,HTTPS://A.example/x?code=2", "equal up to the query"),
+    ],
+)
+def test_invalid_webhook_url_is_a_fault(value: str, message: str) -> None:
+    """A URL that is not complete, or of which another one has the address, is named by its number."""
+    with pytest.raises(NotConfiguredError) as raised:
+        Settings.read({"DPS_ENDPOINT": HOST, "ALLOCATION_WEBHOOK_URLS": value})
+
+    assert message in raised.value.faults["ALLOCATION_WEBHOOK_URLS"]
 
 
 def test_all_faults_are_reported_together() -> None:

@@ -16,6 +16,7 @@ def test_names_of_the_settings_are_fixed() -> None:
         "ServiceBus__fullyQualifiedNamespace",
         "ServiceBus__credential",
         "ServiceBus__clientId",
+        "ServiceBus__managedIdentityResourceId",
         "ServiceBus__tenantId",
         "ServiceBus__clientSecret",
         "ENROLLMENT_REQUESTS_QUEUE",
@@ -93,6 +94,19 @@ def test_all_faults_are_reported_together() -> None:
         "ServiceBus__credential",
         "BULK_CONCURRENCY",
     }
+
+
+def test_identity_has_one_id() -> None:
+    """A client id or a resource id, as in the Functions host."""
+    ids = {"ServiceBus__clientId": "c", "ServiceBus__managedIdentityResourceId": "r"}
+    namespace = {"ServiceBus__fullyQualifiedNamespace": NAMESPACE}
+    for name, value in ids.items():
+        ServiceBusSettings.read({**namespace, name: value})
+
+    with pytest.raises(NotConfiguredError) as raised:
+        ServiceBusSettings.read({**namespace, **ids})
+
+    assert list(raised.value.faults) == ["ServiceBus__managedIdentityResourceId"]
 
 
 def test_text_of_settings_and_faults_has_no_secret() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from local.host.errors import TriggerSkippedError
 from local.host.service_bus.connection import Connection
+from tests.identity_endpoint import RESOURCE_ID, SCOPE, identity_endpoint
 
 KEY = "c2VjcmV0LW9mLWEtbmFtZXNwYWNl"
 STRING = f"Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=name;SharedAccessKey={KEY}"
@@ -74,6 +75,25 @@ async def test_members_select_the_credential(
     assert connection.namespace == NAMESPACE
 
 
+@pytest.mark.parametrize("kind", ["managedidentity", ""])
+async def test_identity_is_found_by_its_resource_id(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """App Service is asked for the identity that managedIdentityResourceId names."""
+    monkeypatch.setenv("ServiceBus__fullyQualifiedNamespace", NAMESPACE)
+    monkeypatch.setenv("ServiceBus__managedIdentityResourceId", RESOURCE_ID)
+    monkeypatch.setenv("ServiceBus__credential", kind)
+    connection = Connection.from_settings("ServiceBus")
+    async with (
+        identity_endpoint(monkeypatch) as queries,
+        connection.create_credential() as credential,
+    ):
+        await credential.get_token(SCOPE)
+
+    assert [query.get("mi_res_id") for query in queries] == [RESOURCE_ID]
+    assert "client_id" not in queries[0]
+
+
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
@@ -84,6 +104,15 @@ async def test_members_select_the_credential(
             {"ServiceBus__credential": "managedidentity"},
             "ServiceBus needs a connection string or a fullyQualifiedNamespace",
             id="no-namespace",
+        ),
+        pytest.param(
+            {
+                "ServiceBus__fullyQualifiedNamespace": NAMESPACE,
+                "ServiceBus__clientId": "c",
+                "ServiceBus__managedIdentityResourceId": RESOURCE_ID,
+            },
+            "ServiceBus must not have both clientId and managedIdentityResourceId",
+            id="two-identities",
         ),
         pytest.param(
             {"ServiceBus": f"SharedAccessKey={KEY}"},

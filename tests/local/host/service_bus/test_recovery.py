@@ -117,6 +117,17 @@ async def test_namespace_may_start_later(
         await until(lambda: broker.statistics.connections)
 
 
+async def test_missing_queue_is_named_in_the_log(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Service Bus refuses the token for it, and the SDK's own text does not say why."""
+    with in_thread(Broker(BrokerOptions(port=0, auto_create=False))) as broker:
+        monkeypatch.setenv("ServiceBus", broker.connection_string)
+        await serve(queue_app())
+
+        await until(lambda: "The messaging entity 'work' could not be found" in caplog.text)
+
+
 async def test_rejected_link_is_retried(
     serve: Serve, broker: Broker, send: Send, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.amqp import AmqpAnnotatedMessage
 
 from local.servicebus import Broker, QueueCounts
+from local.servicebus.amqp import encode
+from local.servicebus.message import Message as BrokerMessage
 from shared.errors import (
     InvalidRequestError,
     QueueRefusedError,
@@ -139,6 +142,123 @@ async def test_keys_are_masked(rejected: RejectedMessages, reject_one: Callable[
     assert masked == {"primaryKey": "****"}
 
 
+# Misplaced or misnamed secrets, of which no text around them says what they are.
+MISSHAPEN: list[Any] = [
+    {"attestation": "{}"},
+    {"Attestation": {"symmetricKey": "{}"}},
+    {"attestation": {"symmetricKey": ["{}", {"primary": "{}"}]}},
+    {"attestation": {"key": "{}", "{}": 1, "nested": {"{}": ["{}"]}}},
+    {"attestation": {"type": "{}"}},
+    {"initialTwin": {"tags": {"wifiPassword": "{}", "api_key": "{}", "TOKEN": ["{}"]}}},
+    {"tags": {"client-secret": {"value": "{}"}, "Device Key": "{}", "sharedAccessX": "{}"}},
+    {"tags": {"dbCredentials": "{}", "connectionString2": "{}", "sasSignature": "{}"}},
+    {"webhookUrl": "https://u:{}@a.example/x?x={}#{}"},
+    {"tags": {"link": "see https://a.example/x#{} and https://{}@b.example"}},
+    {"url": "a.example/x?code= {} {}"},
+    {"note": '{"attestation": {"symmetricKey": "{}"'},
+    {"note": '{"wifi": {"password": "{}"}}'},
+    {"note": "password={}; api-key: {}, Authorization: Basic {}"},
+    [[{"attestation": ["{}"]}]],
+]
+
+
+@pytest.mark.parametrize("position", range(len(MISSHAPEN)))
+async def test_secrets_are_masked_by_place_and_name(
+    rejected: RejectedMessages, reject_one: Callable[..., Any], position: int
+) -> None:
+    """Whatever the shape is, and although the secret does not look like one."""
+    secret = f"pin{secret_factory.function_key()[:12]}"
+    await reject_one(json.dumps(MISSHAPEN[position]).replace("{}", secret).encode())
+
+    page = await rejected.page()
+
+    assert secret not in json.dumps(page)
+    assert "****" in json.dumps(page)
+
+
+async def test_what_is_no_secret_is_shown(
+    rejected: RejectedMessages, reject_one: Callable[..., Any]
+) -> None:
+    """Ids, etags, tags, the shape of an attestation and URLs without a query are shown."""
+    body = {
+        "operation": "update",
+        "ifMatch": "IjAxMDBhYmNkLTAwMDAtMGQwMC0wMDAwLTY1ZjAwMDAwMDAwMCI=",
+        "enrollment": {
+            "registrationId": "press-0117-Graz-Line4-a",
+            "attestation": {"type": "symmetricKey", "symmetricKey": {"primaryKey": None}},
+            "customAllocationDefinition": {"webhookUrl": "https://a.example/x"},
+            "initialTwin": {"tags": {"plant": "graz", "key": "a", "mail": "a@b.example"}},
+            "iotHubs": ["hub-1.azure-devices.net"],
+        },
+        "trace": "8e1f3d0c-2f7a-4c7e-9f0a-1b2c3d4e5f60",
+        "note": "/enrollment/attestation/x509/clientCertificates/primary must be set = now",
+    }
+    await reject_one(json.dumps(body).encode())
+
+    [entry] = (await rejected.page())["messages"]
+
+    assert entry["body"] == body
+
+
+@pytest.mark.parametrize("name", ["subject", "correlation_id", "reason"])
+async def test_keys_in_properties_are_masked(
+    rejected: RejectedMessages, reject_one: Callable[..., Any], name: str
+) -> None:
+    """A key is recognised by its form, as far as it is base64 of random bytes."""
+    keys = [secret_factory.symmetric_key(size) for size in (16, 32, 48, 64)]
+    for key in keys:
+        await reject_one(delete_request(), **{name: key})
+
+    page = await rejected.page()
+
+    assert not any(key in json.dumps(page) for key in keys)
+
+
+PRICE: dict[str | bytes, Any] = {"price": Decimal("1.5"), "reason": "Bad"}
+UNDECODABLE = {
+    "application property price": ServiceBusMessage(delete_request(), application_properties=PRICE),
+    "annotation x-opt-price": AmqpAnnotatedMessage(
+        data_body=delete_request(), annotations={"x-opt-price": Decimal("1.5")}
+    ),
+    "body": AmqpAnnotatedMessage(value_body={"price": Decimal("1.5")}),
+}
+
+
+@pytest.mark.parametrize("part", UNDECODABLE)
+async def test_undecodable_message_hides_no_others(
+    rejected: RejectedMessages, put: Put, rejected_queue: str, part: str
+) -> None:
+    """The entry names what the SDK cannot decode (Azure/azure-sdk-for-python, issue 38717)."""
+    good = ServiceBusMessage(delete_request())
+    await put(rejected_queue, good, UNDECODABLE[part], good)
+
+    first, second, third = (await rejected.page())["messages"]
+
+    assert [entry["sequenceNumber"] for entry in (first, second, third)] == [1, 2, 3]
+    assert second["undecodable"] == [part]
+    assert "undecodable" not in {*first, *third}
+
+
+@pytest.mark.parametrize(
+    "value", [b"\x73\0\0\0A", b"\x74" + bytes(4), b"\x84" + bytes(8)], ids=["char", "32", "64"]
+)
+async def test_types_that_the_sdk_does_not_know_are_passed(
+    broker: Broker, rejected: RejectedMessages, rejected_queue: str, value: bytes
+) -> None:
+    """A character, and decimals of 32 and 64 bits; the rest of the message is read."""
+    properties = encode.map_(
+        (encode.string("grade"), value), (encode.string("reason"), encode.string("Bad"))
+    )
+    raw = encode.described(0x74, properties) + encode.described(0x75, encode.binary(b"{}"))
+    queue = broker._namespace.queue(rejected_queue)  # noqa: SLF001  the SDK cannot send these types
+    broker._call(lambda: queue.put([BrokerMessage(raw)]))  # noqa: SLF001
+
+    [entry] = (await rejected.page())["messages"]
+
+    assert entry["undecodable"] == ["application property grade"]
+    assert (entry["reason"], entry["body"]) == ("Bad", {})
+
+
 async def test_unreadable_body_has_length_and_hash(
     rejected: RejectedMessages, reject_one: Callable[..., Any]
 ) -> None:
@@ -146,8 +266,9 @@ async def test_unreadable_body_has_length_and_hash(
     faults = {
         b'{"registrationId": "dev-1"': "is not JSON: Expecting ',' delimiter (line 1, column 27)",
         b"\xff": "is not UTF-8",
-        b"": "a JSON document is required",
-        b'"text"': "must be an object or a list",
+        b"": "is empty, but a JSON document is required",
+        b"42": "must be an object or a list",
+        b'"text"': "is a string, and its text is not JSON: Expecting value (line 1, column 1)",
         b'{"secret": 1, "secret": 2}': "must not appear more than once",
     }
     for body in faults:

@@ -256,7 +256,7 @@ async def test_mask_in_a_patch_is_a_fault(
     """The mask would replace the key."""
     await reject_some("a")
     texts = [{"webhookUrl": "https://a?****"}, "SharedAccessKey=****;EntityPath=b"]
-    patch = {"enrollment": {"primaryKey": "****", "list": texts}}
+    patch = {"enrollment": {"primaryKey": "****", "list": texts, "x": {"****": 1}}}
 
     with pytest.raises(InvalidRequestError) as caught:
         await rejected.replay_one(1, merge_patch=patch)
@@ -265,6 +265,7 @@ async def test_mask_in_a_patch_is_a_fault(
         "/enrollment/primaryKey",
         "/enrollment/list/0/webhookUrl",
         "/enrollment/list/1",
+        "/enrollment/x/****",
     }
     assert broker.queue(rejected_queue) == QueueCounts(active=1)
 
