@@ -246,6 +246,14 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
         meaning="A write was sent to DPS, and whether it was applied is unknown.",
         remedy="Read the record, then decide.",
     ),
+    errors.OverwrittenError: ErrorEntry(
+        code=503004,
+        reason="OutcomeUnknown",
+        disposition=Disposition.REJECT,
+        meaning="A write was sent to DPS, and whether it was applied is unknown: another writer "
+        "has changed or deleted the record since.",
+        remedy="Read the record, then decide.",
+    ),
     errors.NoPermitError: ErrorEntry(
         code=503007,
         reason="PacedOut",

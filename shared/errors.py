@@ -34,6 +34,7 @@ AppError
     ├── NoPermitError               the rate limiter gave no permit before the deadline
     ├── NotAttemptedError           an item of a bulk operation that was not sent
     └── OutcomeUnknownError         a write that was sent, with unknown outcome
+        └── OverwrittenError        another writer has changed the record since
 """
 
 from collections import Counter
@@ -303,3 +304,7 @@ class OutcomeUnknownError(DpsError):
     """A write was sent; neither a response nor the stored record shows whether it was applied."""
 
     in_doubt = True
+
+
+class OverwrittenError(OutcomeUnknownError):
+    """A write was sent, and its record was written or deleted since: reading shows no outcome."""

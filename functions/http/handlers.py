@@ -102,14 +102,10 @@ async def run_bulk_operation(
     )
     size = len(req.get_body())
     bulk = await BulkOperation.read(resource, call.document, size=size, context=call.context)
-    invalid = bulk.invalid_results()
     if call.validate_only:
-        return validation_response(bulk.result(invalid))
+        return validation_response(bulk.result(bulk.invalid_results()))
     if not bulk.fits_one_call:
         timeout = services().settings.bulk_timeout_seconds
         return json_response(bulk.result(await bulk.run(timeout=timeout)))
-    operation = {**call.document, kind.path: bulk.valid_documents}
-    if not bulk.valid_documents:
-        return json_response(bulk.result(invalid))
-    result = await resource.run_bulk_operation(operation, context=call.context)
-    return json_response({**result, **bulk.result(invalid, dps_errors=result.get("errors", ()))})
+    result = await resource.run_bulk_operation(call.document, context=call.context)
+    return json_response({**result, **bulk.result((), dps_errors=result.get("errors", ()))})

@@ -1,5 +1,6 @@
 """Messages, as received from a queue and as sent to one, and their application properties."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -60,6 +61,18 @@ class Message:
     def is_redelivery(self) -> bool:
         """Whether the message may have been processed before, at least in part."""
         return self.delivery_count > 1 or self._source_message_id is not None
+
+    @property
+    def first_enqueued_at(self) -> float:
+        """The POSIX time at which the request was first enqueued; minus infinity if unknown."""
+        if self._source_message_id is None:
+            enqueued = self.enqueued_time_utc
+            return enqueued.timestamp() if enqueued else -math.inf
+        text = self.application_properties.get(Property.ENQUEUED_TIME_UTC)
+        try:
+            return datetime.fromisoformat(str(text)).timestamp()
+        except ValueError:
+            return -math.inf
 
     @property
     def _source_message_id(self) -> str | None:

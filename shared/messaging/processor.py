@@ -126,6 +126,7 @@ class MessageProcessor:
         return ApplyOptions(
             deadline=now + self._settings.message_budget_seconds,
             is_redelivery=message.is_redelivery,
+            enqueued_at=message.first_enqueued_at,
             group=group,
         )
 

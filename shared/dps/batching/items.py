@@ -1,6 +1,7 @@
 """Items: operations on single records, as callers submit them to the batch writer."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -89,11 +90,13 @@ class ApplyOptions:
     Options of an attempt to apply items.
 
     After `deadline`, a time of the running loop, no call is started. `is_redelivery` is true if an
-    earlier delivery may have applied the item: a conflict can then be its own effect.
+    earlier delivery may have applied the item: a conflict can then be its own effect. No delivery
+    was before `enqueued_at`, in POSIX seconds, if that is known.
     """
 
     deadline: float
     is_redelivery: bool = False
+    enqueued_at: float = -math.inf
     group: OrderedGroup | None = None
 
 
