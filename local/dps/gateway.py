@@ -55,7 +55,8 @@ class Gateway:
             control = ControlRequest(request.headers, request.query, await request.read())
             return create_response(self.control.run(request.method, request.path, control))
         log = self._instance.request_log
-        logged = log.add(request.method, request.path, request.transport)
+        request_id = request.headers.get("x-ms-client-request-id")
+        logged = log.add(request.method, request.path, request.transport, request_id=request_id)
         fault = self._instance.faults.find(request.method, request.path)
         if fault is None:
             return self._respond(logged, await self._run(request, logged))
@@ -87,6 +88,7 @@ class Gateway:
         instance.request_log.count_items(items)
         latency = instance.latency
         await asyncio.sleep((latency.bulkMs if operation.is_bulk else latency.singleMs) / 1000)
+        instance.request_log.set_running(logged)
         return operation.run(call)
 
     async def _read_call(self, request: web.Request, parameters: Mapping[str, str]) -> Call:

@@ -72,8 +72,9 @@ class Instance:
 
     def _initialize(self) -> None:
         options = self.options
-        self.enrollments = Records(ENROLLMENTS, clock=options.clock)
-        self.enrollment_groups = Records(ENROLLMENT_GROUPS, clock=options.clock)
+        log = self.request_log.add_commit
+        self.enrollments = Records(ENROLLMENTS, clock=options.clock, on_commit=log)
+        self.enrollment_groups = Records(ENROLLMENT_GROUPS, clock=options.clock, on_commit=log)
         self.registrations = Records(REGISTRATIONS, clock=options.clock)
         self.devices = HubDevices()
         self._provisioning = Provisioning(
