@@ -143,23 +143,22 @@ class Resource:
         """
         Finds out whether a write in doubt was applied, and repeats it if it was not.
 
-        Returns the record that a PUT has stored; it is empty for a DELETE. An unconditional write
-        is repeated on condition that its record is unchanged; the transport has repeated any
-        other. Raises `error` if the record shows that no attempt was applied, and otherwise that
+        Returns the record that a PUT has stored; it is empty for a DELETE. The transport does not
+        repeat unconditional writes: they are repeated here, on condition that the record is
+        unchanged. Raises `error` if the record shows that no attempt was applied, and otherwise that
         the outcome is unknown.
         """
         while True:
             attempts.doubt()
             finding = await self._find(write, attempts, error, context)
+            stored = finding.stored
             if finding.is_applied:
-                return finding.stored or Record()
-            if not (
-                finding.stored and self._is_repeat_due(write, finding, attempts, error, context)
-            ):
+                return stored or Record()
+            if stored is None or not self._is_repeat_due(write, finding, attempts, error, context):
                 raise final_error(write, finding, error)
-            current = replace(write, if_match=finding.stored.etag)
+            if_match = stored.etag if write.is_unconditional else write.if_match
             try:
-                answer = await self._send(current, attempts, context)
+                answer = await self._send(replace(write, if_match=if_match), attempts, context)
                 return Record() if write.document is None else answer.record()
             except DpsError as repeated:
                 error = repeated
@@ -190,9 +189,13 @@ class Resource:
         error: DpsError,
         context: CallContext,
     ) -> bool:
-        # A refusal is that of the repeat's own condition: the record was changed after it was read.
-        has_time = is_state_refusal(error) or self._transport.has_attempts_left(attempts, context)
-        return write.is_unconditional and finding.is_applied is False and has_time
+        """Returns whether this class, not the transport, is to repeat a write."""
+        if finding.is_applied is not False or attempts.repeats_in_doubt:
+            return False
+        if is_state_refusal(error):
+            # The condition is not the caller's: the record was changed after it was read.
+            return write.is_unconditional
+        return self._transport.may_repeat(error, attempts, context)
 
 
 @dataclass(frozen=True, slots=True)

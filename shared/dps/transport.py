@@ -40,12 +40,13 @@ _RETRYABLE = (
 class Transport:
     """The sender of calls to one DPS instance; belongs to the event loop that created it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, http: httpx.AsyncBaseTransport | None = None) -> None:
+        """Creates a transport; `http` sends each request exactly once, by default over aiohttp."""
         self._url = settings.dps_url
         self._timeout = settings.dps_timeout_seconds
         self._max_attempts = settings.dps_max_attempts
         self._credential: Credential = create_credential(settings)
-        self._http = create_transport(settings)
+        self._http = http or create_transport(settings)
         self._extensions = {
             "timeout": httpx.Timeout(settings.dps_attempt_timeout_seconds).as_dict()
         }
@@ -177,15 +178,16 @@ class Transport:
             extensions=self._extensions,
         )
 
-    def has_attempts_left(self, attempts: Attempts, context: CallContext) -> bool:
-        """Returns whether a write may be attempted once more."""
-        return attempts.count < (context.max_attempts or self._max_attempts)
+    def may_repeat(self, error: errors.DpsError, attempts: Attempts, context: CallContext) -> bool:
+        """Returns whether a call that failed like this may be attempted once more."""
+        max_attempts = context.max_attempts or self._max_attempts
+        return isinstance(error, _RETRYABLE) and attempts.count < max_attempts
 
     def _delay(
         self, error: errors.DpsError, attempts: Attempts, context: CallContext
     ) -> float | None:
         """Returns the seconds until the next attempt; `None` if there is none."""
-        if not isinstance(error, _RETRYABLE) or not self.has_attempts_left(attempts, context):
+        if not self.may_repeat(error, attempts, context):
             return None
         if isinstance(error, errors.DpsThrottledError):
             return 0  # the rate limiter waits

@@ -403,19 +403,41 @@ def test_redelivered_message_succeeds_again(
 
 
 @pytest.mark.parametrize("prepare", [create, create_with_keys, update, update_with_keys])
-def test_redelivery_conflicts_with_another_writers_record(
+def test_redelivery_after_another_writer_has_an_unknown_outcome(
     queues: Queues, queue_dps: Dps, prepare: Callable[[Dps], Document]
 ) -> None:
-    """A record written between the two deliveries is not taken for the message's."""
+    """A record written between the two deliveries does not show whether the first was applied."""
     request = prepare(queue_dps)
     other = enrollment(deviceId="other")
 
     queues.deliver_twice(request, between=lambda: queue_dps.put(other, if_match="*"))
 
-    assert [outcome["status"] for outcome in queues.outcomes(2)] == ["succeeded", "rejected"]
+    first, second = queues.outcomes(2)
+    assert (first["status"], second["status"]) == ("succeeded", "rejected")
     [rejected] = queues.rejected()
-    assert rejected["properties"]["reason"] in {"DpsConflict", "DpsPreconditionFailed"}
+    assert rejected["properties"]["reason"] == "OutcomeUnknown"
+    assert (rejected["properties"]["errorCode"], second["errorCode"]) == (503004, 503004)
     assert queue_dps.stored(enrollment())["deviceId"] == "other"
+
+
+# More than the difference that the clocks of Service Bus and DPS may have.
+_LATER_SECONDS = 60
+
+
+@pytest.mark.parametrize(("operation", "code"), [(CREATE, 409201), (DELETE, 412001)])
+def test_redelivery_is_refused_for_a_record_older_than_the_message(
+    queues: Queues, queue_dps: Dps, operation: str, code: int
+) -> None:
+    """No delivery can have been applied before such a record was written."""
+    old = queue_dps.put(enrollment(deviceId="other"))
+    queue_dps.put(enrollment(deviceId="other"), if_match=old["etag"])
+    queues.broker.advance(_LATER_SECONDS)
+    stale = {} if operation == CREATE else {"ifMatch": old["etag"]}
+
+    queues.deliver_twice(request_for(operation) | stale)
+
+    queues.broker.advance(-_LATER_SECONDS)
+    assert [outcome["errorCode"] for outcome in queues.outcomes(2)] == [code, code]
 
 
 @pytest.mark.parametrize("operation", [CREATE, UPSERT, UPDATE])

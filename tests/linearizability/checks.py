@@ -68,23 +68,35 @@ class History:
             etag = each.commit.etag
         return states | {etag}
 
+    def describe(self, operation: Operation) -> str:
+        """Returns the requests of the operation, and the commits before and during it."""
+        requests = [(r.method, r.path, r.status) for r in self._concerning(operation)]
+        commits = [
+            (each.request_id, round(each.commit.at - operation.start, 4), each.commit.etag)
+            for each in self._commits.get(operation.id, [])
+            if each.commit.at <= operation.end
+        ]
+        return f"  requests {requests}\n  commits {commits[-5:]}"
+
     def is_readable(self, operation: Operation) -> bool:
         """Returns whether the app has read the record after its last write."""
-        requests = [r for r in self._requests[operation.request_id] if _concerns(r, operation)]
+        requests = self._concerning(operation)
         read = requests[-1] if requests else None
         return read is not None and read.status == 200 and _is_read(read)
 
     def has_lost_write(self, operation: Operation) -> bool:
         """Returns whether the response to a write was lost."""
-        requests = self._requests.get(operation.request_id, [])
         return any(
-            (r.status is None or r.status >= 500) and _concerns(r, operation) and not _is_read(r)
-            for r in requests
+            (request.status is None or request.status >= 500) and not _is_read(request)
+            for request in self._concerning(operation)
         )
 
-
-def _concerns(request: LoggedRequest, operation: Operation) -> bool:
-    return request.path.rstrip("/") == "/enrollments" or f"/{operation.id}" in request.path
+    def _concerning(self, operation: Operation) -> list[LoggedRequest]:
+        """Returns the requests of the operation that are for its record."""
+        requests = self._requests.get(operation.request_id, [])
+        return [
+            r for r in requests if r.path == "/enrollments" or operation.id in r.path.split("/")
+        ]
 
 
 def _is_read(request: LoggedRequest) -> bool:
@@ -92,12 +104,10 @@ def _is_read(request: LoggedRequest) -> bool:
 
 
 def find_false_answers(operations: Sequence[Operation], history: History) -> Iterator[str]:
-    """Yields a line for each answer that the history contradicts."""
+    """Yields a text for each answer that the history contradicts."""
     for operation in operations:
         for fault in _faults(operation, history):
-            commits = [(c.etag, round(c.at - operation.start, 3)) for c in history.own(operation)]
-            others = [(c.etag, round(c.at - operation.start, 3)) for c in history.others(operation)]
-            yield f"{fault}: {operation}; own {commits}; others {others}"
+            yield f"{fault}: {operation}\n{history.describe(operation)}"
 
 
 def _faults(operation: Operation, history: History) -> Iterator[str]:

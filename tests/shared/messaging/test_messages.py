@@ -1,5 +1,7 @@
 """Messages: attempt, original id and redelivery by their properties; `repr` without secrets."""
 
+import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -54,6 +56,33 @@ def test_redeliveries_and_copies_may_have_been_processed_before(
 ) -> None:
     """A redelivery or a copy counts as such, the first delivery of a sender's message does not."""
     assert message({}, **members).is_redelivery is is_redelivery
+
+
+ENQUEUED = datetime(2026, 11, 28, 12, tzinfo=UTC)
+EARLIER = ENQUEUED - timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("properties", "first"),
+    [
+        ({}, ENQUEUED.timestamp()),
+        ({"enqueuedTimeUtc": EARLIER.isoformat()}, ENQUEUED.timestamp()),
+        (
+            {"sourceMessageId": "first", "enqueuedTimeUtc": EARLIER.isoformat()},
+            EARLIER.timestamp(),
+        ),
+        ({"sourceMessageId": "first", "enqueuedTimeUtc": "yesterday"}, -math.inf),
+        ({"sourceMessageId": "first"}, -math.inf),
+    ],
+    ids=["original", "sender's own property", "copy", "unreadable", "unknown"],
+)
+def test_copy_has_the_time_at_which_the_request_was_first_enqueued(
+    properties: dict[str, Any], first: float
+) -> None:
+    """A copy is enqueued later than the request that it is a copy of."""
+    received = message({}, enqueued_time_utc=ENQUEUED, application_properties=properties)
+
+    assert received.first_enqueued_at == first
 
 
 def test_repr_has_no_body_and_no_properties() -> None:
