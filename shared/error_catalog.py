@@ -250,8 +250,8 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
         code=503004,
         reason="OutcomeUnknown",
         disposition=Disposition.REJECT,
-        meaning="A write was sent to DPS, and whether it was applied is unknown: another writer "
-        "has changed or deleted the record since.",
+        meaning="A write was sent to DPS, and whether it was applied is unknown: the record is "
+        "another writer's by now, or missing.",
         remedy="Read the record, then decide.",
     ),
     errors.NoPermitError: ErrorEntry(

@@ -34,7 +34,7 @@ AppError
     ├── NoPermitError               the rate limiter gave no permit before the deadline
     ├── NotAttemptedError           an item of a bulk operation that was not sent
     └── OutcomeUnknownError         a write that was sent, with unknown outcome
-        └── OverwrittenError        another writer has changed the record since
+        └── OverwrittenError        its record is another writer's by now
 """
 
 from collections import Counter
@@ -307,4 +307,4 @@ class OutcomeUnknownError(DpsError):
 
 
 class OverwrittenError(OutcomeUnknownError):
-    """A write was sent, and its record was written or deleted since: reading shows no outcome."""
+    """The record of a write in doubt is another writer's by now, or missing."""

@@ -106,7 +106,7 @@ def final_error(write: Write, finding: Finding, error: errors.DpsError) -> error
         # An update needs a record: if there is none, it has been deleted.
         is_deleted = is_state_refusal(error) or write.is_unconditional
         if finding.stored or is_deleted:
-            return outcome_unknown(error, errors.OverwrittenError)
+            return _overwritten(error)
         return unresolved(error)
     # DPS may still apply an attempt to which it has not responded.
     error.in_doubt = isinstance(error, _UNKNOWN_OUTCOME)
@@ -123,18 +123,23 @@ def unresolved(error: errors.DpsError) -> errors.DpsError:
     return error if isinstance(error, _UNKNOWN_OUTCOME) else outcome_unknown(error)
 
 
-def outcome_unknown(
-    error: errors.DpsError,
-    kind: type[errors.OutcomeUnknownError] = errors.OutcomeUnknownError,
-) -> errors.OutcomeUnknownError:
+def outcome_unknown(error: errors.DpsError) -> errors.OutcomeUnknownError:
     """Returns the error for one record of a call that failed with `error`."""
     if isinstance(error, errors.OutcomeUnknownError):
         return error
-    unknown = kind(
-        f"DPS may have applied the write before the error: {error}",
-        tracking_id=error.tracking_id,
-        retry_after=error.retry_after,
-    )
+    text = f"DPS may have applied the write before the error: {error}"
+    return _caused_by(error, errors.OutcomeUnknownError(text))
+
+
+def _overwritten(error: errors.DpsError) -> errors.OutcomeUnknownError:
+    text = f"DPS may have applied the write; the record is another writer's or missing: {error}"
+    return _caused_by(error, errors.OverwrittenError(text))
+
+
+def _caused_by(
+    error: errors.DpsError, unknown: errors.OutcomeUnknownError
+) -> errors.OutcomeUnknownError:
+    unknown.tracking_id, unknown.retry_after = error.tracking_id, error.retry_after
     unknown.__cause__ = error
     return unknown
 
