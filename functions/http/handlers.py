@@ -107,5 +107,5 @@ async def run_bulk_operation(
     if not bulk.fits_one_call:
         timeout = services().settings.bulk_timeout_seconds
         return json_response(bulk.result(await bulk.run(timeout=timeout)))
-    result = await resource.run_bulk_operation(call.document, context=call.context)
+    result = (await resource.apply_bulk(call.document, context=call.context)).result
     return json_response({**result, **bulk.result((), dps_errors=result.get("errors", ()))})
