@@ -24,10 +24,17 @@ class OwnedCommit:
 
 
 class History:
-    """What the stand-in committed and answered."""
+    """What the stand-in committed and answered while these operations ran."""
 
-    def __init__(self, requests: Iterable[LoggedRequest], strangers: str) -> None:
+    def __init__(
+        self,
+        requests: Iterable[LoggedRequest],
+        operations: Iterable[Operation],
+        *,
+        strangers: str,
+    ) -> None:
         self._strangers = strangers
+        self._ends = {operation.request_id: operation.end for operation in operations}
         self._commits: dict[str, list[OwnedCommit]] = {}
         self._requests: dict[str | None, list[LoggedRequest]] = {}
         for request in requests:
@@ -44,17 +51,21 @@ class History:
         return [each.commit for each in commits if each.request_id == operation.request_id]
 
     def others(self, operation: Operation) -> list[Commit]:
-        """Returns the commits of others that the operation cannot tell from its own."""
+        """Returns the commits of others that were made while the operation ran, or may seem so."""
         return [
             each.commit
             for each in self._commits.get(operation.id, [])
             if each.request_id != operation.request_id
-            and self._earliest(each, operation) <= each.commit.at <= operation.end
+            and each.commit.at <= operation.end
+            and self._latest(each) >= operation.start
         ]
 
-    def _earliest(self, each: OwnedCommit, operation: Operation) -> float:
-        is_strangers = (each.request_id or "").startswith(self._strangers)
-        return operation.start - (_STRANGERS_GRAIN if is_strangers else 0.0)
+    def _latest(self, each: OwnedCommit) -> float:
+        """Returns when the app is certain to know of a commit."""
+        if (each.request_id or "").startswith(self._strangers):
+            return each.commit.at + _STRANGERS_GRAIN
+        # Until its operation ends, the app may have lost the response, and not read the record.
+        return self._ends[each.request_id or ""]
 
     def states(self, operation: Operation) -> set[str | None]:
         """Returns the etags that the record had during the operation; `None`: it was missing."""

@@ -68,7 +68,7 @@ async def _check_rounds(stack: Stack, *, operations: int) -> None:
     async with httpx.AsyncClient(base_url=stack.host.url, timeout=120) as app:
         for number, count in enumerate(_sizes(operations)):
             done = await _run_round(stack, app, count, seed=f"{SEED}-{number}")
-            history = History(stack.dps.requests, _STRANGERS)
+            history = History(stack.dps.requests, done, strangers=_STRANGERS)
             false_answers += find_false_answers(done, history)
             answered.update(f"{each.kind} {each.answer.code or 'succeeded'}" for each in done)
     sys.stdout.write(f"{answered.total()} operations: {dict(sorted(answered.items()))}\n")
