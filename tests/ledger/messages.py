@@ -29,6 +29,8 @@ STATUS_BY_REASON = {
     "DpsNotFound": 404,
     "DpsConflict": 409,
     "DpsPreconditionFailed": 412,
+    # Only out of order: the message that followed has changed the record.
+    "OutcomeUnknown": 503,
 }
 
 _JSON, _EVENT_BATCH = "application/json", "application/cloudevents-batch+json"
