@@ -200,5 +200,7 @@ def _record_error(error: Exception | None) -> Exception | None:
         return outcome_unknown(error)
     # The last two, not in doubt, are those of a read before the write.
     if isinstance(error, (*_NOT_SENT, errors.DpsReplyLostError, errors.DpsTimeoutError)):
-        return errors.NotAttemptedError(f"The record was not sent to DPS. {error}", tracking_id=error.tracking_id)
+        return errors.NotAttemptedError(
+            f"The record was not sent to DPS. {error}", tracking_id=error.tracking_id
+        )
     return error
