@@ -35,12 +35,12 @@ class DeviceApi:
     registrations: Records
 
     def operations(self) -> Iterator[Operation]:
-        """Yields the operations. Documented: of these, only register counts against a quota."""
+        """Yields the operations. Assumed: reading the registration counts against no quota."""
         path = "{scope}/registrations/{id}"
         status_path = f"{path}/operations/{{operation_id}}"
         rows: tuple[tuple[str, str, str, QuotaName | None, Callable[[Call], Response]], ...] = (
             ("register", "PUT", f"{path}/register", "registrations", self.register),
-            ("operationStatus", "GET", status_path, None, self.get_operation_status),
+            ("operationStatus", "GET", status_path, "polls", self.get_operation_status),
             ("registration", "POST", path, None, self.get_registration),
         )
         for name, method, operation_path, quota, run in rows:

@@ -7,6 +7,13 @@ from typing import Any, Final
 from local.dps.attestation import show_attestation
 from local.dps.errors import INVALID_REQUEST, ApiError
 from local.dps.records import Kind, Record, Records, is_valid_id
+from local.dps.spelling import (
+    ALLOCATION_POLICIES,
+    ATTESTATION,
+    PROVISIONING_STATUSES,
+    Shape,
+    spell,
+)
 
 # Recorded: the order of the members after the id. Members that are not listed come last.
 ENROLLMENT_ORDER: Final = (
@@ -87,10 +94,10 @@ _CHECKS: tuple[tuple[str, _Check, str], ...] = (
     ("deviceId", _is_device_id, "Invalid DeviceId"),
     (
         "allocationPolicy",
-        _one_of("hashed", "geoLatency", "static", "custom"),  # recorded: static without a hub
+        _one_of(*ALLOCATION_POLICIES),  # recorded: static without a hub
         "Invalid AllocationPolicy",
     ),
-    ("provisioningStatus", _one_of("enabled", "disabled"), "Invalid ProvisioningStatus"),
+    ("provisioningStatus", _one_of(*PROVISIONING_STATUSES), "Invalid ProvisioningStatus"),
     ("capabilities", _object_with({"iotEdge": bool}), "Invalid Capabilities"),
     (
         "reprovisionPolicy",
@@ -107,6 +114,22 @@ _CHECKS: tuple[tuple[str, _Check, str], ...] = (
     ("initialTwin", _is_object, "Invalid InitialTwin"),
     ("optionalDeviceInformation", _is_object, "Invalid OptionalDeviceInformation"),
 )
+
+
+# The objects within an enrollment that DPS reads member by member: not the free-form ones.
+_SHAPES: Mapping[str, Shape] = {
+    **{name: dict.fromkeys(members) for name, members in INNER_ORDER.items()},
+    "attestation": ATTESTATION,
+    "allocationPolicy": ALLOCATION_POLICIES,
+    "provisioningStatus": PROVISIONING_STATUSES,
+}
+
+
+def spell_document(kind: Kind, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an enrollment or group with members and enum values in DPS's spelling."""
+    names = dict.fromkeys((kind.id_member, *ENROLLMENT_ORDER))
+    spelled: dict[str, Any] = spell(document, {**names, **_SHAPES})
+    return spelled
 
 
 def check_id(kind: Kind, document: Mapping[str, Any], path_id: str) -> None:
@@ -134,15 +157,24 @@ def check_document(document: Mapping[str, Any], linked_hubs: Collection[str]) ->
             "A CustomAllocationDefinition is required when the allocation policy is set to 'Custom'"
         )
         raise ApiError(INVALID_REQUEST, message)
-    _check_hubs(document.get("iotHubs"), {hub.lower() for hub in linked_hubs})
+    _check_hubs(document, {hub.lower() for hub in linked_hubs})
 
 
-def _check_hubs(hubs: Any, linked: set[str]) -> None:
-    """Raises ApiError 400 for a hub that is not linked (documented). Assumed: the error."""
-    if hubs is None:
+def _check_hubs(document: Mapping[str, Any], linked: set[str]) -> None:
+    """
+    Raises ApiError 400 for hubs without a policy and for a hub that is not linked.
+
+    Reported (azure-sdk-for-python#35368): the first. Documented: the second; its error is assumed,
+    and that an empty list counts as no hubs.
+    """
+    hubs = document.get("iotHubs")
+    if hubs is None or hubs == []:
         return
     if not isinstance(hubs, list) or not all(isinstance(hub, str) for hub in hubs):
         raise ApiError(INVALID_REQUEST, "Invalid IotHubs")
+    if document.get("allocationPolicy") is None:
+        message = "Enrollment allocationPolicy must be specified when iotHubs are specified."
+        raise ApiError(INVALID_REQUEST, message)
     if not {hub.lower() for hub in hubs} <= linked:
         message = "The IotHubs are not linked to the provisioning service"
         raise ApiError(INVALID_REQUEST, message)

@@ -84,7 +84,7 @@ class Gateway:
         self._check_right(request, operation)
         call = await self._read_call(request, parameters)
         items = operation.count_items(call)
-        instance.admit(operation, items)
+        instance.admit(operation, call, items)
         instance.request_log.count_items(items)
         latency = instance.latency
         await asyncio.sleep((latency.bulkMs if operation.is_bulk else latency.singleMs) / 1000)

@@ -19,8 +19,9 @@ from local.dps.errors import (
 )
 from local.dps.options import Right
 
-# Documented: service API operations and device registrations have a quota each.
-QuotaName = Literal["operations", "registrations"]
+# Documented: service API operations and device registrations have a quota each, and the polls of
+# each device.
+QuotaName = Literal["operations", "registrations", "polls"]
 
 
 @dataclass(frozen=True)

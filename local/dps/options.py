@@ -49,7 +49,17 @@ class Options:
     id_scope: str = "0ne00000000"
     linked_hubs: tuple[str, ...] = tuple(f"hub-{n}.azure-devices.net" for n in (1, 2, 3, 4))
     api_versions: frozenset[str] = frozenset({"2018-04-01", "2019-03-31", "2021-10-01"})
-    device_api_versions: frozenset[str] = frozenset({"2019-03-31", "2021-06-01", "2021-10-01"})
+    # Reported for the oldest three: azure-iot-sdk-c#273, vscode-iot-workbench#590, iotedge#4575.
+    device_api_versions: frozenset[str] = frozenset(
+        {
+            "2017-11-15",
+            "2018-09-01-preview",
+            "2018-11-01",
+            "2019-03-31",
+            "2021-06-01",
+            "2021-10-01",
+        }
+    )
 
     retry_after_seconds: int = 3  # the Retry-After of a registration in progress
     webhook_seconds: float = 30  # timeout of one call of a custom allocation webhook

@@ -12,6 +12,7 @@ from local.dps.documents import (
     registration_state_of,
     show_enrollment,
     show_registration,
+    spell_document,
     stored_members,
 )
 from local.dps.errors import INVALID_REQUEST, ApiError
@@ -19,6 +20,7 @@ from local.dps.operations import Call, Operation, Response
 from local.dps.options import Options, Right
 from local.dps.queries import check_query, create_page
 from local.dps.records import IfMatch, Kind, Record, Records, read_if_match
+from local.dps.spelling import spell
 
 # Documented. Assumed: a call with more items is rejected as a whole.
 BULK_LIMIT: Final = 10
@@ -68,7 +70,8 @@ class Enrollments:
 
     def put(self, call: Call) -> Response:
         """Creates or updates a record. Recorded: 200 in both cases, with the keys."""
-        record = self.write(call.id, call.document, read_if_match(call.headers))
+        document = spell_document(self.kind, call.document)
+        record = self.write(call.id, document, read_if_match(call.headers))
         return Response(200, self._show(record, with_keys=True))
 
     def delete(self, call: Call) -> Response:
@@ -152,7 +155,8 @@ class BulkOperation:
 
     def run(self, call: Call) -> Response:
         """Runs the items in order. Documented: a failed one does not undo those before it."""
-        mode, items = self._read_mode(call.document), self._read_items(call.document)
+        document = self._read_document(call)
+        mode, items = self._read_mode(document), self._read_items(document)
         self._check_items(mode, items)
         errors = [error for item in items if (error := self._run_item(mode, item))]
         return Response(200, {"errors": errors, "isSuccessful": not errors})
@@ -160,7 +164,7 @@ class BulkOperation:
     def count_items(self, call: Call) -> int:
         """Returns the number of items for the quota, 1 if they cannot be read."""
         try:
-            return max(1, len(self._read_items(call.document)))
+            return max(1, len(self._read_items(self._read_document(call))))
         except ApiError:
             return 1
 
@@ -205,6 +209,11 @@ class BulkOperation:
     def _id(self, item: Item) -> str:
         return str(item[self.enrollments.kind.id_member])
 
+    def _read_document(self, call: Call) -> Item:
+        shape = {"mode": tuple(self._modes), self.enrollments.kind.path: None}
+        document: Item = spell(call.document, shape)
+        return document
+
     def _read_mode(self, document: Item) -> str:
         mode = document.get("mode")
         if not isinstance(mode, str) or mode not in self._modes:
@@ -215,7 +224,7 @@ class BulkOperation:
         items = document.get(self.enrollments.kind.path)
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise ApiError(INVALID_REQUEST, f"The {self.enrollments.kind.path} are required")
-        return items
+        return [spell_document(self.enrollments.kind, item) for item in items]
 
     def _check_items(self, mode: str, items: list[Item]) -> None:
         """
