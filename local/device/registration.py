@@ -69,7 +69,6 @@ class Registration:
             self.report(f"  {operation.remark}")
         return operation
 
-
     async def _request(
         self, method: str, path: str, body: Any
     ) -> tuple[aiohttp.ClientResponse, str]:

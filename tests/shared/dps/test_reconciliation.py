@@ -227,7 +227,10 @@ REMOVALS = {
     "member": ({"deviceId": "old"}, {}),
     "tag": ({"initialTwin": {"tags": {"a": 1, "b": 2}}}, {"initialTwin": {"tags": {"a": 1}}}),
     "all tags": ({"initialTwin": {"tags": {"a": 1}}}, {"initialTwin": {"tags": {}}}),
-    "hubs": ({"iotHubs": ["hub-1.azure-devices.net"]}, {"iotHubs": []}),
+    "hubs": (
+        {"allocationPolicy": "static", "iotHubs": ["hub-1.azure-devices.net"]},
+        {"allocationPolicy": "static", "iotHubs": []},
+    ),
 }
 
 
