@@ -343,7 +343,7 @@ def _without_attestation(record: Record, mark: str, _: str) -> tuple[Body, Item]
 
 
 def _with_unlinked_hub(record: Record, mark: str, mode: str) -> tuple[Body, Item]:
-    hubs = {"iotHubs": ["not-linked.azure-devices.net"]}
+    hubs = {"allocationPolicy": "static", "iotHubs": ["not-linked.azure-devices.net"]}
     document = record.create_document(mark) | hubs | _etag_member(record, mode)
     return _faulty(record, document, "DpsBadRequest")
 
@@ -367,7 +367,7 @@ _BATCH_OVERHEAD = 8
 
 
 def _refused_by_dps(n: int) -> bytes:
-    hubs = {"iotHubs": ["not-linked.azure-devices.net"]}
+    hubs = {"allocationPolicy": "static", "iotHubs": ["not-linked.azure-devices.net"]}
     record = {**_VALID, **hubs, "registrationId": f"poison-{n}"}
     return _to_json({"operation": "create", "enrollment": record})
 
