@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from local.dps.api_versions import issues_certificates
 from local.dps.device_authentication import AuthenticatedDevice, DeviceAuthentication
 from local.dps.documents import show_registration
 from local.dps.errors import INVALID_REQUEST, OPERATION_NOT_FOUND, ApiError
+from local.dps.issuing import read_signing_request
 from local.dps.operations import Call, Operation, QuotaName, Response
 from local.dps.options import Options
 from local.dps.provisioning import Provisioning, RegistrationOperation, device_view
@@ -56,7 +58,10 @@ class DeviceApi:
         """Starts a registration. Recorded: 202 at once; the device polls for the result."""
         document = _read_document(call)
         device = self.authentication.check(call, document.get("tpm"))
-        operation = self.provisioning.start(device, document.get("payload"))
+        csr = None
+        if document.get("csr") is not None and issues_certificates(call.api_version):
+            csr = read_signing_request(document["csr"], device.registration_id)
+        operation = self.provisioning.start(device, document.get("payload"), csr)
         # Recorded: the path of this request, although it is not the one to poll.
         path = f"{call.scope}/registrations/{quote(call.id, safe='')}/register"
         headers = self._retry_after() | {"Location": f"{call.origin}/{path}"} | _remark(device)
@@ -65,18 +70,27 @@ class DeviceApi:
     def get_operation_status(self, call: Call) -> Response:
         """Returns the status. Documented: 202 while assigning, then 200, also if it failed."""
         operation = self._find_operation(call)
+        chain = operation.issued_certificates if issues_certificates(call.api_version) else []
+        issued = {"issuedCertificateChain": chain} if chain else {}
         body = {
             "operationId": operation.id,
             "status": operation.status,
-            "registrationState": operation.state,
+            "registrationState": {**operation.state, **issued},
         }
         if operation.is_finished:
             return Response(200, body, _remark(operation.device))
         return Response(202, body, self._retry_after() | _remark(operation.device))
 
     def get_registration(self, call: Call) -> Response:
-        """Returns the state (200: documented). Assumed: 404 for a device that never registered."""
-        device = self.authentication.check(call, _read_document(call).get("tpm"))
+        """
+        Returns the state (200: documented), without an issued certificate.
+
+        Documented: a `csr` is an error 400. Assumed: 404 for a device that never registered.
+        """
+        document = _read_document(call)
+        if document.get("csr") is not None and issues_certificates(call.api_version):
+            raise ApiError(INVALID_REQUEST, "Invalid Csr")
+        device = self.authentication.check(call, document.get("tpm"))
         state = show_registration(self.registrations.get(device.registration_id))
         return Response(200, device_view(device, state), _remark(device))
 

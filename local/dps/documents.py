@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
+from local.dps.api_versions import ALL_POLICY_MEMBERS, foreign_members
 from local.dps.attestation import show_attestation
 from local.dps.errors import INVALID_REQUEST, ApiError
 from local.dps.records import Kind, Record, Records, is_valid_id
@@ -23,6 +24,7 @@ ENROLLMENT_ORDER: Final = (
     "attestation",
     "capabilities",
     "iotHubHostName",
+    *ALL_POLICY_MEMBERS,  # assumed
     "initialTwin",
     "etag",
     "provisioningStatus",
@@ -71,6 +73,13 @@ def _one_of(*names: str) -> _Check:
     return lambda value: isinstance(value, str) and value in names
 
 
+def _matches(pattern: str) -> _Check:
+    return lambda value: isinstance(value, str) and bool(re.fullmatch(pattern, value))
+
+
+_IS_POLICY_NAME = _matches(r"[0-9a-zA-Z][a-zA-Z0-9-]{2,62}")
+
+
 def _is_device_id(value: Any) -> bool:
     return isinstance(value, str) and (value == "" or bool(_DEVICE_ID.fullmatch(value)))
 
@@ -109,6 +118,11 @@ _CHECKS: tuple[tuple[str, _Check, str], ...] = (
         _object_with({"webhookUrl": str, "apiVersion": str}),  # tested: with any allocationPolicy
         "Invalid CustomAllocationDefinition",
     ),
+    # Documented with the API versions 2026-04-01 and 2026-11-01.
+    ("credentialPolicyName", lambda value: isinstance(value, str), "Invalid CredentialPolicyName"),
+    ("namespaceName", _matches(r"[a-z0-9][a-z0-9-]{1,62}[a-z0-9]"), "Invalid NamespaceName"),
+    ("certificateAuthorityName", _IS_POLICY_NAME, "Invalid CertificateAuthorityName"),
+    ("certificatePolicyName", _IS_POLICY_NAME, "Invalid CertificatePolicyName"),
     # The types of these are assumed too.
     ("iotHubHostName", lambda value: isinstance(value, str), "Invalid IotHubHostName"),
     ("initialTwin", _is_object, "Invalid InitialTwin"),
@@ -125,11 +139,19 @@ _SHAPES: Mapping[str, Shape] = {
 }
 
 
-def spell_document(kind: Kind, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns an enrollment or group with members and enum values in DPS's spelling."""
+def read_document(kind: Kind, document: Mapping[str, Any], version: str) -> dict[str, Any]:
+    """
+    Returns an enrollment or group as an API version reads it, in DPS's spelling.
+
+    Assumed: the members that only other versions have are ignored.
+    """
     names = dict.fromkeys((kind.id_member, *ENROLLMENT_ORDER))
     spelled: dict[str, Any] = spell(document, {**names, **_SHAPES})
-    return spelled
+    return _without(spelled, foreign_members(version))
+
+
+def _without(members: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if name not in names}
 
 
 def check_id(kind: Kind, document: Mapping[str, Any], path_id: str) -> None:
@@ -214,12 +236,18 @@ def show_enrollment(
     kind: Kind,
     record: Record,
     *,
+    version: str,
     with_keys: bool = False,
     mask_webhook_url: bool = False,
     registration_state: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Returns an enrollment or group as in responses. Recorded: only a PUT returns its keys."""
-    members = {kind.id_member: record.id, **record.members, **record.system_members()}
+    """
+    Returns an enrollment or group as in responses. Recorded: only a PUT returns its keys.
+
+    Assumed: without the members that only other API versions have.
+    """
+    shown = _without(record.members, foreign_members(version))
+    members: dict[str, Any] = {kind.id_member: record.id, **shown, **record.system_members()}
     if registration_state is not None:
         members["registrationState"] = registration_state
     members["attestation"] = show_attestation(members["attestation"], with_keys=with_keys)

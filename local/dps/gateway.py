@@ -95,6 +95,7 @@ class Gateway:
         connection = request.transport and request.transport.get_extra_info("ssl_object")
         return Call(
             **parameters,
+            api_version=request.query["api-version"],
             headers=request.headers,
             body=await _read_body(request),
             origin=f"{request.scheme}://{request.host}",

@@ -12,6 +12,7 @@ from local.dps.device_api import DeviceApi
 from local.dps.device_authentication import DeviceAuthentication, EnrollmentSearch
 from local.dps.faults import Faults
 from local.dps.hubs import HubDevices
+from local.dps.issuing import IssuingAuthority
 from local.dps.operations import Call, Operation, QuotaName, Router
 from local.dps.options import Options
 from local.dps.provisioning import Provisioning
@@ -38,6 +39,7 @@ class Instance:
         self.authorization = Authorization(options=options, identity=self.identity)
         self.request_log = RequestLog()
         self._custom_allocation = CustomAllocation(options)
+        self._authority = IssuingAuthority(options.clock)
         self._initialize()
 
     def reset(self) -> None:
@@ -91,6 +93,7 @@ class Instance:
             registrations=self.registrations,
             devices=self.devices,
             custom_allocation=self._custom_allocation,
+            authority=self._authority,
         )
         self.router = self._create_router()
         self.faults = Faults(options.seed)
