@@ -57,8 +57,6 @@ REGISTRATION = {
     "errorCode": POSITIVE_INTEGER,
     "errorMessage": STRING,
 }
-
-
 CERTIFICATE = Member(is_authority, "the certificate of a CA, in PEM or in base64 of DER")
 
 

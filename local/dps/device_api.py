@@ -6,7 +6,7 @@ iot-dps-https-sym-key-support.
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -58,10 +58,9 @@ class DeviceApi:
         """Starts a registration. Recorded: 202 at once; the device polls for the result."""
         document = _read_document(call)
         device = self.authentication.check(call, document.get("tpm"))
-        csr = None
-        if document.get("csr") is not None and issues_certificates(call.api_version):
-            csr = read_signing_request(document["csr"], device.registration_id)
-        operation = self.provisioning.start(device, document.get("payload"), csr)
+        csr = _csr(call, document)
+        request = None if csr is None else read_signing_request(csr, device.registration_id)
+        operation = self.provisioning.start(device, document.get("payload"), request)
         # Recorded: the path of this request, although it is not the one to poll.
         path = f"{call.scope}/registrations/{quote(call.id, safe='')}/register"
         headers = self._retry_after() | {"Location": f"{call.origin}/{path}"} | _remark(device)
@@ -88,7 +87,7 @@ class DeviceApi:
         Documented: a `csr` is an error 400. Assumed: 404 for a device that never registered.
         """
         document = _read_document(call)
-        if document.get("csr") is not None and issues_certificates(call.api_version):
+        if _csr(call, document) is not None:
             raise ApiError(INVALID_REQUEST, "Invalid Csr")
         device = self.authentication.check(call, document.get("tpm"))
         state = show_registration(self.registrations.get(device.registration_id))
@@ -125,6 +124,11 @@ def _read_document(call: Call) -> dict[str, Any]:
 
 def _is_tpm(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("endorsementKey"), str)
+
+
+def _csr(call: Call, document: Mapping[str, Any]) -> Any:
+    """Returns the certificate signing request. Assumed: versions that have none ignore it."""
+    return document.get("csr") if issues_certificates(call.api_version) else None
 
 
 def _remark(device: AuthenticatedDevice) -> dict[str, str]:
