@@ -59,7 +59,8 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
         code=413001,
         reason="DocumentTooLarge",
         disposition=Disposition.REJECT,
-        meaning="A document exceeds 1 MB, or a bulk operation exceeds 10,000 records or 32 MB.",
+        meaning="A document exceeds 1 MB or 100,000 values, or a bulk operation exceeds 10,000 records, "
+        "32 MB or 1,000,000 values.",
         remedy="Split the request.",
     ),
     errors.UnsupportedMediaTypeError: ErrorEntry(

@@ -11,6 +11,7 @@ from shared.dps.batching.items import ApplyOptions, ItemResult, OrderedGroup, Re
 from shared.dps.batching.writer import BatchWriter
 from shared.error_catalog import Disposition, entry_for
 from shared.errors import AppError, NoPermitError, NotConfiguredError
+from shared.json_documents import parse_in_thread
 from shared.messaging.messages import Message
 from shared.messaging.requests import BulkRequest, read_bulk_request, read_request
 from shared.messaging.sender import MessageSender
@@ -83,7 +84,7 @@ class MessageProcessor:
         await Settlement(self._settings, self._sender, message, results, partial_body).settle()
 
     async def _apply_request(self, message: Message) -> tuple[ItemResults, None]:
-        item = read_request(message)
+        item = await parse_in_thread(message.body, partial(read_request, message))
         return [await self._apply(item, self._options(message))], None
 
     async def _apply_bulk_request(self, message: Message) -> tuple[ItemResults, PartialBody]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.dps.batching.items import (
     MAX_RECORDS_PER_REQUEST,
+    RECORDS,
     ItemReader,
     RequestItem,
     find_record_faults,
@@ -15,7 +16,7 @@ from shared.dps.batching.items import (
 )
 from shared.dps.models import BulkMode, Operation
 from shared.errors import DocumentTooLargeError, InvalidRequestError
-from shared.json_documents import MAX_DOCUMENT_BYTES, MAX_REQUEST_BYTES, parse_in_thread, pointer
+from shared.json_documents import MAX_DOCUMENT_BYTES, parse_in_thread, pointer
 from shared.messaging.cloud_events import Content, read_content
 from shared.messaging.messages import Message
 from shared.messaging.request_models import (
@@ -92,7 +93,7 @@ async def read_bulk_request(message: Message) -> BulkRequest:
 
 def _read_bulk(message: Message) -> tuple[Content, dict[str, Any]]:
     """Returns the content and the request in it; raises `InvalidRequestError` with every fault."""
-    content = _respelled(read_content(message, max_bytes=MAX_REQUEST_BYTES))
+    content = _respelled(read_content(message, limits=RECORDS))
     document = content.document
     faults = {**find_bulk_request_faults(document, at=content.at), **content.faults}
     for member, kind in (

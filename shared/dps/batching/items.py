@@ -18,11 +18,21 @@ from shared.dps.models import (
     find_id_faults,
 )
 from shared.errors import DpsError, RetriesExhaustedError
-from shared.json_documents import MAX_DOCUMENT_BYTES, exceeds_size, pointer
+from shared.json_documents import (
+    MAX_DOCUMENT_BYTES,
+    MAX_REQUEST_BYTES,
+    Limits,
+    exceeds_size,
+    pointer,
+)
 from shared.settings import DEFAULT_API_VERSION
 
 MAX_RECORDS_PER_REQUEST = 10_000
 """The limit of one request: the default DPS quota of one minute, at ten records per call."""
+RECORDS = Limits(
+    max_bytes=MAX_REQUEST_BYTES, max_values=1_000_000, max_items=MAX_RECORDS_PER_REQUEST
+)
+"""The limits of a request for many records: a hundred values each, if it has as many as it may."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -343,6 +343,29 @@ def test_more_than_ten_thousand_records_are_too_large() -> None:
     assert raised.value.faults == {"/enrollments": "must not exceed 10000 records"}
 
 
+@pytest.mark.parametrize(
+    "wrap", [lambda r: r, lambda r: EVENT | {"data": r}], ids=["plain", "event"]
+)
+def test_large_member_of_a_record_is_not_parsed(wrap: Any) -> None:
+    """A list or an object of more than a megabyte cannot be valid, and takes long to parse."""
+    record = {**RECORD, "initialTwin": {"tags": {str(n): "x" * 50 for n in range(40_000)}}}
+    request = wrap({"mode": "create", "enrollments": [RECORD, record]})
+
+    with pytest.raises(DocumentTooLargeError) as raised:
+        read_bulk(message(request))
+
+    ((pointer, fault),) = raised.value.faults.items()
+    assert pointer.endswith("/enrollments/1/initialTwin")
+    assert fault == f"must not exceed {MAX_DOCUMENT_BYTES} bytes"
+
+
+def test_message_of_too_many_values_is_not_parsed() -> None:
+    """Each takes much more memory than its text."""
+    assert list(faults_of(b"[" * 200_000)) == [""]
+    with pytest.raises(DocumentTooLargeError):
+        read_request(message(b"[" * 200_000))
+
+
 def test_size_limit_of_a_bulk_request_is_per_record() -> None:
     """A record above one megabyte is rejected alone."""
     heavy = {**RECORD, "x": "x" * MAX_DOCUMENT_BYTES}
