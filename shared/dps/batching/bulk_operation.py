@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -27,6 +28,9 @@ from shared.error_catalog import code_for, entry_for
 from shared.json_documents import MAX_DOCUMENT_BYTES, pointer
 
 _LOG = logging.getLogger(__name__)
+# Records that are submitted at once: twice as many as are in flight. Each takes 2 KB and some time,
+# in which nothing else runs.
+_MAX_SUBMITTED = 2 * BatchWriter.MAX_BULK_CALLS * MAX_RECORDS_PER_CALL
 
 # A call that failed with one of these changed nothing, unless it is in doubt.
 _NOT_SENT = (
@@ -137,11 +141,25 @@ class BulkOperation:
             self.resource, profile=HTTP, context=self.context, min_call_seconds=min_call_seconds
         )
         try:
-            results = await asyncio.gather(*(writer.apply(item, options) for item in self.items))
+            results = await self._apply(partial(writer.apply, options=options))
         finally:
             await writer.aclose(timeout=0)
         _raise_if_nothing_done(results)
         return [replace(result, error=_record_error(result.error)) for result in results]
+
+    async def _apply(
+        self, apply: Callable[[RequestItem], Awaitable[ItemResult]]
+    ) -> list[ItemResult]:
+        """Returns the results of all items, in order; a limited number is submitted at once."""
+        results: dict[int, ItemResult] = {}
+        remaining = iter(enumerate(self.items))
+
+        async def apply_next() -> None:
+            for index, item in remaining:
+                results[index] = await apply(item)
+
+        await asyncio.gather(*(apply_next() for _ in self.items[:_MAX_SUBMITTED]))
+        return [results[index] for index in range(len(self.items))]
 
     def result(
         self, results: Sequence[ItemResult], *, dps_errors: Sequence[Mapping[str, Any]] = ()

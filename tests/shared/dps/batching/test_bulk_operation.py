@@ -10,7 +10,13 @@ import pytest
 from local.dps import DpsStandIn
 from shared.dps import CallContext, DpsClient
 from shared.dps.batching.bulk_operation import BulkOperation, find_bulk_faults
-from shared.dps.batching.items import MAX_RECORDS_PER_REQUEST, ItemResult
+from shared.dps.batching.items import (
+    MAX_RECORDS_PER_REQUEST,
+    ApplyOptions,
+    ItemResult,
+    RequestItem,
+)
+from shared.dps.batching.writer import BatchWriter
 from shared.dps.models import INDIVIDUAL_ENROLLMENT
 from shared.error_catalog import code_for
 from shared.errors import (
@@ -323,6 +329,30 @@ async def test_record_that_is_too_large_is_a_failure_of_its_own(run_bulk: RunBul
 
     assert isinstance(failures[0].error, InvalidRequestError)
     assert list(failures[0].error.faults) == ["/enrollments/1"]
+
+
+async def test_limited_number_of_records_is_submitted_at_once(
+    run_bulk: RunBulk, client: DpsClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes memory and a turn of the event loop; twice as many as calls can take are enough."""
+    waiting = most = 0
+    apply = BatchWriter.apply
+
+    async def count(self: BatchWriter, item: RequestItem, options: ApplyOptions) -> ItemResult:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        try:
+            return await apply(self, item, options)
+        finally:
+            waiting -= 1
+
+    monkeypatch.setattr(BatchWriter, "apply", count)
+
+    assert await run_bulk("create", enrollments(1000)) == []
+
+    assert most == 2 * BatchWriter.MAX_BULK_CALLS * 10
+    assert len(await stored_ids(client)) == 1000
 
 
 async def test_upsert_creates_and_replaces_records(run_bulk: RunBulk, client: DpsClient) -> None:
