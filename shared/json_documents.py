@@ -18,7 +18,7 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 """The size limit of one document."""
 MAX_REQUEST_BYTES = 100 * 1024 * 1024
 """The size limit of one request body, as the Functions host has it."""
-_MAX_BLOCKING_BYTES = 64 * 1024
+_MAX_BLOCKING_BYTES = 8 * 1024  # thousands of records with faults take a tenth of a second
 _VALUES = (b",", b"[", b"{")
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
