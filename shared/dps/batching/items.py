@@ -29,6 +29,8 @@ from shared.settings import DEFAULT_API_VERSION
 
 MAX_RECORDS_PER_REQUEST = 10_000
 """The limit of one request: the default DPS quota of one minute, at ten records per call."""
+MAX_RECORD_FAULTS = 10_000
+"""How many faults of its records are found in a request that is refused as a whole."""
 RECORDS = Limits(
     max_bytes=MAX_REQUEST_BYTES, max_values=1_000_000, max_items=MAX_RECORDS_PER_REQUEST
 )
@@ -222,7 +224,8 @@ def find_record_faults(
     is_native: bool = False,
 ) -> dict[str, str]:
     """
-    Returns the faults of all records of a bulk request that is refused as a whole.
+    Returns the faults of all records of a bulk request that is refused as a whole, or of the first
+    ones that have `MAX_RECORD_FAULTS`: each fault takes more memory than the value.
 
     `at` is the path of the request. Without a valid mode the records are those of a create, or of a
     delete if they have only ids.
@@ -240,6 +243,8 @@ def find_record_faults(
     faults: dict[str, str] = {}
     for position, record in enumerate(records):
         faults |= reader.find_faults(position, record)
+        if len(faults) >= MAX_RECORD_FAULTS:
+            break
     return faults
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shared.dps.batching.items import ItemReader
+from shared.dps.batching.items import MAX_RECORD_FAULTS, ItemReader, find_record_faults
 from shared.dps.models import INDIVIDUAL_ENROLLMENT, BulkMode
 from tests.shared.dps.documents import individual
 
@@ -43,3 +43,12 @@ async def test_other_tasks_run_between_records() -> None:
     other.cancel()
 
     assert turns >= 49
+
+
+def test_number_of_faults_of_a_refused_request_is_limited() -> None:
+    """A request of three megabytes could have a million, of which a thousand are listed."""
+    record = individual(iotHubs=[1] * 400)
+
+    faults = find_record_faults({"enrollments": [record] * 100}, INDIVIDUAL_ENROLLMENT)
+
+    assert MAX_RECORD_FAULTS <= len(faults) < MAX_RECORD_FAULTS + 500
