@@ -137,6 +137,14 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
         meaning="A message failed `MESSAGE_MAX_ATTEMPTS` times; the description is its last error.",
         remedy="Correct the cause of the last error, then replay the message.",
     ),
+    errors.ResultUndeliverableError: ErrorEntry(
+        code=502006,
+        reason="ResultUndeliverable",
+        disposition=Disposition.REJECT,
+        meaning="A request ended, and no queue accepted its result in `MESSAGE_MAX_ATTEMPTS` attempts.",
+        remedy="Correct the cause of the last error, then replay the message: the result is sent, and "
+        "the operation is not repeated.",
+    ),
     errors.MessageNotFoundError: ErrorEntry(
         code=404002,
         reason="MessageNotFound",

@@ -12,6 +12,7 @@ AppError
 │   ├── MessageTooLargeError        above the queue's size limit
 │   └── QueueUnreachableError       Service Bus did not respond
 ├── RetriesExhaustedError           a message that failed too often
+├── ResultUndeliverableError        results that no queue accepted
 ├── MessageNotFoundError            no rejected message has that sequence number
 ├── AllocationError                 a device that gets no hub
 │   ├── UnknownPolicyError          the webhook URL names no policy
@@ -164,6 +165,10 @@ class QueueUnreachableError(QueueError):
 
 class RetriesExhaustedError(AppError):
     """A message failed `MESSAGE_MAX_ATTEMPTS` times; the text has its last error."""
+
+
+class ResultUndeliverableError(AppError):
+    """No queue accepted results in `MESSAGE_MAX_ATTEMPTS` attempts; the text has the last error."""
 
 
 class MessageNotFoundError(AppError):

@@ -108,6 +108,11 @@ def rejection_properties() -> Json:
     return {
         "type": "object",
         "properties": {
+            Property.COPY_ID: text | {"description": "The message id of this message."},
+            Property.POSITIONS: text
+            | {"description": "The positions of the records in the sender's bulk message."},
+            Property.POSTPONED_RESULTS: number
+            | {"description": "The number of results in the body, which is then no request."},
             Property.REASON: text | {"description": "The reason of the rejection, as a code."},
             Property.DESCRIPTION: text
             | {"description": "The reason as text; a long one is shortened."},

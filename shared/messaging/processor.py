@@ -1,4 +1,4 @@
-"""Processes a message: reads its request, applies it, and settles the message."""
+"""Processes a message: reads its request, applies it, and settles it; or sends its results."""
 
 import asyncio
 import logging
@@ -14,6 +14,7 @@ from shared.errors import AppError, NoPermitError, NotConfiguredError
 from shared.json_documents import parse_in_thread
 from shared.messaging.messages import Message
 from shared.messaging.requests import BulkRequest, read_bulk_request, read_request
+from shared.messaging.result_delivery import ResultDelivery
 from shared.messaging.sender import MessageSender
 from shared.messaging.settlement import (
     ItemResults,
@@ -73,6 +74,10 @@ class MessageProcessor:
         message: Message,
         apply: Callable[[Message], Awaitable[tuple[ItemResults, PartialBody | None]]],
     ) -> None:
+        if message.has_results:
+            delivery = ResultDelivery(self._settings, self._sender, message)
+            await delivery.deliver_postponed(self._settings_fault)
+            return
         partial_body = None
         try:
             if self._settings_fault:

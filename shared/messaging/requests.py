@@ -1,7 +1,7 @@
 """Requests: a message is read into items, and a bulk request is split."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -18,7 +18,8 @@ from shared.dps.models import BulkMode, Operation
 from shared.errors import DocumentTooLargeError, InvalidRequestError
 from shared.json_documents import MAX_DOCUMENT_BYTES, parse_in_thread, pointer
 from shared.messaging.cloud_events import Content, read_content
-from shared.messaging.messages import Message
+from shared.messaging.messages import Message, Property
+from shared.messaging.positions import read_positions
 from shared.messaging.request_models import (
     KIND_BY_MEMBER,
     KIND_BY_RECORD_MEMBER,
@@ -88,7 +89,16 @@ async def read_bulk_request(message: Message) -> BulkRequest:
         at=at,
         check_size=len(message.body) > MAX_DOCUMENT_BYTES,
     )
-    return BulkRequest(items=await reader.read(request[member]), content=content)
+    items = await reader.read(request[member], positions=_positions(message, request[member]))
+    return BulkRequest(items=items, content=content)
+
+
+def _positions(message: Message, records: Sequence[Any]) -> Sequence[int]:
+    """Returns the positions of the records in the sender's message, of which this may be a part."""
+    text = message.own_properties.get(Property.POSITIONS)
+    positions = read_positions(text, limit=MAX_RECORDS_PER_REQUEST)
+    # A patch may have replaced the records.
+    return positions if len(positions) == len(records) else range(len(records))
 
 
 def _read_bulk(message: Message) -> tuple[Content, dict[str, Any]]:

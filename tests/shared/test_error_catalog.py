@@ -50,6 +50,7 @@ REASONS = {
     502003: "DpsReplyLost",
     502004: "DpsRefused",
     502005: "QueueRefused",
+    502006: "ResultUndeliverable",
     503001: "NotConfigured",
     503002: "DpsUnreachable",
     503003: "NotAttempted",

@@ -167,10 +167,17 @@ class ItemReader:
     is_native: bool = False
     api_version: str = DEFAULT_API_VERSION
 
-    async def read(self, documents: Sequence[Any]) -> list[RequestItem]:
-        """Returns one item per record; yields to the event loop in between."""
+    async def read(
+        self, documents: Sequence[Any], *, positions: Sequence[int] | None = None
+    ) -> list[RequestItem]:
+        """
+        Returns one item per record; yields to the event loop in between.
+
+        `positions` are those by which faults point at the records, if not their own.
+        """
         items = []
-        for position, document in enumerate(documents):
+        for index, document in enumerate(documents):
+            position = positions[index] if positions else index
             items.append(self._item(position, document))
             await asyncio.sleep(0)
         return items if self.is_native else _with_occurrences(items)
