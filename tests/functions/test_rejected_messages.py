@@ -28,6 +28,7 @@ from tests.functions.samples import (
     bulk_request,
     enrollment,
     enrollment_with_keys,
+    ids_in_body,
     request_for,
 )
 
@@ -326,6 +327,21 @@ def test_item_is_replayed_to_the_bulk_queue(
 
     assert [outcome["status"] for outcome in queues.outcomes(2)] == ["rejected", "succeeded"]
     assert queues.broker.queue(BULK) == QueueCounts()
+
+
+def test_replayed_item_keeps_its_pointer(queue_app: httpx.Client, queues: Queues) -> None:
+    """In the result, into the sender's message; in the rejected copy, into its own body."""
+    queues.bulk(bulk_request("update", *(enrollment(id, etag=7) for id in "abcd")))
+    queues.rejected(4)
+
+    replay(queue_app)
+    results = queues.results(8)
+
+    infos = [r["event"]["data"]["info"] for r in results if r["subject"] == "d"]
+    assert [list(info) for info in infos] == [["/enrollments/3/etag"]] * 2
+    [copy] = [copy for copy in queues.rejected(4) if ids_in_body(copy) == ["d"]]
+    assert copy["properties"]["positions"] == "3"
+    assert "/enrollments/0/etag" in copy["properties"]["description"]
 
 
 def test_replay_of_a_missing_message_is_404(queue_app: httpx.Client) -> None:
