@@ -17,6 +17,7 @@ from local.asyncapi.schemas import (
     ref,
     rejection_properties,
     schemas,
+    trace_properties,
 )
 from shared.messaging.cloud_events import STRUCTURED
 from shared.messaging.results import CONTENT_TYPE
@@ -135,7 +136,7 @@ def _messages() -> Json:
             "correlationId": "The correlation id of the request, or its message id if it has none.",
             "subject": "The id of the record, as in the event.",
         }
-    } | _message("The result for one record.", CONTENT_TYPE, "Result")
+    } | _message("The result for one record.", CONTENT_TYPE, "Result", headers=trace_properties())
     messages["rejectedMessage"] = _message(
         "A rejected message, unchanged, with the reason.",
         None,

@@ -7,6 +7,7 @@ from pydantic.json_schema import models_json_schema
 from shared.dps.models import Document
 from shared.dps.models.enrollments import EnrollmentGroupKey, EnrollmentKey
 from shared.messaging.cloud_events import PREFIXES, REQUIRED_ATTRIBUTES
+from shared.messaging.copies import TRACE_PROPERTIES
 from shared.messaging.messages import Property
 from shared.messaging.request_models import (
     BULK_REQUEST_MODELS,
@@ -100,6 +101,12 @@ def binary_attributes() -> Json:
         "required": [prefix + name for name in REQUIRED_ATTRIBUTES],
         "properties": {prefix + name: _TEXT for name in REQUIRED_ATTRIBUTES},
     }
+
+
+def trace_properties() -> Json:
+    """Returns the schema of the application properties that a result has from its request."""
+    text = {"type": "string", "description": "As in the request, if it has it."}
+    return {"type": "object", "properties": dict.fromkeys(TRACE_PROPERTIES, text)}
 
 
 def rejection_properties() -> Json:

@@ -10,7 +10,7 @@ learn.microsoft.com/azure/service-bus-messaging).
 import hashlib
 import random
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -31,6 +31,8 @@ DEAD_LETTER_QUEUE = "/$DeadLetterQueue"
 """The suffix of the path of a queue's dead-letter queue."""
 DEAD_LETTER_REASON, DEAD_LETTER_DESCRIPTION = "DeadLetterReason", "DeadLetterErrorDescription"
 
+# CloudEvents 1.0.2, "JSON Batch Format".
+_BATCH_CONTENT_TYPE = "application/cloudevents-batch+json; charset=utf-8"
 _MAX_ID_LENGTH = 128
 # A property may have 32 KB, all of them 64 KB (docs page "Service Bus quotas").
 _MAX_DESCRIPTION, _SHORT_DESCRIPTION = 4096, 200
@@ -41,7 +43,7 @@ _FIRST_DELAY, MAX_DELAY = 30.0, 3600.0
 
 # What Azure's SDKs write on a message to correlate traces; W3C Trace Context, or the hierarchical
 # ids of .NET before it. No key has this form.
-_TRACE_PROPERTIES = ("traceparent", "Diagnostic-Id")
+TRACE_PROPERTIES = ("traceparent", "Diagnostic-Id")
 _TRACE_ID = re.compile(r"\|?[\w.-]{1,128}", re.ASCII)
 
 _ORIGIN_PROPERTIES = (
@@ -134,25 +136,25 @@ def scheduled_copy(
 
 
 def postponed_results(
-    message: Message, body: bytes, content_type: str, *, ids: Sequence[str], attempt: int
+    message: Message, results: Mapping[str, bytes], *, delay: timedelta, attempt: int
 ) -> OutgoingMessage:
     """
-    Returns a message with results of `message`, for the same queue, as the attempt `attempt`.
+    Returns a message with results of `message`, events in JSON by their ids, for the same queue.
 
     Their ids make its message id, which is the same in every delivery. It has no time to live: a
     request may expire, its result may not. Of the sender's properties only the trace is kept.
     """
     kept = {n: v for n, v in _kept_properties(message).items() if n in _ORIGIN_PROPERTIES}
-    count = {Property.POSTPONED_RESULTS: len(ids), Property.ATTEMPT: attempt}
+    count = {Property.POSTPONED_RESULTS: len(results), Property.ATTEMPT: attempt}
     return _marked(
         OutgoingMessage(
-            body=body,
-            message_id=_copy_id("results", message, "".join(ids).encode()),
-            content_type=content_type,
+            body=b"[%s]" % b",".join(results.values()),
+            message_id=_copy_id("results", message, "".join(results).encode()),
+            content_type=_BATCH_CONTENT_TYPE,
             correlation_id=message.correlation_id,
             reply_to=message.reply_to,
             application_properties={**kept, **trace_properties(message), **count},
-            scheduled_enqueue_time_utc=datetime.now(UTC) + delay_after(attempt - 1),
+            scheduled_enqueue_time_utc=datetime.now(UTC) + delay,
         )
     )
 
@@ -160,7 +162,7 @@ def postponed_results(
 def trace_properties(message: Message) -> dict[str, str]:
     """Returns the properties of a message by which traces are correlated."""
     properties = decode_properties(message.application_properties)
-    values = {name: properties.get(name) for name in _TRACE_PROPERTIES}
+    values = {name: properties.get(name) for name in TRACE_PROPERTIES}
     return {
         name: value
         for name, value in values.items()
@@ -188,14 +190,15 @@ def replayed_copy(message: Message, *, part: Part | None = None) -> OutgoingMess
     """
     Returns a copy to be processed from the first attempt on, marked as a copy.
 
-    A dead-lettered message keeps the rest of its time to live. An expired one, and a rejected one,
-    get none: they are replayed on purpose.
+    A dead-lettered request keeps the rest of its time to live. An expired one, a rejected one and
+    results get none: they are replayed on purpose.
     """
     expires = message.expires_at_utc
     is_limited = (
         expires is not None
         and expires > datetime.now(UTC)
         and Property.REASON not in message.own_properties
+        and not message.has_results
     )
     return _copy(
         "replayed",

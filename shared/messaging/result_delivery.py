@@ -1,14 +1,14 @@
 """
 Delivers results: sends them, postpones what no queue accepts, and in the end rejects it.
 
-Postponed results are a message of the app's own in the queue of their request, a JSON batch of events
-(CloudEvents 1.0.2, "JSON Batch Format"). The operation is not repeated: the request's message is
-completed, and the new one has only its outcome.
+Postponed results are a message of the app's own in the queue of their request. The operation is not
+repeated: the request's message is completed, and the new one has only its outcome.
 """
 
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,7 +19,7 @@ from shared.errors import (
     QueueError,
     ResultUndeliverableError,
 )
-from shared.messaging.copies import RejectionReason, postponed_results, reject
+from shared.messaging.copies import RejectionReason, delay_after, postponed_results, reject
 from shared.messaging.messages import Message
 from shared.messaging.results import Result, choose_reply_queue, result_message
 from shared.messaging.sender import MessageSender
@@ -27,7 +27,6 @@ from shared.settings import ServiceBusSettings
 
 _LOG = logging.getLogger(__name__)
 
-BATCH_CONTENT_TYPE = "application/cloudevents-batch+json; charset=utf-8"
 # With its properties it fits into any queue: the smallest limit is 256 KB. One result always fits.
 _MAX_BATCH_BYTES = 128 * 1024
 
@@ -57,7 +56,7 @@ class ResultDelivery:
             text = f"No queue accepted the results; the last error: {error}"
             await self._reject(ResultUndeliverableError(text))
         else:
-            await self._postpone(results, attempt=attempt + 1)
+            await self._postpone(results, delay_after(attempt), attempt + 1)
 
     async def deliver_postponed(self, settings_fault: NotConfiguredError | None) -> None:
         """
@@ -72,7 +71,7 @@ class ResultDelivery:
             await self._reject(InvalidRequestError({"": fault}))
             return
         if settings_fault:
-            await self._postpone(results, attempt=self.message.attempt)
+            await self._postpone(results, delay_after(1), self.message.attempt)
         else:
             await self.deliver(results)
 
@@ -96,20 +95,12 @@ class ResultDelivery:
                 return None
         return last_error
 
-    async def _postpone(self, results: Sequence[Result], *, attempt: int) -> None:
-        await self.sender.send(
-            self.message.queue,
-            *(
-                postponed_results(
-                    self.message,
-                    b"[%s]" % b",".join(part.values()),
-                    BATCH_CONTENT_TYPE,
-                    ids=list(part),
-                    attempt=attempt,
-                )
-                for part in _parts(results)
-            ),
+    async def _postpone(self, results: Sequence[Result], delay: timedelta, attempt: int) -> None:
+        messages = (
+            postponed_results(self.message, part, delay=delay, attempt=attempt)
+            for part in _parts(results)
         )
+        await self.sender.send(self.message.queue, *messages)
         values = (len(results), self.message.original_id, attempt)
         _LOG.info("%s results of message %r postponed, attempt %s follows", *values)
 

@@ -292,6 +292,7 @@ class Testbed:
         self.advance_clock()
         await self._wait_until_idle()
         self.broker.clear_faults()
+        self.advance_clock()
 
     async def _wait_until_idle(self) -> None:
         """Waits until the host has nothing to process."""

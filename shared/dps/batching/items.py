@@ -176,8 +176,7 @@ class ItemReader:
         `positions` are those by which faults point at the records, if not their own.
         """
         items = []
-        for index, document in enumerate(documents):
-            position = positions[index] if positions else index
+        for position, document in zip(positions or range(len(documents)), documents, strict=True):
             items.append(self._item(position, document))
             await asyncio.sleep(0)
         return items if self.is_native else _with_occurrences(items)

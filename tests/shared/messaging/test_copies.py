@@ -13,6 +13,7 @@ from shared.errors import MessageTooLargeError
 from shared.messaging.copies import (
     Part,
     RejectionReason,
+    delay_after,
     reject,
     rejected_copy,
     replayed_copy,
@@ -166,6 +167,36 @@ def test_properties_of_a_rejected_copy_are_the_same_in_every_version() -> None:
         "attempt": 1,
         "copyId": "parked-enrollment-requests-41",
     }
+
+
+def test_delays_of_all_attempts_are_more_than_a_day() -> None:
+    """An outage of a day rejects no message, and no result."""
+    attempts = ServiceBusSettings.model_fields["message_max_attempts"].default
+
+    assert sum((delay_after(n) for n in range(1, attempts)), timedelta()) > timedelta(hours=24)
+
+
+@pytest.mark.parametrize("make_copy", COPIES)
+def test_partial_copy_has_the_positions_of_its_records(
+    make_copy: Callable[..., OutgoingMessage],
+) -> None:
+    """A sender's own property is not kept: in a copy it would be taken for the app's."""
+    names = {"positions": "7", "postponedResults": 1, "copyId": "x"}
+    first = replace(MESSAGE, application_properties=names)
+
+    whole = make_copy(first).application_properties
+    part = make_copy(first, part=Part(b"[]", [0, 1, 5])).application_properties
+
+    assert {"positions", "postponedResults"}.isdisjoint(whole)
+    assert part["positions"] == "0-1,5"
+    assert part["copyId"] != "x"
+
+
+def test_copy_of_a_part_keeps_the_positions() -> None:
+    """They are those in the sender's message through all copies."""
+    part = received(scheduled_copy(MESSAGE, delay=MINUTE, attempt=2, part=Part(b"[]", [5])))
+
+    assert replayed_copy(part).application_properties["positions"] == "5"
 
 
 def test_copies_of_copies_keep_the_origin() -> None:

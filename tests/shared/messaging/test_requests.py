@@ -234,6 +234,27 @@ def read_items(mode: Any, *documents: Any) -> Any:
 
 
 @pytest.mark.parametrize(
+    ("positions", "is_copy", "pointers"),
+    [
+        ("3,57", True, ["/enrollments/3", "/enrollments/57"]),
+        ("3,57", False, ["/enrollments/0", "/enrollments/1"]),
+        ("3,57,58", True, ["/enrollments/0", "/enrollments/1"]),
+        ("many", True, ["/enrollments/0", "/enrollments/1"]),
+    ],
+)
+def test_faults_of_a_part_point_into_the_senders_message(
+    positions: str, is_copy: bool, pointers: list[str]
+) -> None:
+    """If it has the records that the copy was made of: a patch may have replaced them."""
+    own = {"positions": positions, **({"copyId": "m-1"} if is_copy else {})}
+    part = message({"mode": "create", "enrollments": [7, 8]}, application_properties=own)
+
+    items = read_bulk(part).items
+
+    assert [pointer for item in items for pointer in item.faults] == pointers
+
+
+@pytest.mark.parametrize(
     ("mode", "operation"),
     [
         ("create", Operation.CREATE),
