@@ -72,7 +72,6 @@ def _create_all_faults(testbed: Testbed) -> Sequence[Fault]:
         (0.3, testbed.interrupt_dps),
         (0.4, testbed.refuse_results),
         (0.45, testbed.detach_links),
-        (0.5, testbed.ignore_results),
         (0.65, testbed.fail_and_refuse),
         (0.7, testbed.crash_host),
         (0.7, testbed.fail_and_throttle),

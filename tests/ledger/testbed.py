@@ -54,7 +54,7 @@ _RESULT_REFUSALS = (
 )
 _EVERY = 1_000_000
 # Longer than a sender tries, and than a message is retried.
-_IDLE_TIMEOUT = 120
+_IDLE_TIMEOUT = 300
 # Longer than every lock, and than every delay of a retry.
 _ADVANCE_SECONDS = 7200
 
