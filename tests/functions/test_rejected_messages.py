@@ -121,6 +121,31 @@ def test_dead_letters_can_be_listed(queue_app: httpx.Client, queues: Queues) -> 
     )
 
 
+@pytest.mark.usefixtures("internal_error")
+def test_senders_property_of_a_dead_letter_is_not_taken_for_the_apps(
+    queue_app: httpx.Client, queues: Queues
+) -> None:
+    """Neither in the list nor by a replay, which keeps the message's time to live."""
+    names = {"errorCode": 7, "attempt": 9, "sourceQueue": BULK, "reason": "restock"}
+    queues.request(
+        request_for(CREATE, "bug"),
+        time_to_live=timedelta(hours=1),
+        application_properties=names | {"sourceMessageId": "erp-1"},
+    )
+    queues.dead_letters()
+    dead_letters = {"queue": f"{REQUESTS}/$DeadLetterQueue"}
+    [entry] = queue_app.get("/rejected", params=dead_letters).json()["messages"]
+
+    queue_app.post("/rejected/replay", json=dead_letters).raise_for_status()
+    queues.dead_letters()
+
+    [again] = queues.peek(REQUESTS, "deadletter")
+    assert {entry[name] for name in names if name != "reason"} == {None}
+    assert again.time_to_live
+    assert again.time_to_live <= timedelta(hours=1)
+    assert to_document(again)["properties"]["sourceQueue"] == REQUESTS
+
+
 @pytest.mark.parametrize(
     ("parameters", "names"),
     [

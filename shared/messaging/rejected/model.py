@@ -95,8 +95,9 @@ class RejectedMessage:
         return None if value is None else str(value)
 
     def _property(self, name: str) -> Any:
-        message = self.message
+        # A property of one of the app's names may be the sender's, in a dead letter for example.
         is_own = name in OWN_PROPERTIES
+        message = self.message
         properties = message.own_properties if is_own else message.application_properties
         value = properties.get(name)
         return value if isinstance(value, str | int | None) else str(value)
