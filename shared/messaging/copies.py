@@ -128,7 +128,10 @@ def scheduled_copy(
         "rescheduled",
         message,
         part,
-        application_properties={**_kept_properties(message), Property.ATTEMPT: attempt},
+        application_properties={
+            **_kept_properties(message, message.own_properties),
+            Property.ATTEMPT: attempt,
+        },
         # Service Bus counts it from the scheduled time.
         time_to_live=_remaining_time(message, due),
         scheduled_enqueue_time_utc=due,
@@ -144,7 +147,8 @@ def postponed_results(
     Their ids make its message id, which is the same in every delivery. It has no time to live: a
     request may expire, its result may not. Of the sender's properties only the trace is kept.
     """
-    kept = {n: v for n, v in _kept_properties(message).items() if n in _ORIGIN_PROPERTIES}
+    properties = _kept_properties(message, message.own_properties)
+    kept = {name: value for name, value in properties.items() if name in _ORIGIN_PROPERTIES}
     count = {Property.POSTPONED_RESULTS: len(results), Property.ATTEMPT: attempt}
     return _marked(
         OutgoingMessage(
@@ -181,7 +185,7 @@ def rejected_copy(
         for name, value in zip(_REASON_PROPERTIES, values, strict=True)
         if value is not None
     }
-    kept = _kept_properties(message, without=_PROCESSING_PROPERTIES)
+    kept = _kept_properties(message, message.own_properties, without=_PROCESSING_PROPERTIES)
     properties = {**kept, **reasons, Property.ATTEMPT: message.attempt}
     return _copy("parked", message, part, application_properties=properties)
 
@@ -193,20 +197,32 @@ def replayed_copy(message: Message, *, part: Part | None = None) -> OutgoingMess
     A dead-lettered request keeps the rest of its time to live. An expired one, a rejected one and
     results get none: they are replayed on purpose.
     """
-    expires = message.expires_at_utc
+    expires, own = message.expires_at_utc, properties_of_rejected(message)
     is_limited = (
         expires is not None
         and expires > datetime.now(UTC)
-        and Property.REASON not in message.own_properties
+        and Property.REASON not in own
         and not message.has_results
     )
     return _copy(
         "replayed",
         message,
         part,
-        application_properties=_kept_properties(message, without=_PROCESSING_PROPERTIES),
+        application_properties=_kept_properties(message, own, without=_PROCESSING_PROPERTIES),
         time_to_live=_remaining_time(message, datetime.now(UTC)) if is_limited else None,
     )
+
+
+def properties_of_rejected(message: Message) -> Mapping[str, Any]:
+    """
+    Returns the app's properties of a message in the rejected queue or a dead-letter queue.
+
+    In the rejected queue all of these names are the app's, even if somebody else moved the message.
+    """
+    if message.queue.endswith(DEAD_LETTER_QUEUE):
+        return message.own_properties
+    properties = message.application_properties
+    return {name: properties[name] for name in OWN_PROPERTIES if name in properties}
 
 
 async def reject(
@@ -282,15 +298,16 @@ def _copy_id(kind: str, message: Message, content: bytes) -> str:
     return f"{kind}-{queue}-{message.sequence_number}{suffix}"
 
 
-def _kept_properties(message: Message, *, without: Collection[str] = ()) -> dict[str, Any]:
+def _kept_properties(
+    message: Message, own: Mapping[str, Any], *, without: Collection[str] = ()
+) -> dict[str, Any]:
     """Returns the properties that a copy keeps, and the origin of the first message."""
-    own = message.own_properties
     origin = {Property.SOURCE_QUEUE: message.queue.removesuffix(DEAD_LETTER_QUEUE)}
     if message.enqueued_time_utc and not own:
         origin[Property.ENQUEUED_TIME_UTC] = message.enqueued_time_utc.isoformat()
     properties = decode_properties(message.application_properties)
     others = {name: properties[name] for name in properties if name not in OWN_PROPERTIES}
-    kept = {**origin, **others, **own, Property.SOURCE_MESSAGE_ID: message.original_id}
+    kept = {**origin, Property.SOURCE_MESSAGE_ID: message.original_id, **others, **own}
     return {name: value for name, value in kept.items() if name not in without}
 
 

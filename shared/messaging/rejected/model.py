@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import InvalidRequestError
 from shared.messaging.bodies import parse_body
-from shared.messaging.copies import DEAD_LETTER_DESCRIPTION, DEAD_LETTER_QUEUE, DEAD_LETTER_REASON
+from shared.messaging.copies import (
+    DEAD_LETTER_DESCRIPTION,
+    DEAD_LETTER_QUEUE,
+    DEAD_LETTER_REASON,
+    properties_of_rejected,
+)
 from shared.messaging.decoding import UNDECODABLE
 from shared.messaging.messages import OWN_PROPERTIES, Message, Property
 from shared.messaging.requests import respelled_body
@@ -95,10 +100,9 @@ class RejectedMessage:
         return None if value is None else str(value)
 
     def _property(self, name: str) -> Any:
-        # A property of one of the app's names may be the sender's, in a dead letter for example.
         is_own = name in OWN_PROPERTIES
         message = self.message
-        properties = message.own_properties if is_own else message.application_properties
+        properties = properties_of_rejected(message) if is_own else message.application_properties
         value = properties.get(name)
         return value if isinstance(value, str | int | None) else str(value)
 

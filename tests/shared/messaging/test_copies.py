@@ -183,6 +183,8 @@ def test_partial_copy_has_the_positions_of_its_records(
     """A sender's own property is not kept: in a copy it would be taken for the app's."""
     names = {"positions": "7", "postponedResults": 1, "copyId": "x"}
     first = replace(MESSAGE, application_properties=names)
+    if make_copy is replayed_copy:
+        first = replace(first, queue="requests/$DeadLetterQueue")
 
     whole = make_copy(first).application_properties
     part = make_copy(first, part=Part(b"[]", [0, 1, 5])).application_properties
