@@ -79,13 +79,13 @@ EARLIER = ENQUEUED - timedelta(hours=1)
     ("properties", "first"),
     [
         ({}, ENQUEUED.timestamp()),
-        ({"enqueuedTimeUtc": EARLIER.isoformat()}, ENQUEUED.timestamp()),
         (
             {"sourceMessageId": "first", "enqueuedTimeUtc": EARLIER.isoformat()},
-            EARLIER.timestamp(),
+            ENQUEUED.timestamp(),
         ),
-        ({"sourceMessageId": "first", "enqueuedTimeUtc": "yesterday"}, -math.inf),
-        ({"sourceMessageId": "first"}, -math.inf),
+        ({"copyId": "copy-1", "enqueuedTimeUtc": EARLIER.isoformat()}, EARLIER.timestamp()),
+        ({"copyId": "copy-1", "enqueuedTimeUtc": "yesterday"}, -math.inf),
+        ({"copyId": "copy-1"}, -math.inf),
     ],
     ids=["original", "sender's own property", "copy", "unreadable", "unknown"],
 )
@@ -93,7 +93,9 @@ def test_copy_has_the_time_at_which_the_request_was_first_enqueued(
     properties: dict[str, Any], first: float
 ) -> None:
     """A copy is enqueued later than the request that it is a copy of."""
-    received = message({}, enqueued_time_utc=ENQUEUED, application_properties=properties)
+    received = message(
+        {}, message_id="copy-1", enqueued_time_utc=ENQUEUED, application_properties=properties
+    )
 
     assert received.first_enqueued_at == first
 
