@@ -48,6 +48,16 @@ class Child:
         stdin.flush()
         return self._read_line(_REPLY_TIMEOUT)
 
+    def reset_peak(self) -> None:
+        """Makes `peak_memory` start from the present size of the process (proc(5), clear_refs)."""
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+
+    def peak_memory(self) -> int:
+        """Returns the largest resident size of the process, in bytes."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+
     def _read_line(self, timeout: float) -> dict[str, Any]:
         with selectors.DefaultSelector() as ready:
             assert self._process.stdout is not None  # noqa: S101  opened as a pipe

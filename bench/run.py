@@ -25,6 +25,7 @@ NAMES = (
     "pacing",
     "http_beside_queue",
     "http_bulk",
+    "large_bodies",
 )
 
 

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from functions.http.responses import json_response, with_error_responses
 from functions.runtime import policies
 from shared.error_catalog import code_for, entry_for
 from shared.errors import AppError, DeviceRefusedError, InvalidRequestError, NotConfiguredError
+from shared.json_documents import parse_in_thread
 
 if TYPE_CHECKING:
     from shared.allocation import AllocationRequest, Decision
@@ -41,7 +43,7 @@ blueprint = func.Blueprint()
 @with_error_responses
 async def decide(req: func.HttpRequest) -> func.HttpResponse:
     """Assigns a device to a hub by the policy `default`."""
-    return _decide(req)
+    return await _decide(req)
 
 
 @blueprint.function_name("allocation_decide_by_policy")
@@ -49,7 +51,7 @@ async def decide(req: func.HttpRequest) -> func.HttpResponse:
 @with_error_responses
 async def decide_by_policy(req: func.HttpRequest) -> func.HttpResponse:
     """Assigns a device to a hub by the named policy."""
-    return _decide(req)
+    return await _decide(req)
 
 
 @blueprint.function_name("allocation_explain")
@@ -57,19 +59,19 @@ async def decide_by_policy(req: func.HttpRequest) -> func.HttpResponse:
 @with_error_responses
 async def explain(req: func.HttpRequest) -> func.HttpResponse:
     """Returns what the webhook would answer and why, and what DPS would do."""
-    return _explain(req)
+    return await _explain(req)
 
 
-def _decide(req: func.HttpRequest) -> func.HttpResponse:
+async def _decide(req: func.HttpRequest) -> func.HttpResponse:
     """Returns the answer for DPS, and logs the decision."""
     from shared import allocation
 
     name = _policy_name(req)
     with _logged(policy=name) as entry:
-        loaded = policies()
+        loaded = await policies()
         entry["version"] = loaded.version
         policy = loaded.get(name)
-        request = allocation.AllocationRequest.parse(read_body(req))
+        request = await _parse(req)
         entry["registrationId"] = request.registration_id[:MAX_LOGGED_ID]
         decision = allocation.decide(policy, request)
         entry["rule"] = decision.rule
@@ -79,14 +81,14 @@ def _decide(req: func.HttpRequest) -> func.HttpResponse:
         return json_response(decision.body)
 
 
-def _explain(req: func.HttpRequest) -> func.HttpResponse:
+async def _explain(req: func.HttpRequest) -> func.HttpResponse:
     """Returns what the webhook would answer and why, and what DPS would do; logs no decision."""
     from shared import allocation
 
     name = _policy_name(req)
-    loaded = policies()
+    loaded = await policies()
     policy = loaded.get(name)
-    request = allocation.AllocationRequest.parse(read_body(req))
+    request = await _parse(req)
     explanation = allocation.explain(policy, request)
     warnings = [
         {"place": warning.pointer, "warning": str(warning)} for warning in loaded.warnings_for(name)
@@ -96,6 +98,13 @@ def _explain(req: func.HttpRequest) -> func.HttpResponse:
         | _describe_outcome(explanation.outcome, request)
         | {"rules": explanation.rules, "warnings": warnings}
     )
+
+
+async def _parse(req: func.HttpRequest) -> "AllocationRequest":
+    from shared.allocation import AllocationRequest
+
+    body = read_body(req)
+    return await parse_in_thread(body, partial(AllocationRequest.parse, body))
 
 
 def _policy_name(req: func.HttpRequest) -> str:

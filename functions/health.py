@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 import azure.functions as func
@@ -45,9 +46,8 @@ async def ready(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  th
 
     Either has the state of the rate limiter.
     """
-    dps_errors, queue_errors = await asyncio.gather(_dps_errors(), _queue_errors())
-    errors = (*dps_errors, *queue_errors, *_policy_errors(), *_access_errors())
-    faults = [fault for error in errors for fault in _to_faults(error)]
+    errors = await asyncio.gather(_dps_errors(), _queue_errors(), _policy_errors())
+    faults = [fault for error in chain(*errors, _access_errors()) for fault in _to_faults(error)]
     if faults:
         return json_response(
             {"status": "not ready", "faults": faults, **_rate_limiter_status()},
@@ -86,9 +86,9 @@ async def _queue_errors() -> Sequence[AppError]:
     return [current.settings_fault] if current.settings_fault else await current.readiness.errors()
 
 
-def _policy_errors() -> Sequence[AppError]:
+async def _policy_errors() -> Sequence[AppError]:
     try:
-        policies()
+        await policies()
     except PolicyFileError as error:
         return [error]
     return []

@@ -153,7 +153,7 @@ def _policy_cache() -> "PolicyCache":
     return PolicyCache()
 
 
-def policies() -> "Policies":
+async def policies() -> "Policies":
     """
     Returns the allocation policies of the policy file.
 
@@ -161,4 +161,4 @@ def policies() -> "Policies":
     invalid.
     """
     file = allocation_policies_file()
-    return _policy_cache().get(_APP_FOLDER / file.path, must_exist=file.is_set)
+    return await _policy_cache().get(_APP_FOLDER / file.path, must_exist=file.is_set)

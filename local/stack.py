@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -12,6 +13,7 @@ from local.host import AppStartError, Host, environment
 from local.host.service_bus.connection import connection_settings
 from local.ports import ServicePort, check_ports_free
 from local.servicebus import Broker, BrokerOptions, QueueOptions
+from shared.settings.base import comma_separated
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,7 +57,7 @@ class Stack:
         key: str | None = None,
         app_dir: Path = ROOT,
     ) -> None:
-        self.dps = DpsStandIn(dps)
+        self.dps = DpsStandIn(_with_api_versions(dps))
         queues = {name: QueueOptions() for name in QUEUES}
         self.broker = Broker(BrokerOptions(host=dps.host, port=servicebus_port, queues=queues))
         self.host = Host(
@@ -112,6 +114,12 @@ class Stack:
         ):
             if not response.ok:
                 raise AppStartError([f"GET {url} returned {response.status}"])
+
+
+def _with_api_versions(dps: Options) -> Options:
+    """Returns the options with the versions that the app accepts besides the known ones."""
+    added = comma_separated(environment.setting("DPS_API_VERSIONS") or "")
+    return replace(dps, api_versions=dps.api_versions.union(added))
 
 
 def _first_set(names: Sequence[str]) -> str | None:

@@ -59,7 +59,8 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
         code=413001,
         reason="DocumentTooLarge",
         disposition=Disposition.REJECT,
-        meaning="A document exceeds 1 MB, or a bulk operation exceeds 10,000 records or 32 MB.",
+        meaning="A document exceeds 1 MB or 100,000 values, or a bulk operation exceeds 10,000 records, "
+        "32 MB or 1,000,000 values.",
         remedy="Split the request.",
     ),
     errors.UnsupportedMediaTypeError: ErrorEntry(
@@ -165,6 +166,14 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
         disposition=Disposition.REJECT,
         meaning="A message failed `MESSAGE_MAX_ATTEMPTS` times; the description is its last error.",
         remedy="Correct the cause of the last error, then replay the message.",
+    ),
+    errors.ResultUndeliverableError: ErrorEntry(
+        code=502006,
+        reason="ResultUndeliverable",
+        disposition=Disposition.REJECT,
+        meaning="A request ended, and no queue accepted its result in `MESSAGE_MAX_ATTEMPTS` attempts.",
+        remedy="Correct the cause of the last error, then replay the message: the result is sent, and "
+        "the operation is not repeated.",
     ),
     errors.MessageNotFoundError: ErrorEntry(
         code=404002,
@@ -274,6 +283,14 @@ ERROR_CATALOG: dict[type[Exception], ErrorEntry] = {
         reason="OutcomeUnknown",
         disposition=Disposition.POSTPONE,
         meaning="A write was sent to DPS, and whether it was applied is unknown.",
+        remedy="Read the record, then decide.",
+    ),
+    errors.OverwrittenError: ErrorEntry(
+        code=503004,
+        reason="OutcomeUnknown",
+        disposition=Disposition.REJECT,
+        meaning="A write was sent to DPS, and whether it was applied is unknown: the record is "
+        "another writer's by now, or missing.",
         remedy="Read the record, then decide.",
     ),
     errors.NoPermitError: ErrorEntry(

@@ -16,6 +16,7 @@ AppError
 │   ├── MessageTooLargeError        above the queue's size limit
 │   └── QueueUnreachableError       Service Bus did not respond
 ├── RetriesExhaustedError           a message that failed too often
+├── ResultUndeliverableError        results that no queue accepted
 ├── MessageNotFoundError            no rejected message has that sequence number
 ├── AllocationError                 a device that gets no hub
 │   ├── UnknownPolicyError          the webhook URL names no policy
@@ -38,6 +39,7 @@ AppError
     ├── NoPermitError               the rate limiter gave no permit before the deadline
     ├── NotAttemptedError           an item of a bulk operation that was not sent
     └── OutcomeUnknownError         a write that was sent, with unknown outcome
+        └── OverwrittenError        its record is another writer's by now
 """
 
 from collections import Counter
@@ -196,6 +198,10 @@ class RetriesExhaustedError(AppError):
     """A message failed `MESSAGE_MAX_ATTEMPTS` times; the text has its last error."""
 
 
+class ResultUndeliverableError(AppError):
+    """No queue accepted results in `MESSAGE_MAX_ATTEMPTS` attempts; the text has the last error."""
+
+
 class MessageNotFoundError(AppError):
     """No rejected message has the sequence number."""
 
@@ -334,3 +340,7 @@ class OutcomeUnknownError(DpsError):
     """A write was sent; neither a response nor the stored record shows whether it was applied."""
 
     in_doubt = True
+
+
+class OverwrittenError(OutcomeUnknownError):
+    """The record of a write in doubt is another writer's by now, or missing."""

@@ -2,15 +2,15 @@
 
 import asyncio
 import json
-import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic_core import ErrorDetails
 
-from shared.errors import DocumentTooLargeError, InvalidRequestError
+from shared.errors import MAX_FAULTS, DocumentTooLargeError, InvalidRequestError
+from shared.json_reader import TOO_DEEP, JsonError, JsonReader, TooLargeError
 
 T = TypeVar("T")
 
@@ -18,14 +18,9 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 """The size limit of one document."""
 MAX_REQUEST_BYTES = 100 * 1024 * 1024
 """The size limit of one request body, as the Functions host has it."""
-_MAX_BLOCKING_BYTES = 64 * 1024
-_MAX_VALUES = 1_000_000
+_MAX_BLOCKING_BYTES = 8 * 1024  # thousands of records with faults take a tenth of a second
+_VALUES = (b",", b"[", b"{")
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-MAX_DEPTH = 100
-"""The nesting limit of a document. A twin in IoT Hub has ten levels at most."""
-
-_Steps = tuple[object, ...]
-_TOO_DEEP = f"must not nest deeper than {MAX_DEPTH} levels"
 
 
 def pointer(*steps: object) -> str:
@@ -57,122 +52,98 @@ def apply_merge_patch(target: Any, merge_patch: Any) -> Any:
     return result
 
 
-def parse_json(body: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """
+    The limits of a body. With `max_items` it is a request for many records, which is read in parts.
+
+    `max_values` counts the characters that begin or separate values, also those in texts: a value can
+    take thirty times the memory of its text.
+    """
+
+    max_bytes: int
+    max_values: int
+    max_items: int | None = None
+
+
+# A device's twin has at most 40 KB of tags and desired properties, and certificates and keys have
+# none of these characters.
+# https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-device-twins#device-twin-size
+DOCUMENT = Limits(max_bytes=MAX_DOCUMENT_BYTES, max_values=100_000)
+"""The limits of one document."""
+
+
+def parse_json(body: bytes, *, limits: Limits = DOCUMENT) -> Any:
     """
     Parses a UTF-8 body as JSON (RFC 8259), strictly.
 
     Raises the errors of `read_json`, and `InvalidRequestError` for a repeated member name.
     """
-    document, faults = read_json(body, max_bytes=max_bytes)
+    document, faults = read_json(body, limits=limits)
     if faults:
         raise InvalidRequestError(faults)
     return document
 
 
-def read_json(body: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> tuple[Any, dict[str, str]]:
+def read_json(body: bytes, *, limits: Limits = DOCUMENT) -> tuple[Any, dict[str, str]]:
     """
     Parses a UTF-8 body as JSON (RFC 8259); returns it with a fault for each repeated member name.
 
-    Raises `DocumentTooLargeError` above `max_bytes`. Raises `InvalidRequestError` for an empty
-    body, invalid JSON, a number that no double can hold, or nesting deeper than `MAX_DEPTH`.
+    Raises `DocumentTooLargeError` above the limits, before it parses what exceeds them. Raises
+    `InvalidRequestError` for an empty body, invalid JSON, a number that no double can hold, or
+    nesting deeper than `MAX_DEPTH`.
     """
-    if not body.strip():
-        raise InvalidRequestError({"": "is empty, but a JSON document is required"})
-    if len(body) > max_bytes:
-        raise DocumentTooLargeError({"": f"must not exceed {max_bytes} bytes"})
-    repeated: list[tuple[dict[str, Any], str]] = []
-    document = _load(body, repeated)
-    may_be_deep = body.count(b"{") + body.count(b"[") > MAX_DEPTH
-    faults = dict(_structure_faults(document, repeated)) if repeated or may_be_deep else {}
-    if _TOO_DEEP in faults.values():  # code behind this may recurse
+    _check(body, limits)
+    reader = JsonReader(
+        body,
+        part_bytes=MAX_DOCUMENT_BYTES,
+        max_faults=MAX_FAULTS,
+        max_items=limits.max_items,
+    )
+    try:
+        document = reader.read()
+    except JsonError as error:
+        is_too_large = isinstance(error, TooLargeError)
+        error_class = DocumentTooLargeError if is_too_large else InvalidRequestError
+        raise error_class({pointer(*error.steps): error.fault}) from None
+    faults = {pointer(*steps): fault for steps, fault in reader.faults}
+    if TOO_DEEP in faults.values():  # code behind this may recurse
         raise InvalidRequestError(faults)
     return document, faults
 
 
-async def parse_in_thread(body: bytes, parse: Callable[[], T]) -> T:
-    """
-    Returns `parse()`, which parses the body; in a thread if it is large, so that other tasks go on.
+def _check(body: bytes, limits: Limits) -> None:
+    """Raises the error of a body that need not be parsed."""
+    if len(body) > limits.max_bytes:
+        raise DocumentTooLargeError({"": f"must not exceed {limits.max_bytes} bytes"})
+    if not body or body.isspace():
+        raise InvalidRequestError({"": "is empty, but a JSON document is required"})
+    # In steps, between which other threads can run.
+    starts = range(0, len(body), MAX_DOCUMENT_BYTES)
+    values = sum(body.count(c, at, at + MAX_DOCUMENT_BYTES) for at in starts for c in _VALUES)
+    if values > limits.max_values:
+        raise DocumentTooLargeError({"": f"must not exceed {limits.max_values} values"})
 
-    Raises `DocumentTooLargeError` for a large body with more than a million values: small values take
-    much more memory than their text.
-    """
+
+async def parse_in_thread(body: bytes, parse: Callable[[], T]) -> T:
+    """Returns `parse()`, which parses the body; in a thread if it is large."""
     if len(body) <= _MAX_BLOCKING_BYTES:
         return parse()
-    if sum(map(body.count, (b",", b"[", b"{"))) > _MAX_VALUES:
-        raise DocumentTooLargeError({"": f"must not exceed {_MAX_VALUES} values"})
     return await asyncio.to_thread(parse)
 
 
-def _load(body: bytes, repeated: list[tuple[dict[str, Any], str]]) -> Any:
-    def to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(pairs)
-        if len(members) < len(pairs):
-            names = Counter(name for name, _ in pairs)
-            repeated.extend((members, name) for name, count in names.items() if count > 1)
-        return members
+def is_unicode(document: Any, *, levels: int = 3) -> bool:
+    """
+    Returns whether a document can be encoded in UTF-8, that is, has no unpaired surrogate.
 
-    try:
-        return json.loads(
-            body.decode("utf-8-sig"),
-            object_pairs_hook=to_object,
-            parse_float=_finite,
-            parse_constant=_finite,
+    Lists and objects of the outer levels are checked item by item, so that other threads can run.
+    """
+    if levels and isinstance(document, list):
+        return all(is_unicode(item, levels=levels - 1) for item in document)
+    if levels and isinstance(document, dict):
+        return is_unicode(list(document), levels=0) and is_unicode(
+            list(document.values()), levels=levels
         )
-    except json.JSONDecodeError as error:
-        fault = f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-    except UnicodeDecodeError:
-        fault = "is not UTF-8"
-    except OverflowError:
-        fault = "must not have NaN, Infinity, or a number outside the range of a double"
-    except ValueError:  # Python's own limit on the digits of an integer
-        fault = "contains a number with too many digits"
-    except RecursionError:
-        fault = _TOO_DEEP
-    raise InvalidRequestError({"": fault})
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):  # NaN and Infinity are not JSON; 1e999 overflows a double
-        raise OverflowError
-    return number
-
-
-def _structure_faults(
-    document: Any, repeated: list[tuple[dict[str, Any], str]]
-) -> Iterator[tuple[str, str]]:
-    names_by_object: dict[int, list[str]] = {}
-    for members, name in repeated:
-        names_by_object.setdefault(id(members), []).append(name)
-    for steps, node in _nodes(document):
-        if len(steps) >= MAX_DEPTH and isinstance(node, dict | list):
-            yield pointer(*steps[:1]), _TOO_DEEP
-        for name in names_by_object.get(id(node), ()):
-            yield pointer(*steps, name), "must not appear more than once"
-
-
-def _nodes(document: Any) -> Iterator[tuple[_Steps, Any]]:
-    """Yields every value of a document with its path, down to `MAX_DEPTH`."""
-    # A stack of iterators: a list of millions of items must not be copied.
-    open_nodes: list[Iterator[tuple[_Steps, Any]]] = [iter([((), document)])]
-    while open_nodes:
-        node = next(open_nodes[-1], None)
-        if node is None:
-            open_nodes.pop()
-            continue
-        yield node
-        if len(node[0]) < MAX_DEPTH:
-            open_nodes.append(_children(*node))
-
-
-def _children(steps: _Steps, node: Any) -> Iterator[tuple[_Steps, Any]]:
-    items: Iterable[tuple[object, Any]] = enumerate(node) if isinstance(node, list) else ()
-    for step, child in node.items() if isinstance(node, dict) else items:
-        yield (*steps, step), child
-
-
-def is_unicode(document: Any) -> bool:
-    """Returns whether a document can be encoded in UTF-8, that is, has no unpaired surrogate."""
     try:
         json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -208,6 +179,7 @@ _FAULT_MESSAGES = {
 
 
 _MAX_LISTED_MEMBERS = 10
+_MAX_NAME = 100  # to compare a name of a megabyte with others takes half a second
 
 
 def fault_message(error: ErrorDetails, *, members: Iterable[str] = ()) -> str:
@@ -225,7 +197,7 @@ def fault_message(error: ErrorDetails, *, members: Iterable[str] = ()) -> str:
 
 
 def _unknown_member(name: str, members: list[str]) -> str:
-    if similar := get_close_matches(name, members, n=1):
+    if len(name) <= _MAX_NAME and (similar := get_close_matches(name, members, n=1)):
         return f"is not a member here; did you mean '{similar[0]}'?"
     is_short = 0 < len(members) <= _MAX_LISTED_MEMBERS
     return f"is not a member here; use {', '.join(members)}" if is_short else "is not a member here"

@@ -4,7 +4,7 @@ from functools import partial
 
 import azure.functions as func
 
-from functions.http.requests import JSON, MAX_BULK_BYTES, MERGE_PATCH, parse_call
+from functions.http.requests import BULK_OPERATION, JSON, MERGE_PATCH, parse_call
 from functions.http.responses import (
     json_response,
     no_content,
@@ -98,18 +98,14 @@ async def run_bulk_operation(
     kind = resource.kind
     check = partial(find_bulk_faults, kind=kind)
     call = await parse_call(
-        req, kind.bulk, check=check, max_bytes=MAX_BULK_BYTES, accepts_validate_only=True
+        req, kind.bulk, check=check, limits=BULK_OPERATION, accepts_validate_only=True
     )
     size = len(req.get_body())
     bulk = await BulkOperation.read(resource, call.document, size=size, context=call.context)
-    invalid = bulk.invalid_results()
     if call.validate_only:
-        return validation_response(bulk.result(invalid))
+        return validation_response(bulk.result(bulk.invalid_results()))
     if not bulk.fits_one_call:
         timeout = services().settings.bulk_timeout_seconds
         return json_response(bulk.result(await bulk.run(timeout=timeout)))
-    operation = {**call.document, kind.path: bulk.valid_documents}
-    if not bulk.valid_documents:
-        return json_response(bulk.result(invalid))
-    result = await resource.run_bulk_operation(operation, context=call.context)
-    return json_response({**result, **bulk.result(invalid, dps_errors=result.get("errors", ()))})
+    result = (await resource.apply_bulk(call.document, context=call.context)).result
+    return json_response({**result, **bulk.result((), dps_errors=result.get("errors", ()))})

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,15 +12,16 @@ from functions.http.bodies import read_body
 from functions.http.headers import client_request_id, traceparent
 from functions.runtime import services
 from shared.dps import CallContext
+from shared.dps.batching.items import RECORDS
 from shared.dps.models import IF_MATCH, Document, find_faults, find_id_faults, respelled
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
-from shared.json_documents import MAX_DOCUMENT_BYTES, parse_in_thread, read_json
+from shared.json_documents import DOCUMENT, Limits, parse_in_thread, read_json
 from shared.settings import DEFAULT_API_VERSION
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
-MAX_BULK_BYTES = 32 * 1024 * 1024
-"""The size limit of the body of a bulk operation."""
+BULK_OPERATION = replace(RECORDS, max_bytes=32 * 1024 * 1024)
+"""The limits of the body of a bulk operation."""
 
 Check = Callable[[Any, bool], Mapping[str, str]]
 """Returns the faults of a document by JSON Pointer; the flag says if the request has others."""
@@ -45,7 +46,7 @@ async def parse_call(
     *,
     check: Check | None = None,
     media_types: Collection[str] = (JSON,),
-    max_bytes: int = MAX_DOCUMENT_BYTES,
+    limits: Limits = DOCUMENT,
     accepts_validate_only: bool = False,
 ) -> Call:
     """
@@ -64,7 +65,7 @@ async def parse_call(
             faults=faults,
             check=check,
             media_types=media_types,
-            max_bytes=max_bytes,
+            limits=limits,
         )
     elif faults:
         raise InvalidRequestError(faults)
@@ -120,7 +121,7 @@ async def parse_body(
     faults: Mapping[str, str] = MappingProxyType({}),
     check: Check | None = None,
     media_types: Collection[str] = (JSON,),
-    max_bytes: int = MAX_DOCUMENT_BYTES,
+    limits: Limits = DOCUMENT,
 ) -> Any:
     """
     Returns the JSON body, with the members and enum values of the models in their spelling.
@@ -136,7 +137,7 @@ async def parse_body(
         error_class = UnsupportedMediaTypeError
 
     def parse() -> tuple[Any, dict[str, str]]:
-        document, repeated = read_json(text, max_bytes=max_bytes)
+        document, repeated = read_json(text, limits=limits)
         document = respelled(document, *models)
         if check:
             return document, {**check(document, bool(found or repeated)), **repeated}

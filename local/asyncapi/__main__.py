@@ -11,7 +11,12 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from local.asyncapi.schemas import binary_attributes, rejection_properties, schemas
+from local.asyncapi.schemas import (
+    binary_attributes,
+    rejection_properties,
+    schemas,
+    trace_properties,
+)
 from local.json_schemas import Json, ref
 from shared.messaging.cloud_events import STRUCTURED
 from shared.messaging.results import CONTENT_TYPE
@@ -130,7 +135,7 @@ def _messages() -> Json:
             "correlationId": "The correlation id of the request, or its message id if it has none.",
             "subject": "The id of the record, as in the event.",
         }
-    } | _message("The result for one record.", CONTENT_TYPE, "Result")
+    } | _message("The result for one record.", CONTENT_TYPE, "Result", headers=trace_properties())
     messages["rejectedMessage"] = _message(
         "A rejected message, unchanged, with the reason.",
         None,

@@ -4,6 +4,7 @@ from local.json_schemas import Json, model_schemas, ref
 from shared.dps.models import Document
 from shared.dps.models.enrollments import EnrollmentGroupKey, EnrollmentKey
 from shared.messaging.cloud_events import PREFIXES, REQUIRED_ATTRIBUTES
+from shared.messaging.copies import TRACE_PROPERTIES
 from shared.messaging.messages import Property
 from shared.messaging.request_models import (
     BULK_REQUEST_MODELS,
@@ -72,12 +73,23 @@ def binary_attributes() -> Json:
     }
 
 
+def trace_properties() -> Json:
+    """Returns the schema of the application properties that a result has from its request."""
+    text = {"type": "string", "description": "As in the request, if it has it."}
+    return {"type": "object", "properties": dict.fromkeys(TRACE_PROPERTIES, text)}
+
+
 def rejection_properties() -> Json:
     """Returns the schema of the application properties that a rejected message has in addition."""
     text, number = {"type": "string"}, {"type": "integer"}
     return {
         "type": "object",
         "properties": {
+            Property.COPY_ID: text | {"description": "The message id of this message."},
+            Property.POSITIONS: text
+            | {"description": "The positions of the records in the sender's bulk message."},
+            Property.POSTPONED_RESULTS: number
+            | {"description": "The number of results in the body, which is then no request."},
             Property.REASON: text | {"description": "The reason of the rejection, as a code."},
             Property.DESCRIPTION: text
             | {"description": "The reason as text; a long one is shortened."},

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -42,7 +43,11 @@ class Registration:
     report: Callable[[str], None]
 
     async def run(self, payload: Any = None) -> State:
-        """Registers the device and returns its final state; raises RegistrationError."""
+        """
+        Registers the device and returns its final state; raises RegistrationError.
+
+        Documented: DPS throttles registrations and polls; a 429 is retried.
+        """
         body = self.identity.document(payload)
         operation = await self._send("PUT", "register", body)
         while operation.status == "assigning":
@@ -51,11 +56,10 @@ class Registration:
         return operation.state or {"status": operation.status}
 
     async def _send(self, method: str, path: str, body: Any = None) -> OperationStatus:
-        url = f"{self.url.rstrip('/')}/{self.identity.path}/{path}?api-version={API_VERSION}"
-        headers = self.identity.headers()
-        async with self.session.request(method, url, json=body, headers=headers) as response:
-            text = await response.text()
-        self.report(f"{method} {path}: {response.status}")
+        response, text = await self._request(method, path, body)
+        while response.status == HTTPStatus.TOO_MANY_REQUESTS:
+            await asyncio.sleep(_parse_retry_after(response.headers.get("Retry-After")))
+            response, text = await self._request(method, path, body)
         if not response.ok:
             raise RegistrationError(_describe_error(response.status, text))
         operation = _parse(text, response.headers)
@@ -64,6 +68,16 @@ class Registration:
         if operation.remark:
             self.report(f"  {operation.remark}")
         return operation
+
+    async def _request(
+        self, method: str, path: str, body: Any
+    ) -> tuple[aiohttp.ClientResponse, str]:
+        url = f"{self.url.rstrip('/')}/{self.identity.path}/{path}?api-version={API_VERSION}"
+        headers = self.identity.headers()
+        async with self.session.request(method, url, json=body, headers=headers) as response:
+            text = await response.text()
+        self.report(f"{method} {path}: {response.status}")
+        return response, text
 
 
 def _parse(text: str, headers: Mapping[str, str]) -> OperationStatus:

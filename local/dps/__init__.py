@@ -4,7 +4,7 @@ A stateful stand-in for the Azure IoT Hub Device Provisioning Service (DPS) on l
     with in_thread(DpsStandIn(Options(port=0, tls_port=0))) as dps:
         client = DeviceProvisioningClient(dps.url, ...)
 
-It serves the service API and the device API, versions up to 2021-10-01. Each rule about the
+It serves the service API and the device API, versions up to 2026-11-01. Each rule about the
 behaviour of DPS names its source:
 
 Recorded    recorded traffic in the azure-iot-deviceprovisioning tests of azure-sdk-for-python

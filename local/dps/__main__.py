@@ -73,8 +73,9 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--mask-webhook-urls",
-        action="store_true",
-        help="replace the query of each webhookUrl in responses by ?****",
+        action=argparse.BooleanOptionalAction,
+        default=Options().mask_webhook_urls,
+        help="replace the query of each webhookUrl in responses by ?****, as DPS does",
     )
     parser.add_argument(
         "--throttle",

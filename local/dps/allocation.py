@@ -219,7 +219,10 @@ def _show_to_webhook(enrollment: Enrollment) -> dict[str, Any]:
 
     Recorded: as from GET, but with the etag decoded, the query of the webhook masked and no nulls.
     """
-    document = show_enrollment(enrollment.kind, enrollment.record, mask_webhook_url=True)
+    version = enrollment.get("customAllocationDefinition")["apiVersion"]  # documented
+    document = show_enrollment(
+        enrollment.kind, enrollment.record, version=version, mask_webhook_url=True
+    )
     document["etag"] = base64.b64decode(enrollment.record.etag).decode()
     return {name: value for name, value in document.items() if value is not None}
 

@@ -122,7 +122,7 @@ def _accept_x509(kind: Kind, sent: Any, stored: Members) -> Members:
 
 
 def _accept_ca_reference(sent: Any, _: Sequence[Members]) -> str:
-    """Returns the name. Assumed: any is valid, because no certificates can be uploaded."""
+    """Returns the name. Assumed: a certificate of this name may be uploaded later."""
     if not _is_text(sent):
         raise ApiError(INVALID_REQUEST, "Invalid CA reference")
     return str(sent)
@@ -150,7 +150,9 @@ def _read_info(certificate: str) -> dict[str, str | int]:
     try:
         return certificate_info(certificate)
     except ValueError as error:
-        raise ApiError(INVALID_REQUEST, "Invalid certificate") from error
+        # Reported: azure-docs#6886, iotedge#2738. Assumed: whatever is wrong with the text.
+        message = "The certificate is not a valid base64 string value"
+        raise ApiError(INVALID_REQUEST, message) from error
 
 
 def _is_text(value: Any) -> bool:

@@ -1,26 +1,31 @@
 """X.509 certificates: parsing, the `info` in DPS's responses, and certificate chains."""
 
 import base64
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 
-_PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----")
 
 
 def load_certificate(text: str) -> x509.Certificate:
     """
     Returns the certificate in PEM (recorded) or in base64 of DER (SDK).
 
-    Raises ValueError if the text is neither.
+    Raises ValueError if the text is neither. Reported (iotedge#2738, #5177): a chain of several is
+    not. Assumed: nor is a certificate with other text around it.
     """
-    if _PEM_BEGIN in text:
-        return x509.load_pem_x509_certificate(text.encode())
-    der = base64.b64decode("".join(text.split()), validate=True)
-    return x509.load_der_x509_certificate(der)
+    pem = _PEM.fullmatch(text.strip())
+    content = pem[1] if pem else text
+    der = base64.b64decode("".join(content.split()), validate=True)
+    try:
+        return x509.load_der_x509_certificate(der)
+    except x509.InvalidVersion as error:
+        raise ValueError("the certificate is malformed") from error
 
 
 def certificate_info(text: str) -> dict[str, str | int]:
@@ -31,7 +36,7 @@ def certificate_info(text: str) -> dict[str, str | int]:
     """
     try:
         return _info(load_certificate(text))
-    except (x509.InvalidVersion, OverflowError) as error:
+    except OverflowError as error:
         raise ValueError("the certificate is malformed") from error
 
 
@@ -46,6 +51,36 @@ def _info(certificate: x509.Certificate) -> dict[str, str | int]:
         "serialNumber": _format_serial_number(certificate.serial_number),
         "version": certificate.version.value + 1,
     }
+
+
+class UploadedCertificates:
+    """
+    The CA certificates of the service, which `caReferences` of groups name (documented).
+
+    In Azure they are resources of their own, with a verification. Assumed: names ignore case.
+    """
+
+    def __init__(self) -> None:
+        self.replace({})
+
+    def replace(self, certificates: Mapping[str, str]) -> None:
+        """Replaces all certificates, by name; they are certificates of authorities."""
+        self._by_name = {
+            name.lower(): load_certificate(text) for name, text in certificates.items()
+        }
+        self.infos = {name: certificate_info(text) for name, text in certificates.items()}
+
+    def find(self, name: str) -> x509.Certificate | None:
+        """Returns the certificate with this name, or None."""
+        return self._by_name.get(name.lower())
+
+
+def is_authority(text: object) -> bool:
+    """Returns whether `text` is the certificate of an authority, as `load_certificate` reads it."""
+    try:
+        return isinstance(text, str) and _is_authority(load_certificate(text))
+    except ValueError:
+        return False
 
 
 def sha256_thumbprint(certificate: x509.Certificate) -> str:
@@ -82,6 +117,11 @@ def chain_distance(
             return distance
         certificate = _find_issuer(certificate, chain[1:], at)
     return None
+
+
+def is_named_in_chain(chain: Sequence[x509.Certificate], authority: x509.Certificate) -> bool:
+    """Returns whether a certificate of the chain names `authority` as itself or its issuer."""
+    return any(authority.subject in (link.subject, link.issuer) for link in chain)
 
 
 def _find_issuer(

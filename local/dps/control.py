@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from local.dps.certificates import is_authority
 from local.dps.documents import GROUP_ID, show_registration
 from local.dps.hubs import HubDevice
 from local.dps.instance import Instance, Latency
@@ -56,6 +57,7 @@ REGISTRATION = {
     "errorCode": POSITIVE_INTEGER,
     "errorMessage": STRING,
 }
+CERTIFICATE = Member(is_authority, "the certificate of a CA, in PEM or in base64 of DER")
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class Control:
             ("GET", "/_stats"): lambda _: Response(200, instance.stats()),
             ("POST", "/_reset"): self._reset,
             ("POST", "/_registrations"): self._put_registration,
+            ("GET", "/_certificates"): self._get_certificates,
+            ("PUT", "/_certificates"): self._put_certificates,
             ("GET", "/_devices"): lambda _: Response(200, [d.as_json() for d in instance.devices]),
             ("GET", "/_identity/token"): lambda r: instance.identity.get_token(r.headers, r.query),
         }
@@ -144,6 +148,19 @@ class Control:
         self._instance.reset()
         self._release()
         return Response(204)
+
+    def _get_certificates(self, _: ControlRequest) -> Response:
+        return Response(200, self._instance.certificates.infos)
+
+    def _put_certificates(self, request: ControlRequest) -> Response:
+        """Replaces the CA certificates that `caReferences` of groups name."""
+        document = parse_json(request.body)
+        names = document if isinstance(document, dict) else ()
+        problems = find_problems(document, dict.fromkeys(names, CERTIFICATE))
+        if problems:
+            raise InvalidBodyError(problems)
+        self._instance.certificates.replace(document)
+        return self._get_certificates(request)
 
     def _put_registration(self, request: ControlRequest) -> Response:
         """Stores a registration as if a device had made it, assigned by default."""

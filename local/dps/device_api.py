@@ -6,14 +6,16 @@ iot-dps-https-sym-key-support.
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from local.dps.api_versions import issues_certificates
 from local.dps.device_authentication import AuthenticatedDevice, DeviceAuthentication
 from local.dps.documents import show_registration
 from local.dps.errors import INVALID_REQUEST, OPERATION_NOT_FOUND, ApiError
+from local.dps.issuing import read_signing_request
 from local.dps.operations import Call, Operation, QuotaName, Response
 from local.dps.options import Options
 from local.dps.provisioning import Provisioning, RegistrationOperation, device_view
@@ -35,12 +37,12 @@ class DeviceApi:
     registrations: Records
 
     def operations(self) -> Iterator[Operation]:
-        """Yields the operations. Documented: of these, only register counts against a quota."""
+        """Yields the operations. Assumed: reading the registration counts against no quota."""
         path = "{scope}/registrations/{id}"
         status_path = f"{path}/operations/{{operation_id}}"
         rows: tuple[tuple[str, str, str, QuotaName | None, Callable[[Call], Response]], ...] = (
             ("register", "PUT", f"{path}/register", "registrations", self.register),
-            ("operationStatus", "GET", status_path, None, self.get_operation_status),
+            ("operationStatus", "GET", status_path, "polls", self.get_operation_status),
             ("registration", "POST", path, None, self.get_registration),
         )
         for name, method, operation_path, quota, run in rows:
@@ -56,7 +58,9 @@ class DeviceApi:
         """Starts a registration. Recorded: 202 at once; the device polls for the result."""
         document = _read_document(call)
         device = self.authentication.check(call, document.get("tpm"))
-        operation = self.provisioning.start(device, document.get("payload"))
+        csr = _csr(call, document)
+        request = None if csr is None else read_signing_request(csr, device.registration_id)
+        operation = self.provisioning.start(device, document.get("payload"), request)
         # Recorded: the path of this request, although it is not the one to poll.
         path = f"{call.scope}/registrations/{quote(call.id, safe='')}/register"
         headers = self._retry_after() | {"Location": f"{call.origin}/{path}"} | _remark(device)
@@ -65,18 +69,27 @@ class DeviceApi:
     def get_operation_status(self, call: Call) -> Response:
         """Returns the status. Documented: 202 while assigning, then 200, also if it failed."""
         operation = self._find_operation(call)
+        chain = operation.issued_certificates if issues_certificates(call.api_version) else []
+        issued = {"issuedCertificateChain": chain} if chain else {}
         body = {
             "operationId": operation.id,
             "status": operation.status,
-            "registrationState": operation.state,
+            "registrationState": {**operation.state, **issued},
         }
         if operation.is_finished:
             return Response(200, body, _remark(operation.device))
         return Response(202, body, self._retry_after() | _remark(operation.device))
 
     def get_registration(self, call: Call) -> Response:
-        """Returns the state (200: documented). Assumed: 404 for a device that never registered."""
-        device = self.authentication.check(call, _read_document(call).get("tpm"))
+        """
+        Returns the state (200: documented), without an issued certificate.
+
+        Documented: a `csr` is an error 400. Assumed: 404 for a device that never registered.
+        """
+        document = _read_document(call)
+        if _csr(call, document) is not None:
+            raise ApiError(INVALID_REQUEST, "Invalid Csr")
+        device = self.authentication.check(call, document.get("tpm"))
         state = show_registration(self.registrations.get(device.registration_id))
         return Response(200, device_view(device, state), _remark(device))
 
@@ -111,6 +124,11 @@ def _read_document(call: Call) -> dict[str, Any]:
 
 def _is_tpm(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("endorsementKey"), str)
+
+
+def _csr(call: Call, document: Mapping[str, Any]) -> Any:
+    """Returns the certificate signing request. Assumed: versions that have none ignore it."""
+    return document.get("csr") if issues_certificates(call.api_version) else None
 
 
 def _remark(device: AuthenticatedDevice) -> dict[str, str]:

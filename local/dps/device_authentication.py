@@ -9,9 +9,21 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from local.dps.certificates import chain_distance, load_certificate, sha256_thumbprint
+from local.dps.certificates import (
+    UploadedCertificates,
+    chain_distance,
+    is_named_in_chain,
+    load_certificate,
+    sha256_thumbprint,
+)
 from local.dps.derived_keys import derived_key
-from local.dps.errors import UNAUTHORIZED, ApiError
+from local.dps.errors import (
+    AUTHORITY_NOT_FOUND,
+    CHAIN_MISMATCH,
+    INVALID_CERTIFICATE,
+    UNAUTHORIZED,
+    ApiError,
+)
 from local.dps.operations import Call
 from local.dps.options import Options
 from local.dps.records import Kind, Record, Records
@@ -88,6 +100,7 @@ class EnrollmentSearch:
 
     individual_enrollments: Records
     groups: Records
+    uploaded_certificates: UploadedCertificates
 
     def by_key(self, id_: str, signature: Signature) -> Enrollment | None:
         """
@@ -106,17 +119,18 @@ class EnrollmentSearch:
 
     def by_certificate(
         self, id_: str, chain: Sequence[x509.Certificate], at: datetime
-    ) -> Enrollment | None:
+    ) -> Enrollment:
         """
-        Returns the enrollment with the thumbprint or the authority of a chain, or None.
+        Returns the enrollment with the thumbprint or the authority of a chain; raises ApiError 401.
 
         Documented: both. An individual certificate's expiry is checked by the TLS handshake only.
         """
         individual = self.individual_enrollments.find(id_)
         if individual is None:
             return self._nearest_group(chain, at)
-        is_own = sha256_thumbprint(chain[0]) in _thumbprints(individual)
-        return self._individual(individual) if is_own else None
+        if sha256_thumbprint(chain[0]) not in _thumbprints(individual):
+            raise ApiError(INVALID_CERTIFICATE)
+        return self._individual(individual)
 
     def by_endorsement_key(self, id_: str, key: str) -> Enrollment | None:
         """Returns the enrollment with this endorsement key, which is public, or None."""
@@ -125,16 +139,36 @@ class EnrollmentSearch:
             return None
         return self._individual(individual)
 
-    def _nearest_group(self, chain: Sequence[x509.Certificate], at: datetime) -> Enrollment | None:
-        """Returns the group of the authority nearest to the device (concepts-x509-attestation)."""
+    def _nearest_group(self, chain: Sequence[x509.Certificate], at: datetime) -> Enrollment:
+        """
+        Returns the group of the authority nearest to the device (concepts-x509-attestation).
+
+        Raises ApiError 401. Assumed: its message depends on whether the chain names an authority.
+        """
+        authorities = [(a, group) for group in self.groups for a in self._authorities(group)]
         candidates = [
             (distance, group)
-            for group in self.groups
-            for authority in _authorities(group)
+            for authority, group in authorities
             if (distance := chain_distance(chain, authority, at)) is not None
         ]
-        nearest = min(candidates, key=lambda candidate: candidate[0], default=None)
-        return self._group(nearest[1]) if nearest else None
+        if not candidates:
+            is_named = any(is_named_in_chain(chain, authority) for authority, _ in authorities)
+            raise ApiError(CHAIN_MISMATCH if is_named else AUTHORITY_NOT_FOUND)
+        return self._group(min(candidates, key=lambda candidate: candidate[0])[1])
+
+    def _authorities(self, group: Record) -> Iterator[x509.Certificate]:
+        """
+        Yields the signing certificates, and the uploaded ones that the group refers to.
+
+        Assumed: a reference to a certificate that is not uploaded refers to none.
+        """
+        details = _details(group, "x509")
+        for slot in details.get("signingCertificates", {}).values():
+            yield load_certificate(slot["certificate"])
+        for name in details.get("caReferences", {}).values():
+            uploaded = self.uploaded_certificates.find(name)
+            if uploaded is not None:
+                yield uploaded
 
     def _individual(self, record: Record) -> Enrollment:
         return Enrollment(kind=self.individual_enrollments.kind, record=record)
@@ -156,12 +190,6 @@ def _symmetric_keys(record: Record) -> list[str]:
 def _thumbprints(record: Record) -> list[str]:
     slots = _details(record, "x509").get("clientCertificates", {})
     return [slot["info"]["sha256Thumbprint"] for slot in slots.values()]
-
-
-def _authorities(record: Record) -> Iterator[x509.Certificate]:
-    """Yields the signing certificates. Assumed: caReferences add none: none can be uploaded."""
-    for slot in _details(record, "x509").get("signingCertificates", {}).values():
-        yield load_certificate(slot["certificate"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,17 +231,21 @@ class DeviceAuthentication:
         enrollment = self.enrollments.by_key(call.id, signature)
         return _device(call, enrollment, "symmetricKey", {}) if enrollment else None
 
-    def _by_certificate(self, call: Call) -> AuthenticatedDevice | None:
-        """Returns the device of a certificate. Documented: its common name is the device's id."""
+    def _by_certificate(self, call: Call) -> AuthenticatedDevice:
+        """
+        Returns the device of a certificate; raises ApiError 401.
+
+        Documented: its common name is the device's id. Assumed: the message if it is not.
+        """
         certificate = call.certificates[0]
         if call.id.lower() not in _common_names(certificate):
-            return None
+            raise ApiError(INVALID_CERTIFICATE)
         now = datetime.fromtimestamp(self.options.clock() / SECOND, UTC)
         enrollment = self.enrollments.by_certificate(call.id, call.certificates, now)
         # Assumed: the shape of the details.
         der = certificate.public_bytes(serialization.Encoding.DER)
         details = {"clientCertificate": base64.b64encode(der).decode()}
-        return _device(call, enrollment, "x509", details) if enrollment else None
+        return _device(call, enrollment, "x509", details)
 
     def _by_tpm(self, call: Call, tpm: Mapping[str, Any]) -> AuthenticatedDevice:
         """Trusts the device: the challenge that would prove its key is not implemented."""

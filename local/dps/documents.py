@@ -4,9 +4,17 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
+from local.dps.api_versions import ALL_POLICY_MEMBERS, foreign_members
 from local.dps.attestation import show_attestation
 from local.dps.errors import INVALID_REQUEST, ApiError
 from local.dps.records import Kind, Record, Records, is_valid_id
+from local.dps.spelling import (
+    ALLOCATION_POLICIES,
+    ATTESTATION,
+    PROVISIONING_STATUSES,
+    Shape,
+    spell,
+)
 
 # Recorded: the order of the members after the id. Members that are not listed come last.
 ENROLLMENT_ORDER: Final = (
@@ -16,6 +24,7 @@ ENROLLMENT_ORDER: Final = (
     "attestation",
     "capabilities",
     "iotHubHostName",
+    *ALL_POLICY_MEMBERS,  # assumed
     "initialTwin",
     "etag",
     "provisioningStatus",
@@ -64,6 +73,13 @@ def _one_of(*names: str) -> _Check:
     return lambda value: isinstance(value, str) and value in names
 
 
+def _matches(pattern: str) -> _Check:
+    return lambda value: isinstance(value, str) and bool(re.fullmatch(pattern, value))
+
+
+_IS_POLICY_NAME = _matches(r"[0-9a-zA-Z][a-zA-Z0-9-]{2,62}")
+
+
 def _is_device_id(value: Any) -> bool:
     return isinstance(value, str) and (value == "" or bool(_DEVICE_ID.fullmatch(value)))
 
@@ -87,10 +103,10 @@ _CHECKS: tuple[tuple[str, _Check, str], ...] = (
     ("deviceId", _is_device_id, "Invalid DeviceId"),
     (
         "allocationPolicy",
-        _one_of("hashed", "geoLatency", "static", "custom"),  # recorded: static without a hub
+        _one_of(*ALLOCATION_POLICIES),  # recorded: static without a hub
         "Invalid AllocationPolicy",
     ),
-    ("provisioningStatus", _one_of("enabled", "disabled"), "Invalid ProvisioningStatus"),
+    ("provisioningStatus", _one_of(*PROVISIONING_STATUSES), "Invalid ProvisioningStatus"),
     ("capabilities", _object_with({"iotEdge": bool}), "Invalid Capabilities"),
     (
         "reprovisionPolicy",
@@ -102,11 +118,40 @@ _CHECKS: tuple[tuple[str, _Check, str], ...] = (
         _object_with({"webhookUrl": str, "apiVersion": str}),  # tested: with any allocationPolicy
         "Invalid CustomAllocationDefinition",
     ),
+    # Documented with the API versions 2026-04-01 and 2026-11-01.
+    ("credentialPolicyName", lambda value: isinstance(value, str), "Invalid CredentialPolicyName"),
+    ("namespaceName", _matches(r"[a-z0-9][a-z0-9-]{1,62}[a-z0-9]"), "Invalid NamespaceName"),
+    ("certificateAuthorityName", _IS_POLICY_NAME, "Invalid CertificateAuthorityName"),
+    ("certificatePolicyName", _IS_POLICY_NAME, "Invalid CertificatePolicyName"),
     # The types of these are assumed too.
     ("iotHubHostName", lambda value: isinstance(value, str), "Invalid IotHubHostName"),
     ("initialTwin", _is_object, "Invalid InitialTwin"),
     ("optionalDeviceInformation", _is_object, "Invalid OptionalDeviceInformation"),
 )
+
+
+# The objects within an enrollment that DPS reads member by member: not the free-form ones.
+_SHAPES: Mapping[str, Shape] = {
+    **{name: dict.fromkeys(members) for name, members in INNER_ORDER.items()},
+    "attestation": ATTESTATION,
+    "allocationPolicy": ALLOCATION_POLICIES,
+    "provisioningStatus": PROVISIONING_STATUSES,
+}
+
+
+def read_document(kind: Kind, document: Mapping[str, Any], version: str) -> dict[str, Any]:
+    """
+    Returns an enrollment or group as an API version reads it, in DPS's spelling.
+
+    Assumed: the members that only other versions have are ignored.
+    """
+    names = dict.fromkeys((kind.id_member, *ENROLLMENT_ORDER))
+    spelled: dict[str, Any] = spell(document, {**names, **_SHAPES})
+    return _without(spelled, foreign_members(version))
+
+
+def _without(members: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if name not in names}
 
 
 def check_id(kind: Kind, document: Mapping[str, Any], path_id: str) -> None:
@@ -134,15 +179,24 @@ def check_document(document: Mapping[str, Any], linked_hubs: Collection[str]) ->
             "A CustomAllocationDefinition is required when the allocation policy is set to 'Custom'"
         )
         raise ApiError(INVALID_REQUEST, message)
-    _check_hubs(document.get("iotHubs"), {hub.lower() for hub in linked_hubs})
+    _check_hubs(document, {hub.lower() for hub in linked_hubs})
 
 
-def _check_hubs(hubs: Any, linked: set[str]) -> None:
-    """Raises ApiError 400 for a hub that is not linked (documented). Assumed: the error."""
-    if hubs is None:
+def _check_hubs(document: Mapping[str, Any], linked: set[str]) -> None:
+    """
+    Raises ApiError 400 for hubs without a policy and for a hub that is not linked.
+
+    Reported (azure-sdk-for-python#35368): the first. Documented: the second; its error is assumed,
+    and that an empty list counts as no hubs.
+    """
+    hubs = document.get("iotHubs")
+    if hubs is None or hubs == []:
         return
     if not isinstance(hubs, list) or not all(isinstance(hub, str) for hub in hubs):
         raise ApiError(INVALID_REQUEST, "Invalid IotHubs")
+    if document.get("allocationPolicy") is None:
+        message = "Enrollment allocationPolicy must be specified when iotHubs are specified."
+        raise ApiError(INVALID_REQUEST, message)
     if not {hub.lower() for hub in hubs} <= linked:
         message = "The IotHubs are not linked to the provisioning service"
         raise ApiError(INVALID_REQUEST, message)
@@ -182,12 +236,18 @@ def show_enrollment(
     kind: Kind,
     record: Record,
     *,
+    version: str,
     with_keys: bool = False,
     mask_webhook_url: bool = False,
     registration_state: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Returns an enrollment or group as in responses. Recorded: only a PUT returns its keys."""
-    members = {kind.id_member: record.id, **record.members, **record.system_members()}
+    """
+    Returns an enrollment or group as in responses. Recorded: only a PUT returns its keys.
+
+    Assumed: without the members that only other API versions have.
+    """
+    shown = _without(record.members, foreign_members(version))
+    members: dict[str, Any] = {kind.id_member: record.id, **shown, **record.system_members()}
     if registration_state is not None:
         members["registrationState"] = registration_state
     members["attestation"] = show_attestation(members["attestation"], with_keys=with_keys)

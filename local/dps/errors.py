@@ -27,6 +27,14 @@ BAD_REQUEST: Final = ErrorType(400, 400000, "Bad Request")
 UNKNOWN_API_VERSION: Final = ErrorType(400, 400000, "Unknown api version", from_gateway=True)
 # Reported.
 UNAUTHORIZED: Final = ErrorType(401, 401002, "Unauthorized")
+# Reported: azure-iot-sdk-node#547, azure-iot-sdk-c#2270.
+INVALID_CERTIFICATE: Final = ErrorType(401, 401002, "Invalid certificate.")
+# Reported: azure-iot-sdk-c#1900, azure-iot-sdk-java#573.
+AUTHORITY_NOT_FOUND: Final = ErrorType(401, 401002, "CA certificate not found.")
+# Reported: iotedge#2739.
+CHAIN_MISMATCH: Final = ErrorType(
+    401, 401002, "Signing certificate info did not match chain elements."
+)
 # SDK: the code. Assumed: the message.
 FORBIDDEN: Final = ErrorType(403, 403000, "Forbidden")
 # Tested: the codes of a missing enrollment and a missing group. Assumed: all the rest.

@@ -55,7 +55,8 @@ class Gateway:
             control = ControlRequest(request.headers, request.query, await request.read())
             return create_response(self.control.run(request.method, request.path, control))
         log = self._instance.request_log
-        logged = log.add(request.method, request.path, request.transport)
+        request_id = request.headers.get("x-ms-client-request-id")
+        logged = log.add(request.method, request.path, request.transport, request_id=request_id)
         fault = self._instance.faults.find(request.method, request.path)
         if fault is None:
             return self._respond(logged, await self._run(request, logged))
@@ -83,16 +84,18 @@ class Gateway:
         self._check_right(request, operation)
         call = await self._read_call(request, parameters)
         items = operation.count_items(call)
-        instance.admit(operation, items)
+        instance.admit(operation, call, items)
         instance.request_log.count_items(items)
         latency = instance.latency
         await asyncio.sleep((latency.bulkMs if operation.is_bulk else latency.singleMs) / 1000)
+        instance.request_log.set_running(logged)
         return operation.run(call)
 
     async def _read_call(self, request: web.Request, parameters: Mapping[str, str]) -> Call:
         connection = request.transport and request.transport.get_extra_info("ssl_object")
         return Call(
             **parameters,
+            api_version=request.query["api-version"],
             headers=request.headers,
             body=await _read_body(request),
             origin=f"{request.scheme}://{request.host}",

@@ -2,22 +2,24 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from local.dps.allocation import CustomAllocation
 from local.dps.authorization import Authorization, ManagedIdentity
+from local.dps.certificates import UploadedCertificates
 from local.dps.device_api import DeviceApi
 from local.dps.device_authentication import DeviceAuthentication, EnrollmentSearch
 from local.dps.faults import Faults
 from local.dps.hubs import HubDevices
-from local.dps.operations import Operation, QuotaName, Router
+from local.dps.issuing import IssuingAuthority
+from local.dps.operations import Call, Operation, QuotaName, Router
 from local.dps.options import Options
 from local.dps.provisioning import Provisioning
 from local.dps.records import ENROLLMENT_GROUPS, ENROLLMENTS, REGISTRATIONS, Records
 from local.dps.request_log import RequestLog
 from local.dps.service_api import service_api
-from local.dps.throttle import Quota, Throttle
+from local.dps.throttle import POLLS, Quota, Throttle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,7 @@ class Instance:
         self.authorization = Authorization(options=options, identity=self.identity)
         self.request_log = RequestLog()
         self._custom_allocation = CustomAllocation(options)
+        self._authority = IssuingAuthority(options.clock)
         self._initialize()
 
     def reset(self) -> None:
@@ -53,15 +56,22 @@ class Instance:
         """Replaces the quota and resets its counts."""
         self.quota = quota
         # Documented: device registrations have their own quota of the same size.
-        self._throttles: Mapping[QuotaName, Throttle] = {
-            "operations": Throttle(quota, self.options.clock),
-            "registrations": Throttle(quota, self.options.clock),
+        self._quotas: Mapping[QuotaName, Quota] = {
+            "operations": quota,
+            "registrations": quota,
+            "polls": replace(POLLS, retryAfter=quota.retryAfter),
         }
+        self._throttles: dict[tuple[QuotaName, str], Throttle] = {}
 
-    def admit(self, operation: Operation, items: int) -> None:
+    def admit(self, operation: Operation, call: Call, items: int) -> None:
         """Raises ApiError 429 if the quota of the operation is used up."""
-        if operation.quota is not None:
-            self._throttles[operation.quota].admit(items)
+        name = operation.quota
+        if name is None or not self.quota.enabled:
+            return
+        key = name, call.id.lower() if name == "polls" else ""
+        if key not in self._throttles:
+            self._throttles[key] = Throttle(self._quotas[name], self.options.clock)
+        self._throttles[key].admit(items)
 
     def stats(self) -> dict[str, Any]:
         """Returns the statistics for GET /_stats."""
@@ -72,15 +82,18 @@ class Instance:
 
     def _initialize(self) -> None:
         options = self.options
-        self.enrollments = Records(ENROLLMENTS, clock=options.clock)
-        self.enrollment_groups = Records(ENROLLMENT_GROUPS, clock=options.clock)
+        log = self.request_log.add_commit
+        self.enrollments = Records(ENROLLMENTS, clock=options.clock, on_commit=log)
+        self.enrollment_groups = Records(ENROLLMENT_GROUPS, clock=options.clock, on_commit=log)
         self.registrations = Records(REGISTRATIONS, clock=options.clock)
         self.devices = HubDevices()
+        self.certificates = UploadedCertificates()
         self._provisioning = Provisioning(
             options=options,
             registrations=self.registrations,
             devices=self.devices,
             custom_allocation=self._custom_allocation,
+            authority=self._authority,
         )
         self.router = self._create_router()
         self.faults = Faults(options.seed)
@@ -92,7 +105,9 @@ class Instance:
 
     def _create_router(self) -> Router:
         search = EnrollmentSearch(
-            individual_enrollments=self.enrollments, groups=self.enrollment_groups
+            individual_enrollments=self.enrollments,
+            groups=self.enrollment_groups,
+            uploaded_certificates=self.certificates,
         )
         device_api = DeviceApi(
             options=self.options,

@@ -19,8 +19,9 @@ from local.dps.errors import (
 )
 from local.dps.options import Right
 
-# Documented: service API operations and device registrations have a quota each.
-QuotaName = Literal["operations", "registrations"]
+# Documented: service API operations and device registrations have a quota each, and the polls of
+# each device.
+QuotaName = Literal["operations", "registrations", "polls"]
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,14 @@ class Call:
     """
     One call of an operation; `id`, `scope` and `operation_id` are the decoded path parameters.
 
-    `origin` is the scheme and host of the URL. `certificates` is the chain of a TLS client, its own
+    `api_version` is a known one. `origin` is the scheme and host of the URL. `certificates` is the chain of a TLS client, its own
     certificate first; only the client's possession of the private key has been verified.
     """
 
     id: str = ""
     scope: str = ""
     operation_id: str = ""
+    api_version: str
     headers: Mapping[str, str]
     body: bytes
     origin: str = ""

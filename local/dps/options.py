@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from local.dps.api_versions import DEVICE_API_VERSIONS, SERVICE_API_VERSIONS
+
 
 class Right(StrEnum):
     """Rights of a shared access policy. Documented: Control access to DPS."""
@@ -48,8 +50,8 @@ class Options:
 
     id_scope: str = "0ne00000000"
     linked_hubs: tuple[str, ...] = tuple(f"hub-{n}.azure-devices.net" for n in (1, 2, 3, 4))
-    api_versions: frozenset[str] = frozenset({"2018-04-01", "2019-03-31", "2021-10-01"})
-    device_api_versions: frozenset[str] = frozenset({"2019-03-31", "2021-06-01", "2021-10-01"})
+    api_versions: frozenset[str] = SERVICE_API_VERSIONS
+    device_api_versions: frozenset[str] = DEVICE_API_VERSIONS
 
     retry_after_seconds: int = 3  # the Retry-After of a registration in progress
     webhook_seconds: float = 30  # timeout of one call of a custom allocation webhook

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cryptography import x509
+
 from local.dps.allocation import (
     BUILT_IN_POLICIES,
     CUSTOM_POLICY,
@@ -21,10 +23,13 @@ from local.dps.device_authentication import AuthenticatedDevice, Enrollment
 from local.dps.documents import GROUP_ID, show_registration
 from local.dps.errors import ENROLLMENT_NOT_FOUND, REGISTRATION_IN_PROGRESS, ApiError
 from local.dps.hubs import HubDevice, HubDevices
+from local.dps.issuing import IssuingAuthority
 from local.dps.options import Options
 from local.dps.records import Records
 
 MAX_OPERATIONS: Final = 10_000  # the latest ones that devices can poll
+# Documented: the members of an enrollment that name the policy for issued certificates.
+CERTIFICATE_POLICIES: Final = ("credentialPolicyName", "certificatePolicyName")
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +41,8 @@ class RegistrationOperation:
     id: str
     device: AuthenticatedDevice = field(repr=False)
     state: Mapping[str, Any]
+    csr: x509.CertificateSigningRequest | None = None
+    issued_certificates: Sequence[str] = ()
 
     @property
     def status(self) -> str:
@@ -56,12 +63,18 @@ class Provisioning:
     registrations: Records
     devices: HubDevices
     custom_allocation: CustomAllocation
+    authority: IssuingAuthority
     _operations: dict[str, RegistrationOperation] = field(default_factory=dict)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
-    def start(self, device: AuthenticatedDevice, payload: Any) -> RegistrationOperation:
+    def start(
+        self,
+        device: AuthenticatedDevice,
+        payload: Any,
+        csr: x509.CertificateSigningRequest | None = None,
+    ) -> RegistrationOperation:
         """
-        Starts the registration of a device.
+        Starts the registration of a device, which may request a certificate.
 
         Raises ApiError 409 while another registration of the device is in progress (reported).
         """
@@ -77,6 +90,7 @@ class Provisioning:
             id=f"5.{uuid.uuid4().hex[:16]}.{uuid.uuid4()}",  # recorded: the format
             device=device,
             state={"registrationId": device.registration_id, "status": "assigning"},
+            csr=csr,
         )
         self._keep(operation)
         self._tasks[key] = task = asyncio.create_task(self._run(operation, current, payload))
@@ -108,6 +122,7 @@ class Provisioning:
         device = operation.device
         try:
             members = await self._register(device, current, payload)
+            operation.issued_certificates = self._issue(operation, members)
         except AllocationError as error:
             members = _failed(error.code, error.message)
         except Exception:  # noqa: BLE001 - otherwise the device would poll forever
@@ -158,6 +173,19 @@ class Provisioning:
         )
         url = enrollment.get("customAllocationDefinition")["webhookUrl"]
         return await self.custom_allocation.allocate(url, request)
+
+    def _issue(self, operation: RegistrationOperation, members: Mapping[str, Any]) -> Sequence[str]:
+        """
+        Returns the certificates for the request of a device, if it has one and is assigned.
+
+        Documented: a policy that the enrollment names rules them. Assumed: without one none is
+        issued.
+        """
+        enrollment = operation.device.enrollment
+        if operation.csr is None or enrollment is None or members["status"] != "assigned":
+            return ()
+        has_policy = any(enrollment.get(name) for name in CERTIFICATE_POLICIES)
+        return self.authority.issue(operation.csr) if has_policy else ()
 
     def _write(self, device: AuthenticatedDevice, members: Mapping[str, Any]) -> dict[str, Any]:
         group_id = device.enrollment.group_id if device.enrollment else None

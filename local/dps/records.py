@@ -6,6 +6,7 @@ import hashlib
 import heapq
 import random
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -120,12 +121,32 @@ def read_if_match(headers: Mapping[str, str]) -> IfMatch | None:
     return None if text is None else IfMatch(text)
 
 
-class Records:
-    """All records of one kind. Documented: ids are case-insensitive."""
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """A write of a record, or its deletion: then `etag` is None. `at` is `time.monotonic()`."""
 
-    def __init__(self, kind: Kind, *, clock: Callable[[], int]) -> None:
+    id: str
+    etag: str | None
+    at: float
+
+
+class Records:
+    """
+    All records of one kind. Documented: ids are case-insensitive.
+
+    `on_commit` is called with every write and deletion.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        clock: Callable[[], int],
+        on_commit: Callable[[Commit], None] | None = None,
+    ) -> None:
         self.kind = kind
         self._clock = clock
+        self._on_commit = on_commit
         # Random, so that an etag from before a reset does not match a record written after it.
         self._write_number = random.SystemRandom().getrandbits(32)
         self._by_id: dict[str, Record] = {}
@@ -172,12 +193,18 @@ class Records:
             position=hashlib.sha256(id_.lower().encode()).digest()[:12],
         )
         self._by_id[id_.lower()] = record
+        self._committed(record.id, record.etag)
         return record
 
     def delete(self, id_: str, if_match: IfMatch | None) -> None:
         """Deletes a record, without `if_match` unconditionally (recorded)."""
         record = self.check(id_, if_match) if if_match else self.get(id_)
         del self._by_id[record.id.lower()]
+        self._committed(record.id, None)
+
+    def _committed(self, id_: str, etag: str | None) -> None:
+        if self._on_commit is not None:
+            self._on_commit(Commit(id=id_, etag=etag, at=time.monotonic()))
 
 
 def sort_by_position(records: Iterable[Record], *, after: bytes, limit: int) -> list[Record]:

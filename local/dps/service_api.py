@@ -1,4 +1,4 @@
-"""The service API 2021-10-01: enrollments, enrollment groups and registration states."""
+"""The service API: enrollments, enrollment groups and registration states."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from local.dps.documents import (
     GROUP_ID,
     check_document,
     check_id,
+    read_document,
     registration_state_of,
     show_enrollment,
     show_registration,
@@ -19,6 +20,7 @@ from local.dps.operations import Call, Operation, Response
 from local.dps.options import Options, Right
 from local.dps.queries import check_query, create_page
 from local.dps.records import IfMatch, Kind, Record, Records, read_if_match
+from local.dps.spelling import spell
 
 # Documented. Assumed: a call with more items is rejected as a whole.
 BULK_LIMIT: Final = 10
@@ -64,12 +66,13 @@ class Enrollments:
         state = None
         if self.kind.has_registration_state:
             state = registration_state_of(self.registrations, record.id)
-        return Response(200, self._show(record, registration_state=state))
+        return Response(200, self._show(record, call, registration_state=state))
 
     def put(self, call: Call) -> Response:
         """Creates or updates a record. Recorded: 200 in both cases, with the keys."""
-        record = self.write(call.id, call.document, read_if_match(call.headers))
-        return Response(200, self._show(record, with_keys=True))
+        document = read_document(self.kind, call.document, call.api_version)
+        record = self.write(call.id, document, read_if_match(call.headers))
+        return Response(200, self._show(record, call, with_keys=True))
 
     def delete(self, call: Call) -> Response:
         """Deletes a record. Recorded: 204. Documented: the registrations of the devices remain."""
@@ -84,7 +87,7 @@ class Enrollments:
             self.records,
             query=self.kind.path,
             item_type=self.kind.item_type,
-            show=self._show,
+            show=lambda record: self._show(record, call),
         )
 
     def get_attestation_mechanism(self, call: Call) -> Response:
@@ -115,11 +118,12 @@ class Enrollments:
         return self.records.write(id_, members)
 
     def _show(
-        self, record: Record, *, with_keys: bool = False, registration_state: Any = None
+        self, record: Record, call: Call, *, with_keys: bool = False, registration_state: Any = None
     ) -> dict[str, Any]:
         return show_enrollment(
             self.kind,
             record,
+            version=call.api_version,
             with_keys=with_keys,
             mask_webhook_url=self.options.mask_webhook_urls,
             registration_state=registration_state,
@@ -152,7 +156,7 @@ class BulkOperation:
 
     def run(self, call: Call) -> Response:
         """Runs the items in order. Documented: a failed one does not undo those before it."""
-        mode, items = self._read_mode(call.document), self._read_items(call.document)
+        mode, items = self._read_mode(call), self._read_items(call)
         self._check_items(mode, items)
         errors = [error for item in items if (error := self._run_item(mode, item))]
         return Response(200, {"errors": errors, "isSuccessful": not errors})
@@ -160,7 +164,7 @@ class BulkOperation:
     def count_items(self, call: Call) -> int:
         """Returns the number of items for the quota, 1 if they cannot be read."""
         try:
-            return max(1, len(self._read_items(call.document)))
+            return max(1, len(self._read_items(call)))
         except ApiError:
             return 1
 
@@ -205,17 +209,22 @@ class BulkOperation:
     def _id(self, item: Item) -> str:
         return str(item[self.enrollments.kind.id_member])
 
-    def _read_mode(self, document: Item) -> str:
-        mode = document.get("mode")
+    def _read_member(self, call: Call, name: str) -> Any:
+        shape = {"mode": tuple(self._modes), self.enrollments.kind.path: None}
+        return spell(call.document, shape).get(name)
+
+    def _read_mode(self, call: Call) -> str:
+        mode = self._read_member(call, "mode")
         if not isinstance(mode, str) or mode not in self._modes:
             raise ApiError(INVALID_REQUEST, "Invalid mode")
         return mode
 
-    def _read_items(self, document: Item) -> list[Item]:
-        items = document.get(self.enrollments.kind.path)
+    def _read_items(self, call: Call) -> list[Item]:
+        kind = self.enrollments.kind
+        items = self._read_member(call, kind.path)
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise ApiError(INVALID_REQUEST, f"The {self.enrollments.kind.path} are required")
-        return items
+            raise ApiError(INVALID_REQUEST, f"The {kind.path} are required")
+        return [read_document(kind, item, call.api_version) for item in items]
 
     def _check_items(self, mode: str, items: list[Item]) -> None:
         """

@@ -1,14 +1,14 @@
 """
-The quota of operations per minute.
+The quota of operations per minute, and that of the polls of a device.
 
-Documented: 1,000 per minute and instance. Assumed: the algorithm, whether a bulk call counts as one
-operation or as its items, and whether Retry-After is sent; so tests can choose each.
+Documented: 1,000 operations per minute and instance. Assumed: the algorithm, whether a bulk call
+counts as one operation or as its items, and whether Retry-After is sent; so tests can choose each.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from local.dps.errors import THROTTLED, ApiError
 from local.dps.timestamps import SECOND
@@ -33,6 +33,10 @@ class Quota:
         return asdict(self)
 
 
+# Documented: 5 polls in 10 seconds per device. Reported (azure-iot-sdk-c#1703): they are throttled.
+POLLS: Final = Quota(operationsPerMinute=30, algorithm="fixedWindow", windowSeconds=10)
+
+
 class Throttle:
     """A throttle that admits operations until the quota is used up."""
 
@@ -43,8 +47,6 @@ class Throttle:
 
     def admit(self, items: int) -> None:
         """Counts an operation; raises ApiError 429 without counting if the quota is used up."""
-        if not self.quota.enabled:
-            return
         cost = items if self.quota.count == "items" else 1
         wait = self._limiter.take(cost, self._clock() / SECOND)
         if wait > 0:

@@ -29,6 +29,12 @@ class AllocationRequest:
     """The individual enrollment or the enrollment group."""
     runtime_context: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The member `deviceRuntimeContext`: what DPS knows about the device itself."""
+    _hub_by_name: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Indexes the hubs: many rules may look for one."""
+        by_name = {hub.lower(): hub for hub in reversed(self.linked_hubs)}
+        object.__setattr__(self, "_hub_by_name", by_name)
 
     @property
     def payload(self) -> Any:
@@ -37,8 +43,7 @@ class AllocationRequest:
 
     def linked(self, hub: str | None) -> str | None:
         """Returns the linked hub of this name in DPS's spelling, else None; ignores case."""
-        wanted = hub.lower() if hub else None
-        return next((name for name in self.linked_hubs if name.lower() == wanted), None)
+        return self._hub_by_name.get(hub.lower()) if hub else None
 
     @property
     def only_hub(self) -> str | None:
@@ -74,24 +79,34 @@ class AllocationRequest:
         )
 
 
+_MAX_HUBS = 1000  # DPS links 50: https://learn.microsoft.com/azure/iot-dps/about-iot-dps
+_MAX_NAME = 1024  # an id has 128 characters in DPS, a host name 253 in DNS
+
+
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
+    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME
 
 
 _Check = tuple[Callable[[Any], bool], str]
 """Whether a value is valid, and the fault if it is not."""
-_TEXT: _Check = (_is_text, "must be a non-empty string")
-_TEXT_OR_NONE: _Check = (lambda value: value is None or isinstance(value, str), "must be a string")
+_TEXT: _Check = (_is_text, f"must be a non-empty string of at most {_MAX_NAME} characters")
+_TEXT_OR_NONE: _Check = (
+    lambda value: value in (None, "") or _is_text(value),
+    f"must be a string of at most {_MAX_NAME} characters",
+)
 _OBJECT: _Check = (lambda value: isinstance(value, dict), "must be an object")
 _OBJECT_OR_NONE: _Check = (lambda value: value is None or isinstance(value, dict), _OBJECT[1])
-_LIST: _Check = (lambda value: isinstance(value, list), "must be a list")
+_HUBS: _Check = (
+    lambda value: isinstance(value, list) and len(value) <= _MAX_HUBS,
+    f"must be a list of at most {_MAX_HUBS} hubs",
+)
 
 # Only the members that decisions use. A check that rejects `None` makes its member required.
 _CHECKS: Mapping[tuple[str, ...], _Check] = {
     ("deviceRuntimeContext",): _OBJECT,
     ("deviceRuntimeContext", "registrationId"): _TEXT,
     ("deviceRuntimeContext", "currentIotHubHostName"): _TEXT_OR_NONE,
-    ("linkedHubs",): _LIST,
+    ("linkedHubs",): _HUBS,
     ("individualEnrollment",): _OBJECT_OR_NONE,
     ("enrollmentGroup",): _OBJECT_OR_NONE,
     ("enrollmentGroup", "enrollmentGroupId"): _TEXT,
@@ -108,7 +123,7 @@ def _find_faults(document: Any) -> Iterator[tuple[str, str]]:
         if isinstance(parent, dict) and not is_valid(parent.get(path[-1])):
             yield pointer(*path), fault if path[-1] in parent else "is required"
     hubs = document.get("linkedHubs")
-    for index, hub in enumerate(hubs if isinstance(hubs, list) else ()):
+    for index, hub in enumerate(hubs if isinstance(hubs, list) and _HUBS[0](hubs) else ()):
         if not _is_text(hub):
             yield pointer("linkedHubs", index), _TEXT[1]
     if sum(document.get(name) is not None for name in _ENROLLMENTS) != 1:

@@ -2,18 +2,18 @@
 Reconciliation: finds out whether a write with a lost response was applied, by reading the record.
 
 A write that was applied and then repeated looks like a conflict, and a repeated delete like a
-record that never existed. The stored record distinguishes these from real refusals.
+record that never existed. The stored record distinguishes these from real refusals, unless another
+writer has changed it since: then the outcome is unknown.
 """
 
-import asyncio
 import hashlib
 import re
 from base64 import b64decode
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from shared import errors
-from shared.dps.context import CallContext
 from shared.dps.models import BulkMode, RecordKind
 from shared.dps.responses import READ_ONLY_MEMBERS, Record
 from shared.error_catalog import code_for
@@ -21,23 +21,13 @@ from shared.redaction import MASK
 
 JsonObject = Mapping[str, Any]
 
-
-class RecordReader(Protocol):
-    """A reader of the records of one collection."""
-
-    async def get(self, id: str, *, context: CallContext) -> Record:
-        """Returns the record; raises `DpsError`."""
-
-
-class EnrollmentReader(RecordReader, Protocol):
-    """A reader of enrollments or enrollment groups, with their keys."""
-
-    kind: RecordKind
-
-    async def get_attestation_mechanism(self, id: str, *, context: CallContext) -> Record:
-        """Returns the record's attestation, with its keys; raises `DpsError`."""
-
-
+_STATE_REFUSALS = (
+    errors.DpsNotFoundError,
+    errors.DpsConflictError,
+    errors.DpsPreconditionFailedError,
+)
+# Refusals of the request, whatever the state of the record: no attempt was applied.
+_REQUEST_REFUSALS = (errors.DpsBadRequestError, errors.DpsRefusedError)
 # These say already that the outcome is unknown.
 _UNKNOWN_OUTCOME = (
     errors.DpsFaultError,
@@ -45,6 +35,87 @@ _UNKNOWN_OUTCOME = (
     errors.DpsTimeoutError,
     errors.OutcomeUnknownError,
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Write:
+    """
+    A write of one record: a PUT, or a DELETE if `document` is `None`.
+
+    `if_match` is the etag that the record must have, with or without quotes, or `*` for any.
+    """
+
+    id: str
+    document: JsonObject | None
+    if_match: str | None
+
+    @classmethod
+    def of_bulk_item(cls, mode: str, document: JsonObject, kind: RecordKind) -> "Write":
+        """Returns the write that a bulk operation of this mode makes for the record."""
+        is_update = mode not in (BulkMode.CREATE, BulkMode.DELETE)
+        return cls(
+            id=str(document.get(kind.id_member)),
+            document=None if mode == BulkMode.DELETE else document,
+            # An update without an etag is refused (recorded by azure-sdk-for-python).
+            if_match=str(document.get("etag") or "") if is_update else None,
+        )
+
+    @property
+    def etag(self) -> str | None:
+        """The etag without quotes."""
+        return self.if_match.strip('"') if self.if_match else None
+
+    @property
+    def is_unconditional(self) -> bool:
+        """Whether a repeat may overwrite or delete what another writer has written since."""
+        return self.etag == "*" or (self.document is None and not self.if_match)
+
+    @property
+    def _disproof(self) -> str:
+        """The member whose time, if it is before the write, shows that it was not applied."""
+        # A record keeps the time of its creation through updates, not through a deletion.
+        is_update = self.document is not None and self.if_match is not None
+        return "lastUpdatedDateTimeUtc" if is_update else "createdDateTimeUtc"
+
+    def find(self, stored: Record | None, is_before: Callable[[object], bool]) -> "Finding":
+        """
+        Returns what the record shows of the write; `stored` is `None` if there is none.
+
+        `is_before` returns whether a time of the record was certainly before the first attempt in
+        doubt.
+        """
+        if stored is None:
+            return Finding(stored=None, is_applied=True if self.document is None else None)
+        if stored.etag == self.etag or is_before(stored.get(self._disproof)):
+            return Finding(stored=stored, is_applied=False)
+        is_applied = self.document is not None and matches_request(stored, self.document)
+        return Finding(stored=stored, is_applied=is_applied or None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What a record shows of a write; `is_applied` is `None` if another one may have followed."""
+
+    stored: Record | None
+    is_applied: bool | None
+
+
+def final_error(write: Write, finding: Finding, error: errors.DpsError) -> errors.DpsError:
+    """Returns the error of a write that failed with `error` and was not found to be applied."""
+    if finding.is_applied is None and not isinstance(error, _REQUEST_REFUSALS):
+        # An update needs a record: if there is none, it has been deleted.
+        is_deleted = is_state_refusal(error) or write.is_unconditional
+        if finding.stored or is_deleted:
+            return _overwritten(error)
+        return unresolved(error)
+    # DPS may still apply an attempt to which it has not responded.
+    error.in_doubt = isinstance(error, _UNKNOWN_OUTCOME)
+    return error
+
+
+def is_state_refusal(error: errors.DpsError) -> bool:
+    """Returns whether DPS refused for the state of the record, which the write may have caused."""
+    return isinstance(error, _STATE_REFUSALS)
 
 
 def unresolved(error: errors.DpsError) -> errors.DpsError:
@@ -56,87 +127,27 @@ def outcome_unknown(error: errors.DpsError) -> errors.OutcomeUnknownError:
     """Returns the error for one record of a call that failed with `error`."""
     if isinstance(error, errors.OutcomeUnknownError):
         return error
-    unknown = errors.OutcomeUnknownError(
-        f"DPS may have applied the write before the error: {error}",
-        tracking_id=error.tracking_id,
-        retry_after=error.retry_after,
-    )
+    text = f"DPS may have applied the write before the error: {error}"
+    return _caused_by(error, errors.OutcomeUnknownError(text))
+
+
+def _overwritten(error: errors.DpsError) -> errors.OutcomeUnknownError:
+    text = f"DPS may have applied the write; the record is another writer's or missing: {error}"
+    return _caused_by(error, errors.OverwrittenError(text))
+
+
+def _caused_by(
+    error: errors.DpsError, unknown: errors.OutcomeUnknownError
+) -> errors.OutcomeUnknownError:
+    unknown.tracking_id, unknown.retry_after = error.tracking_id, error.retry_after
     unknown.__cause__ = error
     return unknown
 
 
-async def is_deleted(resource: RecordReader, id: str, context: CallContext) -> bool:
-    """Returns whether DPS has no such record; raises the `DpsError` of a read that failed."""
-    try:
-        await resource.get(id, context=context)
-    except errors.DpsNotFoundError:
-        return True
-    return False
-
-
-async def find_written(
-    resource: EnrollmentReader,
-    id: str,
-    requested: JsonObject,
-    context: CallContext,
-    *,
-    if_match: str | None,
-) -> Record | None:
-    """
-    Returns the stored record, as the response to its PUT, if it matches the request, else `None`.
-
-    `if_match` is the etag that the write was to replace: a record that still has it was not
-    written. Raises the `DpsError` of a read that failed.
-    """
-    try:
-        stored = await resource.get(id, context=context)
-        attestation = await resource.get_attestation_mechanism(id, context=context)
-    except errors.DpsNotFoundError:
-        return None
-    stored.pop("registrationState", None)
-    stored["attestation"] = attestation
-    replaced_etag = (if_match or "").strip('"')
-    is_written = stored.etag != replaced_etag and matches_request(stored, requested)
-    return stored if is_written else None
-
-
-async def reconcile_result(
-    resource: EnrollmentReader,
-    operation: JsonObject,
-    failures: Iterable[JsonObject],
-    context: CallContext,
-) -> Record:
-    """
-    Returns the bulk result without those failures whose records are stored as requested.
-
-    The failure of a record that cannot be read becomes that of an unknown outcome.
-    """
-    id_member = resource.kind.id_member
-    documents = {doc[id_member].casefold(): doc for doc in operation[resource.kind.path]}
-
-    async def reconcile(failure: JsonObject) -> JsonObject | None:
-        document = documents[failure[id_member].casefold()]
-        try:
-            if operation["mode"] == BulkMode.DELETE:
-                is_applied = await is_deleted(resource, document[id_member], context)
-            else:
-                id, etag = document[id_member], document.get("etag")
-                record = await find_written(resource, id, document, context, if_match=etag)
-                is_applied = record is not None
-        except errors.DpsError as error:
-            return {**failure, **unknown_item(error)}
-        return None if is_applied else failure
-
-    checked = await asyncio.gather(*map(reconcile, failures))
-    remaining = [failure for failure in checked if failure]
-    return Record(errors=remaining, isSuccessful=not remaining)
-
-
-def unknown_item(error: errors.DpsError) -> dict[str, Any]:
-    """Returns an error of a bulk result, without the id, for a record whose outcome is unknown."""
-    unknown = outcome_unknown(error)
-    tracking_id = {"trackingId": unknown.tracking_id} if unknown.tracking_id else {}
-    return {"errorCode": code_for(unknown), "errorStatus": str(unknown), **tracking_id}
+def error_item(error: errors.DpsError) -> dict[str, Any]:
+    """Returns an error of a bulk result, without the id."""
+    tracking_id = {"trackingId": error.tracking_id} if error.tracking_id else {}
+    return {"errorCode": code_for(error), "errorStatus": str(error), **tracking_id}
 
 
 Rule = Callable[[Any, Any], bool]
@@ -146,9 +157,9 @@ def matches_request(stored: JsonObject, requested: JsonObject) -> bool:
     """
     Returns whether writing `requested` results in `stored`, as far as the record shows.
 
-    A write replaces the whole record, so what it does not set must be absent. Not compared are
-    members that DPS writes itself or fills with defaults, and keys that were not sent. Null equals
-    an empty object, an empty list and an absent member. Ids are compared without regard to case,
+    A write replaces the whole record, so what it does not set must be absent, or have the default
+    of the REST reference. Not compared are members that DPS writes itself, and keys that were not
+    sent. Null equals an empty object, an empty list and an absent member. Ids are compared without regard to case,
     certificates by thumbprint, a masked `webhookUrl` up to its query. To compare keys, `stored`
     needs the attestation that `get_attestation_mechanism` returns.
     """
@@ -170,18 +181,26 @@ def _is_empty(value: Any) -> bool:
     return value is None or value in ({}, [])
 
 
-def _object(rules: Mapping[str, Rule], *, defaulted: Collection[str] = ()) -> Rule:
-    """Returns a rule that compares objects by member; `defaulted` members may be absent."""
+def _object(rules: Mapping[str, Rule]) -> Rule:
+    """Returns a rule that compares objects by member."""
 
     def compare(stored: Any, requested: Any) -> bool:
         held, wanted = ({} if value is None else value for value in (stored, requested))
         if not isinstance(held, Mapping) or not isinstance(wanted, Mapping):
             return False
         return all(
-            rules.get(name, _same)(held.get(name), wanted.get(name))
-            for name in {*held, *wanted}
-            if name not in defaulted or not _is_empty(wanted.get(name))
+            rules.get(name, _same)(held.get(name), wanted.get(name)) for name in {*held, *wanted}
         )
+
+    return compare
+
+
+def _defaults(*values: Any) -> Rule:
+    """Returns a rule that takes one of these values for a member that was not sent."""
+
+    def compare(stored: Any, requested: Any) -> bool:
+        is_default = _is_empty(requested) and any(_same(stored, value) for value in values)
+        return is_default or _same(stored, requested)
 
     return compare
 
@@ -240,9 +259,14 @@ _ATTESTATION = _object(
         ),
     }
 )
-# Members with defaults in the REST reference; no recording shows whether DPS stores these.
-_DEFAULTED = {"allocationPolicy", "capabilities", "provisioningStatus", "reprovisionPolicy"}
-_POLICY = _object({}, defaulted={"updateHubAssignment", "migrateDeviceData", "iotEdge"})
+# The defaults of the REST reference; no recording shows that DPS stores them.
+_POLICY = _object(
+    {
+        "updateHubAssignment": _defaults(True),
+        "migrateDeviceData": _defaults(True),
+        "iotEdge": _defaults(False),
+    }
+)
 _RECORD = _object(
     {
         "registrationId": _same_id,
@@ -250,8 +274,10 @@ _RECORD = _object(
         "attestation": _ATTESTATION,
         "capabilities": _POLICY,
         "reprovisionPolicy": _POLICY,
+        "provisioningStatus": _defaults("enabled"),
+        # The default is that of the DPS instance, which cannot be `custom`.
+        "allocationPolicy": _defaults("hashed", "geoLatency", "static"),
         "customAllocationDefinition": _object({"webhookUrl": _same_url}),
         **dict.fromkeys(READ_ONLY_MEMBERS, _ignored),
-    },
-    defaulted=_DEFAULTED,
+    }
 )

@@ -2,29 +2,31 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from shared.dps.context import DEFAULT_CONTEXT, CallContext
+from shared.dps.context import DEFAULT_CONTEXT, Attempts, CallContext
 from shared.dps.models import BulkMode, Document, RecordKind
 from shared.dps.reconciliation import (
-    find_written,
-    is_deleted,
-    reconcile_result,
-    unknown_item,
+    Finding,
+    Write,
+    error_item,
+    final_error,
+    is_state_refusal,
+    outcome_unknown,
     unresolved,
 )
-from shared.dps.responses import Page, Record, bulk_item_errors
+from shared.dps.responses import Answer, Page, Record, bulk_item_errors
+from shared.dps.server_clock import NEVER, Moment
 from shared.dps.webhook_urls import complete_document, complete_operation
-from shared.errors import DpsError
+from shared.errors import DpsError, DpsNotFoundError
 
 if TYPE_CHECKING:
     from shared.dps.transport import Transport
-
-T = TypeVar("T")
 
 # However late a bulk call ended, its records can still be read.
 _MIN_READ_SECONDS = 10.0
@@ -109,18 +111,99 @@ class Resource:
         if_match: str | None = None,
         context: CallContext = DEFAULT_CONTEXT,
     ) -> None:
-        """Deletes the record; with `if_match` only if that is its etag."""
+        """
+        Deletes the record; with `if_match` only if that is its etag.
+
+        After a lost response it succeeds if the record is gone. A record that was created since
+        the first attempt is not deleted: that raises `OverwrittenError`.
+        """
         context = self._transport.with_deadline(context)
-        headers = {"If-Match": if_match}
+        write = Write(id=id, document=None, if_match=if_match)
+        attempts = Attempts(repeats_in_doubt=not write.is_unconditional)
         try:
-            await self._transport.send(
-                "DELETE", self._record_path(id), headers=headers, context=context, writes=True
-            )
+            await self._send(write, attempts, context)
         except DpsError as error:
             if not error.in_doubt:
                 raise
-            if not await _reconciled(error, is_deleted(self, id, context)):
-                raise
+            await self._settle(write, attempts, error, context)
+
+    def _send(self, write: Write, attempts: Attempts, context: CallContext) -> Awaitable[Answer]:
+        return self._transport.send(
+            "DELETE" if write.document is None else "PUT",
+            self._record_path(write.id),
+            document=write.document,
+            headers={"If-Match": write.if_match},
+            context=context,
+            writes=attempts,
+        )
+
+    async def _settle(
+        self, write: Write, attempts: Attempts, error: DpsError, context: CallContext
+    ) -> Record:
+        """
+        Finds out whether a write in doubt was applied, and repeats it if it was not.
+
+        Returns the record that a PUT has stored; it is empty for a DELETE. The transport does not
+        repeat unconditional writes: they are repeated here, on condition that the record is
+        unchanged. Raises `error` if the record shows that no attempt was applied, and otherwise that
+        the outcome is unknown.
+        """
+        while True:
+            attempts.doubt()
+            finding = await self._find(write, attempts, error, context)
+            stored = finding.stored
+            if finding.is_applied:
+                return stored or Record()
+            if stored is None or not self._is_repeat_due(write, finding, attempts, error, context):
+                raise final_error(write, finding, error)
+            if_match = stored.etag if write.is_unconditional else write.if_match
+            try:
+                answer = await self._send(replace(write, if_match=if_match), attempts, context)
+                return Record() if write.document is None else answer.record()
+            except DpsError as repeated:
+                error = repeated
+
+    async def _find(
+        self, write: Write, attempts: Attempts, error: DpsError, context: CallContext
+    ) -> Finding:
+        """Returns what the record shows; raises `error` as unresolved if it cannot be read."""
+        try:
+            stored = await self._read(write, context)
+        except DpsNotFoundError:
+            stored = None
+        except DpsError as read_error:
+            error.retry_after = error.retry_after or read_error.retry_after
+            raise unresolved(error)  # noqa: B904  it has its own cause
+        since = attempts.in_doubt_since or NEVER
+        return write.find(stored, partial(self._transport.clock.is_before, moment=since))
+
+    async def _read(self, write: Write, context: CallContext) -> Record:
+        """Returns the stored record, like the response to a PUT."""
+        return await self.get(write.id, context=context)
+
+    def _is_repeat_due(
+        self,
+        write: Write,
+        finding: Finding,
+        attempts: Attempts,
+        error: DpsError,
+        context: CallContext,
+    ) -> bool:
+        """Returns whether this class, not the transport, is to repeat a write."""
+        if finding.is_applied is not False or attempts.repeats_in_doubt:
+            return False
+        if is_state_refusal(error):
+            # The condition is not the caller's: the record was changed after it was read.
+            return write.is_unconditional
+        return self._transport.may_repeat(error, attempts, context)
+
+
+@dataclass(frozen=True, slots=True)
+class BulkOutcome:
+    """The result of a bulk operation; `errors` are those of its records, by case-folded id."""
+
+    result: Record
+    errors: Mapping[str, DpsError]
 
 
 class EnrollmentResource(Resource):
@@ -143,29 +226,34 @@ class EnrollmentResource(Resource):
 
         Without `if_match` DPS creates it, or responds with 409 if it exists; an update needs its
         etag, or `*` (github.com/Azure/azure-sdk-for-python/issues/35187). After a lost response a
-        conflict is raised only if the stored record does not match the request. A masked webhook
-        URL is completed; raises `InvalidRequestError` if it cannot be.
+        refusal is raised only if the stored record shows that no attempt was applied, otherwise
+        `OverwrittenError`. A masked webhook URL is completed; raises `InvalidRequestError` if it
+        cannot be.
         """
         context = self._transport.with_deadline(context)
         document = complete_document(_to_json(enrollment))
+        write = Write(id=id, document=document, if_match=if_match)
+        attempts = Attempts(repeats_in_doubt=not write.is_unconditional)
         try:
-            answer = await self._transport.send(
-                "PUT",
-                self._record_path(id),
-                document=document,
-                headers={"If-Match": if_match},
-                context=context,
-                writes=True,
-            )
+            answer = await self._send(write, attempts, context)
             return answer.record()
         except DpsError as error:
             if not error.in_doubt:
                 raise
-            search = find_written(self, id, document, context, if_match=if_match)
-            stored = await _reconciled(error, search)
-            if stored is None:
-                raise
-            return stored
+            return await self._settle(write, attempts, error, context)
+
+    async def reconcile(
+        self, write: Write, error: DpsError, *, earliest: float, context: CallContext
+    ) -> Record:
+        """
+        Finds out whether an earlier delivery has applied a write that DPS now refuses.
+
+        Returns the record if it has; it is empty for a DELETE. Raises `error` if the record shows
+        that it has not, for example because it is older than `earliest`, the time of the first
+        delivery in POSIX seconds; and otherwise that the outcome is unknown.
+        """
+        attempts = Attempts(in_doubt_since=Moment(-math.inf, earliest))
+        return await self._settle(write, attempts, error, self.with_deadline(context))
 
     async def get_attestation_mechanism(
         self,
@@ -177,6 +265,13 @@ class EnrollmentResource(Resource):
         path = f"{self._record_path(id)}/attestationmechanism"
         answer = await self._transport.send("POST", path, context=context)
         return answer.record()
+
+    async def _read(self, write: Write, context: CallContext) -> Record:
+        stored = await super()._read(write, context)
+        if write.document is not None:
+            stored.pop("registrationState", None)
+            stored["attestation"] = await self.get_attestation_mechanism(write.id, context=context)
+        return stored
 
     def query(
         self,
@@ -206,32 +301,70 @@ class EnrollmentResource(Resource):
         Runs one operation on up to ten records and returns `{"errors": […], "isSuccessful": …}`.
 
         A record that failed is an item of `errors`; no exception is raised for it. After a lost
-        response, the records are read: those that are not stored as requested, or cannot be read,
-        have the error code 503004. Reading may take ten seconds beyond the context's deadline.
+        response, each record is read: its error is that of a single write. Reading may take ten
+        seconds beyond the context's deadline.
         """
+        outcome = await self.apply_bulk(_to_json(bulk_operation), context=context)
+        return outcome.result
+
+    async def apply_bulk(
+        self, operation: Mapping[str, Any], *, context: CallContext = DEFAULT_CONTEXT
+    ) -> BulkOutcome:
+        """Runs one operation like `run_bulk_operation`, and returns the errors as exceptions."""
         context = self._transport.with_deadline(context)
-        operation = _to_json(bulk_operation)
         if operation["mode"] != BulkMode.DELETE:  # which reads only the ids
             operation = complete_operation(operation, self.kind.path)
+        documents = operation[self.kind.path]
+        writes = [Write.of_bulk_item(operation["mode"], each, self.kind) for each in documents]
+        attempts = Attempts(repeats_in_doubt=not any(each.is_unconditional for each in writes))
         try:
             answer = await self._transport.send(
-                "POST", self._path, document=operation, context=context, writes=True
+                "POST", self._path, document=operation, context=context, writes=attempts
             )
             result = answer.record()
-            # Raises an error if it does not say which records failed.
-            bulk_item_errors(result, self.kind.id_member, operation[self.kind.path])
+            failed = bulk_item_errors(result, self.kind.id_member, documents)
             if not answer.in_doubt:
-                return result
-            failures = result["errors"]
+                return BulkOutcome(result, failed)
         except DpsError as error:
             if not error.in_doubt:
                 raise
-            ids = (document[self.kind.id_member] for document in operation[self.kind.path])
-            failures = [{self.kind.id_member: id, **unknown_item(error)} for id in ids]
+            result, failed = Record(), {write.id.casefold(): error for write in writes}
+        attempts.doubt()
+        return await self._settle_items(writes, attempts, result, failed, context)
+
+    async def _settle_items(
+        self,
+        writes: Sequence[Write],
+        attempts: Attempts,
+        result: Record,
+        failed: Mapping[str, DpsError],
+        context: CallContext,
+    ) -> BulkOutcome:
+        """Returns the outcome of a call in doubt, without the failures that were none."""
         latest = asyncio.get_running_loop().time() + _MIN_READ_SECONDS
         started = self.with_deadline(replace(context, deadline=None), latest=latest)
         context = max(context, started, key=attrgetter("deadline"))
-        return await reconcile_result(self, operation, failures, context)
+
+        async def settle(write: Write) -> DpsError | None:
+            if (error := failed.get(write.id.casefold())) is None:
+                return None
+            try:
+                await self._settle(write, replace(attempts), error, context)
+            except DpsError as final:
+                return outcome_unknown(final) if final.in_doubt else final
+            return None
+
+        settled = await asyncio.gather(*map(settle, writes))
+        remaining = {w.id.casefold(): e for w, e in zip(writes, settled, strict=True) if e}
+        id_member = self.kind.id_member
+        originals = {item[id_member].casefold(): item for item in result.get("errors", ())}
+        items = [
+            originals[id]
+            if id in originals and error is failed[id]
+            else {id_member: id, **error_item(error)}
+            for id, error in remaining.items()
+        ]
+        return BulkOutcome(Record(errors=items, isSuccessful=not items), remaining)
 
 
 class RegistrationStates(Resource):
@@ -258,11 +391,3 @@ class RegistrationStates(Resource):
 
 def _to_json(document: Mapping[str, Any] | Document) -> Mapping[str, Any]:
     return document.document if isinstance(document, Document) else document
-
-
-async def _reconciled(error: DpsError, search: Awaitable[T]) -> T:
-    """Returns what reading the record shows; raises `error` as unresolved if that fails too."""
-    try:
-        return await search
-    except DpsError:
-        raise unresolved(error) from error

@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Any, NoReturn
 
 from shared import errors
-from shared.error_catalog import ERROR_CATALOG
 from shared.redaction import mask_secrets, redact
 
 _ID_MEMBERS = ("registrationId", "enrollmentGroupId")
@@ -216,7 +215,5 @@ def bulk_item_errors(
 
 def _item_error(item: Mapping[str, Any]) -> errors.DpsError:
     code, text = int(item["errorCode"]), str(item["errorStatus"])
-    if code == ERROR_CATALOG[errors.OutcomeUnknownError].code:
-        return errors.OutcomeUnknownError(text, tracking_id=item.get("trackingId"))
     status = code // 1000  # the first three of the six digits are the HTTP status
     return _error_class(status)(text, status=status, error_code=code)

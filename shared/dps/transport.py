@@ -14,10 +14,11 @@ import httpx
 
 from shared import errors
 from shared.dps.auth import Credential, create_credential
-from shared.dps.context import CallContext
+from shared.dps.context import Attempts, CallContext
 from shared.dps.http_transport import HEADERS, HostError, create_transport
 from shared.dps.rate_limiter import Permit, RateLimiter
 from shared.dps.responses import Answer, parse_response
+from shared.dps.server_clock import ServerClock
 from shared.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -39,15 +40,17 @@ _RETRYABLE = (
 class Transport:
     """The sender of calls to one DPS instance; belongs to the event loop that created it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, http: httpx.AsyncBaseTransport | None = None) -> None:
+        """Creates a transport; `http` sends each request exactly once, by default over aiohttp."""
         self._url = settings.dps_url
         self._timeout = settings.dps_timeout_seconds
         self._max_attempts = settings.dps_max_attempts
         self._credential: Credential = create_credential(settings)
-        self._http = create_transport(settings)
+        self._http = http or create_transport(settings)
         self._extensions = {
             "timeout": httpx.Timeout(settings.dps_attempt_timeout_seconds).as_dict()
         }
+        self.clock = ServerClock()
         self.rate_limiter = RateLimiter(
             start=settings.initial_operations_per_minute, quota=settings.dps_operations_per_minute
         )
@@ -75,38 +78,43 @@ class Transport:
         context: CallContext,
         document: Any = None,
         headers: Mapping[str, str | None] | None = None,
-        writes: bool = False,
+        writes: Attempts | None = None,
     ) -> Answer:
         """
         Sends a request, with retries, and returns the response; raises the last error.
 
         `path` is percent-encoded; headers that are `None` are not sent. If the request `writes`,
         the response or error is `in_doubt` when an attempt may have been applied without a
-        response.
+        response. If these attempts must not be repeated in doubt, the error is raised once the
+        repeat would be due.
         """
         request = self._request(method, path, context, document, headers or {})
         context = self.with_deadline(context)
-        deadline, attempt, in_doubt = self._deadline(context), 0, False
+        deadline, attempts = self._deadline(context), writes or Attempts()
         last: errors.DpsError | None = None
-        while True:
-            attempt += 1
+        while last is None or attempts.repeats_in_doubt or not attempts.in_doubt:
+            attempts.count += 1
             try:
                 await self._sign(request, deadline)
                 start_time = await self._acquire(context.permit, deadline)
+                attempts.started = self.clock.now()
                 with _translated_errors():
                     async with (
                         asyncio.timeout_at(deadline),
                         aclosing(await self._http.handle_async_request(request)) as response,
                     ):
                         await response.aread()
-                return replace(self._parse(response, start_time), in_doubt=in_doubt)
+                return replace(self._parse(response, start_time), in_doubt=attempts.in_doubt)
             except errors.DpsError as error:
-                error.in_doubt = in_doubt = writes and (in_doubt or error.in_doubt)
-                delay = self._delay(error, attempt, context)
+                if writes and error.in_doubt:
+                    writes.doubt()
+                error.in_doubt = attempts.in_doubt
+                delay = self._delay(error, attempts, context)
                 if delay is None:
                     raise _final_error(error, last)  # noqa: B904  it has its own cause
                 last = error
             await asyncio.sleep(delay)
+        raise last
 
     async def _acquire(self, permit: Permit | None, deadline: float) -> float:
         if permit and permit.use():
@@ -117,7 +125,7 @@ class Transport:
         return await self.rate_limiter.acquire(latest)
 
     def _parse(self, response: httpx.Response, start_time: float) -> Answer:
-        """Returns the response or raises its error, and informs the rate limiter."""
+        """Returns the response or raises its error; informs the rate limiter and the clock."""
         request = response.request
         _LOG.debug("%s %s: %s", request.method, request.url.path, response.status_code)
         try:
@@ -129,6 +137,8 @@ class Transport:
             self.rate_limiter.on_response()
             raise
         self.rate_limiter.on_response()
+        # Not of an error: it may come from a proxy, with a clock of its own.
+        self.clock.observe(response.headers.get("Date", ""), answer.document)
         return answer
 
     async def _sign(self, request: httpx.Request, deadline: float) -> None:
@@ -168,15 +178,21 @@ class Transport:
             extensions=self._extensions,
         )
 
-    def _delay(self, error: errors.DpsError, attempt: int, context: CallContext) -> float | None:
-        """Returns the seconds until the next attempt; `None` if there is none."""
+    def may_repeat(self, error: errors.DpsError, attempts: Attempts, context: CallContext) -> bool:
+        """Returns whether a call that failed like this may be attempted once more."""
         max_attempts = context.max_attempts or self._max_attempts
-        if not isinstance(error, _RETRYABLE) or attempt >= max_attempts:
+        return isinstance(error, _RETRYABLE) and attempts.count < max_attempts
+
+    def _delay(
+        self, error: errors.DpsError, attempts: Attempts, context: CallContext
+    ) -> float | None:
+        """Returns the seconds until the next attempt; `None` if there is none."""
+        if not self.may_repeat(error, attempts, context):
             return None
         if isinstance(error, errors.DpsThrottledError):
             return 0  # the rate limiter waits
         # "Full jitter": callers that failed together must not retry together.
-        delay = random.uniform(0, min(_MAX_DELAY, _FIRST_DELAY * 2 ** (attempt - 1)))  # noqa: S311
+        delay = random.uniform(0, min(_MAX_DELAY, _FIRST_DELAY * 2 ** (attempts.count - 1)))  # noqa: S311
         delay = max(delay, error.retry_after or 0)
         is_in_time = asyncio.get_running_loop().time() + delay < self._deadline(context)
         return delay if is_in_time else None

@@ -9,7 +9,7 @@ Other senders serialize the JSON twice, so that it is a JSON string (azure-sdk-f
 from typing import Any
 
 from shared.errors import InvalidRequestError
-from shared.json_documents import MAX_DOCUMENT_BYTES, read_json
+from shared.json_documents import DOCUMENT, Limits, read_json
 
 _NAMESPACE = b"\x083http://schemas.microsoft.com/2003/10/Serialization/"
 _ELEMENTS = (b"@\x06string" + _NAMESPACE, b"@\x0cbase64Binary" + _NAMESPACE)
@@ -56,22 +56,22 @@ def parse_body(body: bytes) -> Any:
     return document
 
 
-def read_body(body: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> tuple[Any, dict[str, str]]:
+def read_body(body: bytes, *, limits: Limits = DOCUMENT) -> tuple[Any, dict[str, str]]:
     """
     Returns the JSON of a body: plain, in a JSON string, or in binary XML of .NET.
 
     With it a fault for each repeated member name. Raises `InvalidRequestError` for another format,
     which it names, and the errors of `read_json`.
     """
-    text = body if len(body) > max_bytes else _unwrapped(body)
-    document, faults = read_json(text, max_bytes=max_bytes)
-    return _read_nested(document, max_bytes) if isinstance(document, str) else (document, faults)
+    text = body if len(body) > limits.max_bytes else _unwrapped(body)
+    document, faults = read_json(text, limits=limits)
+    return _read_nested(document, limits) if isinstance(document, str) else (document, faults)
 
 
-def _read_nested(text: str, max_bytes: int) -> tuple[Any, dict[str, str]]:
+def _read_nested(text: str, limits: Limits) -> tuple[Any, dict[str, str]]:
     try:
         # An unpaired surrogate is not UTF-8 then, and refused.
-        return read_json(text.encode(errors="surrogatepass"), max_bytes=max_bytes)
+        return read_json(text.encode(errors="surrogatepass"), limits=limits)
     except InvalidRequestError as error:
         faults = {
             at: fault if at else f"is a string, and its text {fault}"

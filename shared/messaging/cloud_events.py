@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
-from shared.json_documents import MAX_DOCUMENT_BYTES, is_unicode, pointer
+from shared.json_documents import DOCUMENT, Limits, is_unicode, pointer
 from shared.messaging.bodies import read_body
 from shared.messaging.messages import Message
 
@@ -43,7 +43,7 @@ class Content:
     faults: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_content(message: Message, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Content:
+def read_content(message: Message, *, limits: Limits = DOCUMENT) -> Content:
     """
     Returns the JSON of a message: plain, or the `data` of a CloudEvent.
 
@@ -55,9 +55,9 @@ def read_content(message: Message, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Co
     if is_event and media_type != STRUCTURED:
         fault = f"must be {STRUCTURED} for an event: one event per message"
         raise UnsupportedMediaTypeError({"content-type": fault})
-    document, faults = _parse_text(message.body, max_bytes)
+    document, faults = _parse_text(message.body, limits)
     if is_event or _looks_structured(document):
-        content = _structured_content(document, max_bytes)
+        content = _structured_content(document, limits)
         return replace(content, faults={**content.faults, **faults})
     for prefix in PREFIXES:
         attributes = dict(_binary_attributes(message.application_properties, prefix))
@@ -67,10 +67,10 @@ def read_content(message: Message, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Co
     return Content(document=document, faults=faults)
 
 
-def _parse_text(body: bytes, max_bytes: int) -> tuple[Any, dict[str, str]]:
+def _parse_text(body: bytes, limits: Limits) -> tuple[Any, dict[str, str]]:
     """Returns the document with the faults of `read_body`, whose pointers are Unicode."""
     try:
-        document, faults = read_body(body, max_bytes=max_bytes)
+        document, faults = read_body(body, limits=limits)
     except InvalidRequestError as error:
         raise type(error)(_in_unicode(error.faults)) from None
     if b"\\u" in body and not is_unicode(document):
@@ -94,7 +94,7 @@ def _looks_structured(document: Any) -> bool:
     )
 
 
-def _structured_content(event: Any, max_bytes: int) -> Content:
+def _structured_content(event: Any, limits: Limits) -> Content:
     if not isinstance(event, dict):
         raise InvalidRequestError({"": "must be an object: one event"})
     attributes = {name: value for name, value in event.items() if name not in _DATA_MEMBERS}
@@ -109,7 +109,7 @@ def _structured_content(event: Any, max_bytes: int) -> Content:
     if member == "data_base64" or isinstance(document, str):
         try:
             body = _decode_base64(document) if member == "data_base64" else _encode(document)
-            document, inner = _parse_text(body, max_bytes)
+            document, inner = _parse_text(body, limits)
         except InvalidRequestError as error:
             raise type(error)(faults | _inner(error.faults, member)) from None
         faults |= _inner(inner, member)

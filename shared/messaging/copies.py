@@ -1,5 +1,5 @@
 """
-Copies of a message: scheduled for later, rejected with a reason, or replayed.
+Copies of a message: scheduled for later, rejected with a reason, or replayed; and its results.
 
 The copy is sent before the message is completed: a crash in between repeats the copy with the same
 message id and loses nothing. The id always differs from the message's, because duplicate detection
@@ -8,24 +8,49 @@ learn.microsoft.com/azure/service-bus-messaging).
 """
 
 import hashlib
-from collections.abc import Collection, Iterator
+import random
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
+from shared.error_catalog import code_for, entry_for
 from shared.errors import MessageTooLargeError
-from shared.messaging.messages import Message, OutgoingMessage, Property, decode_properties
+from shared.messaging.messages import (
+    OWN_PROPERTIES,
+    Message,
+    OutgoingMessage,
+    Property,
+    decode_properties,
+)
+from shared.messaging.positions import format_positions
 from shared.messaging.sender import MessageSender
 
 DEAD_LETTER_QUEUE = "/$DeadLetterQueue"
 """The suffix of the path of a queue's dead-letter queue."""
 DEAD_LETTER_REASON, DEAD_LETTER_DESCRIPTION = "DeadLetterReason", "DeadLetterErrorDescription"
 
+# CloudEvents 1.0.2, "JSON Batch Format".
+_BATCH_CONTENT_TYPE = "application/cloudevents-batch+json; charset=utf-8"
 _MAX_ID_LENGTH = 128
 # A property may have 32 KB, all of them 64 KB (docs page "Service Bus quotas").
 _MAX_DESCRIPTION, _SHORT_DESCRIPTION = 4096, 200
+_MAX_POSITIONS = 32_000
 _MIN_TIME_TO_LIVE = timedelta(seconds=1)
+# Seconds before the next counted attempt, doubled each time.
+_FIRST_DELAY, MAX_DELAY = 30.0, 3600.0
 
+# What Azure's SDKs write on a message to correlate traces; W3C Trace Context, or the hierarchical
+# ids of .NET before it. No key has this form.
+TRACE_PROPERTIES = ("traceparent", "Diagnostic-Id")
+_TRACE_ID = re.compile(r"\|?[\w.-]{1,128}", re.ASCII)
+
+_ORIGIN_PROPERTIES = (
+    Property.SOURCE_MESSAGE_ID,
+    Property.SOURCE_QUEUE,
+    Property.ENQUEUED_TIME_UTC,
+)
 _REASON_PROPERTIES = (
     Property.REASON,
     Property.DESCRIPTION,
@@ -42,6 +67,8 @@ _PROCESSING_PROPERTIES = {
 _DROPPABLE = (
     (Property.DESCRIPTION,),
     (Property.TRACKING_ID, Property.ERROR_CODE),
+    # A copy without it is still known by the form of its message id.
+    (Property.COPY_ID, Property.POSITIONS),
     (Property.ATTEMPT, Property.ENQUEUED_TIME_UTC),
 )
 
@@ -55,25 +82,100 @@ class RejectionReason:
     error_code: int | str | None = None
     tracking_id: str | None = None
 
+    @classmethod
+    def of(
+        cls, error: Exception, *, description: str | None = None, tracking_id: str | None = None
+    ) -> Self:
+        """Returns the reason that the error catalogue has for an error."""
+        return cls(
+            reason=entry_for(error).reason,
+            description=description or str(error),
+            error_code=code_for(error),
+            tracking_id=tracking_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a bulk message: its body, and the positions of its records in the sender's."""
+
+    body: bytes
+    positions: Sequence[int] = ()
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The application property with the positions, unless it would be too long."""
+        text = format_positions(self.positions)
+        return {Property.POSITIONS: text} if 0 < len(text) <= _MAX_POSITIONS else {}
+
+
+def delay_after(attempt: int) -> timedelta:
+    """Returns the time between this counted attempt and the next."""
+    return jittered(min(_FIRST_DELAY * 2 ** min(attempt - 1, 20), MAX_DELAY))
+
+
+def jittered(seconds: float) -> timedelta:
+    """Returns a longer time: messages that failed together must not return together."""
+    return timedelta(seconds=seconds * random.uniform(1.0, 1.5))  # noqa: S311  not a secret
+
 
 def scheduled_copy(
-    message: Message, *, delay: timedelta, attempt: int, body: bytes | None = None
+    message: Message, *, delay: timedelta, attempt: int, part: Part | None = None
 ) -> OutgoingMessage:
     """Returns a copy that is enqueued after `delay`, as the counted attempt `attempt`."""
     due = datetime.now(UTC) + delay
     return _copy(
         "rescheduled",
         message,
-        body=body,
-        application_properties={**_kept_properties(message), Property.ATTEMPT: attempt},
+        part,
+        application_properties={
+            **_kept_properties(message, message.own_properties),
+            Property.ATTEMPT: attempt,
+        },
         # Service Bus counts it from the scheduled time.
         time_to_live=_remaining_time(message, due),
         scheduled_enqueue_time_utc=due,
     )
 
 
+def postponed_results(
+    message: Message, results: Mapping[str, bytes], *, delay: timedelta, attempt: int
+) -> OutgoingMessage:
+    """
+    Returns a message with results of `message`, events in JSON by their ids, for the same queue.
+
+    Their ids make its message id, which is the same in every delivery. It has no time to live: a
+    request may expire, its result may not. Of the sender's properties only the trace is kept.
+    """
+    properties = _kept_properties(message, message.own_properties)
+    kept = {name: value for name, value in properties.items() if name in _ORIGIN_PROPERTIES}
+    count = {Property.POSTPONED_RESULTS: len(results), Property.ATTEMPT: attempt}
+    return _marked(
+        OutgoingMessage(
+            body=b"[%s]" % b",".join(results.values()),
+            message_id=_copy_id("results", message, "".join(results).encode()),
+            content_type=_BATCH_CONTENT_TYPE,
+            correlation_id=message.correlation_id,
+            reply_to=message.reply_to,
+            application_properties={**kept, **trace_properties(message), **count},
+            scheduled_enqueue_time_utc=datetime.now(UTC) + delay,
+        )
+    )
+
+
+def trace_properties(message: Message) -> dict[str, str]:
+    """Returns the properties of a message by which traces are correlated."""
+    properties = decode_properties(message.application_properties)
+    values = {name: properties.get(name) for name in TRACE_PROPERTIES}
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, str) and _TRACE_ID.fullmatch(value)
+    }
+
+
 def rejected_copy(
-    message: Message, reason: RejectionReason, *, body: bytes | None = None
+    message: Message, reason: RejectionReason, *, part: Part | None = None
 ) -> OutgoingMessage:
     """Returns a copy with the reason and without a time to live."""
     description = reason.description and reason.description[:_MAX_DESCRIPTION]
@@ -83,36 +185,44 @@ def rejected_copy(
         for name, value in zip(_REASON_PROPERTIES, values, strict=True)
         if value is not None
     }
-    kept = _kept_properties(message, without=_PROCESSING_PROPERTIES)
+    kept = _kept_properties(message, message.own_properties, without=_PROCESSING_PROPERTIES)
     properties = {**kept, **reasons, Property.ATTEMPT: message.attempt}
-    return _copy("parked", message, body=body, application_properties=properties)
+    return _copy("parked", message, part, application_properties=properties)
 
 
-def replayed_copy(message: Message, *, body: bytes | None = None) -> OutgoingMessage:
+def replayed_copy(message: Message, *, part: Part | None = None) -> OutgoingMessage:
     """
     Returns a copy to be processed from the first attempt on, marked as a copy.
 
-    A dead-lettered message keeps the rest of its time to live. An expired one, and a rejected one,
-    get none: they are replayed on purpose.
+    A dead-lettered request keeps the rest of its time to live. An expired one, a rejected one and
+    results get none: they are replayed on purpose.
     """
-    expires = message.expires_at_utc
+    expires, own = message.expires_at_utc, properties_of_rejected(message)
     is_limited = (
         expires is not None
         and expires > datetime.now(UTC)
-        and Property.REASON not in message.application_properties
+        and Property.REASON not in own
+        and not message.has_results
     )
     return _copy(
         "replayed",
         message,
-        body=body,
-        application_properties=_kept_properties(
-            message,
-            without=_PROCESSING_PROPERTIES,
-            # Every message in the rejected queue is a copy.
-            is_copy=not message.queue.endswith(DEAD_LETTER_QUEUE),
-        ),
+        part,
+        application_properties=_kept_properties(message, own, without=_PROCESSING_PROPERTIES),
         time_to_live=_remaining_time(message, datetime.now(UTC)) if is_limited else None,
     )
+
+
+def properties_of_rejected(message: Message) -> Mapping[str, Any]:
+    """
+    Returns the app's properties of a message in the rejected queue or a dead-letter queue.
+
+    In the rejected queue all of these names are the app's, even if somebody else moved the message.
+    """
+    if message.queue.endswith(DEAD_LETTER_QUEUE):
+        return message.own_properties
+    properties = message.application_properties
+    return {name: properties[name] for name in OWN_PROPERTIES if name in properties}
 
 
 async def reject(
@@ -120,7 +230,7 @@ async def reject(
     queue: str,
     message: Message,
     reason: RejectionReason,
-    body: bytes | None = None,
+    part: Part | None = None,
 ) -> None:
     """
     Sends a rejected copy to `queue`, with as much of the reason as the size limit allows.
@@ -128,7 +238,7 @@ async def reject(
     Raises `MessageTooLargeError` if it is too large even without, and what `MessageSender.send`
     raises.
     """
-    copies = list(_smaller_copies(rejected_copy(message, reason, body=body)))
+    copies = list(_smaller_copies(rejected_copy(message, reason, part=part)))
     for copy in copies[:-1]:
         try:
             return await sender.send(queue, copy)
@@ -150,23 +260,37 @@ def _smaller_copies(copy: OutgoingMessage) -> Iterator[OutgoingMessage]:
         yield replace(copy, application_properties=dict(properties))
 
 
-def _copy(kind: str, message: Message, *, body: bytes | None, **options: Any) -> OutgoingMessage:
-    return OutgoingMessage(
-        body=message.body if body is None else body,
-        message_id=_copy_id(kind, message, body),
-        content_type=message.content_type,
-        correlation_id=message.correlation_id,
-        subject=message.subject,
-        reply_to=message.reply_to,
-        **options,
+def _copy(
+    kind: str,
+    message: Message,
+    part: Part | None,
+    *,
+    application_properties: dict[str, Any],
+    **options: Any,
+) -> OutgoingMessage:
+    body, positions = (part.body, part.properties) if part else (message.body, {})
+    return _marked(
+        OutgoingMessage(
+            body=body,
+            # A redelivery may split the same message differently.
+            message_id=_copy_id(kind, message, body if body != message.body else b""),
+            content_type=message.content_type,
+            correlation_id=message.correlation_id,
+            subject=message.subject,
+            reply_to=message.reply_to,
+            application_properties={**application_properties, **positions},
+            **options,
+        )
     )
 
 
-def _copy_id(kind: str, message: Message, body: bytes | None) -> str:
-    suffix = ""
-    if body is not None and body != message.body:
-        # A redelivery may split the same message differently.
-        suffix = "-" + hashlib.sha256(body).hexdigest()[:16]
+def _marked(copy: OutgoingMessage) -> OutgoingMessage:
+    properties = {**copy.application_properties, Property.COPY_ID: copy.message_id}
+    return replace(copy, application_properties=properties)
+
+
+def _copy_id(kind: str, message: Message, content: bytes) -> str:
+    suffix = "-" + hashlib.sha256(content).hexdigest()[:16] if content else ""
     copy_id = f"{kind}-{message.queue}-{message.sequence_number}{suffix}"
     if len(copy_id) <= _MAX_ID_LENGTH:
         return copy_id
@@ -175,18 +299,16 @@ def _copy_id(kind: str, message: Message, body: bytes | None) -> str:
 
 
 def _kept_properties(
-    message: Message, *, without: Collection[str] = (), is_copy: bool = False
+    message: Message, own: Mapping[str, Any], *, without: Collection[str] = ()
 ) -> dict[str, Any]:
     """Returns the properties that a copy keeps, and the origin of the first message."""
-    properties = decode_properties(message.application_properties)
     origin = {Property.SOURCE_QUEUE: message.queue.removesuffix(DEAD_LETTER_QUEUE)}
-    if message.enqueued_time_utc and Property.SOURCE_MESSAGE_ID not in properties:
+    if message.enqueued_time_utc and not own:
         origin[Property.ENQUEUED_TIME_UTC] = message.enqueued_time_utc.isoformat()
-    others = {name: properties[name] for name in properties if name not in without}
-    # A sender's own properties may have the same names: only a copy's are trusted.
-    is_copy = is_copy or Property.SOURCE_MESSAGE_ID in properties
-    kept = {**origin, **others} if is_copy else {**others, **origin}
-    return {**kept, Property.SOURCE_MESSAGE_ID: message.original_id}
+    properties = decode_properties(message.application_properties)
+    others = {name: properties[name] for name in properties if name not in OWN_PROPERTIES}
+    kept = {**origin, Property.SOURCE_MESSAGE_ID: message.original_id, **others, **own}
+    return {name: value for name, value in kept.items() if name not in without}
 
 
 def _remaining_time(message: Message, start: datetime) -> timedelta | None:

@@ -1,4 +1,4 @@
-"""Processes a message: reads its request, applies it, and settles the message."""
+"""Processes a message: reads its request, applies it, and settles it; or sends its results."""
 
 import asyncio
 import logging
@@ -11,8 +11,10 @@ from shared.dps.batching.items import ApplyOptions, ItemResult, OrderedGroup, Re
 from shared.dps.batching.writer import BatchWriter
 from shared.error_catalog import Disposition, entry_for
 from shared.errors import AppError, NoPermitError, NotConfiguredError
+from shared.json_documents import parse_in_thread
 from shared.messaging.messages import Message
 from shared.messaging.requests import BulkRequest, read_bulk_request, read_request
+from shared.messaging.result_delivery import ResultDelivery
 from shared.messaging.sender import MessageSender
 from shared.messaging.settlement import (
     ItemResults,
@@ -72,6 +74,10 @@ class MessageProcessor:
         message: Message,
         apply: Callable[[Message], Awaitable[tuple[ItemResults, PartialBody | None]]],
     ) -> None:
+        if message.has_results:
+            delivery = ResultDelivery(self._settings, self._sender, message)
+            await delivery.deliver_postponed(self._settings_fault)
+            return
         partial_body = None
         try:
             if self._settings_fault:
@@ -83,7 +89,7 @@ class MessageProcessor:
         await Settlement(self._settings, self._sender, message, results, partial_body).settle()
 
     async def _apply_request(self, message: Message) -> tuple[ItemResults, None]:
-        item = read_request(message)
+        item = await parse_in_thread(message.body, partial(read_request, message))
         return [await self._apply(item, self._options(message))], None
 
     async def _apply_bulk_request(self, message: Message) -> tuple[ItemResults, PartialBody]:
@@ -126,6 +132,7 @@ class MessageProcessor:
         return ApplyOptions(
             deadline=now + self._settings.message_budget_seconds,
             is_redelivery=message.is_redelivery,
+            enqueued_at=message.first_enqueued_at,
             group=group,
         )
 

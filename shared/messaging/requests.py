@@ -1,13 +1,14 @@
 """Requests: a message is read into items, and a bulk request is split."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from shared.dps.batching.items import (
     MAX_RECORDS_PER_REQUEST,
+    RECORDS,
     ItemReader,
     RequestItem,
     find_record_faults,
@@ -15,9 +16,10 @@ from shared.dps.batching.items import (
 )
 from shared.dps.models import BulkMode, Operation
 from shared.errors import DocumentTooLargeError, InvalidRequestError
-from shared.json_documents import MAX_DOCUMENT_BYTES, MAX_REQUEST_BYTES, parse_in_thread, pointer
+from shared.json_documents import MAX_DOCUMENT_BYTES, parse_in_thread, pointer
 from shared.messaging.cloud_events import Content, read_content
-from shared.messaging.messages import Message
+from shared.messaging.messages import Message, Property
+from shared.messaging.positions import read_positions
 from shared.messaging.request_models import (
     KIND_BY_MEMBER,
     KIND_BY_RECORD_MEMBER,
@@ -87,12 +89,21 @@ async def read_bulk_request(message: Message) -> BulkRequest:
         at=at,
         check_size=len(message.body) > MAX_DOCUMENT_BYTES,
     )
-    return BulkRequest(items=await reader.read(request[member]), content=content)
+    items = await reader.read(request[member], positions=_positions(message, request[member]))
+    return BulkRequest(items=items, content=content)
+
+
+def _positions(message: Message, records: Sequence[Any]) -> Sequence[int]:
+    """Returns the positions of the records in the sender's message, of which this may be a part."""
+    text = message.own_properties.get(Property.POSITIONS)
+    positions = read_positions(text, limit=MAX_RECORDS_PER_REQUEST)
+    # A patch may have replaced the records.
+    return positions if len(positions) == len(records) else range(len(records))
 
 
 def _read_bulk(message: Message) -> tuple[Content, dict[str, Any]]:
     """Returns the content and the request in it; raises `InvalidRequestError` with every fault."""
-    content = _respelled(read_content(message, max_bytes=MAX_REQUEST_BYTES))
+    content = _respelled(read_content(message, limits=RECORDS))
     document = content.document
     faults = {**find_bulk_request_faults(document, at=content.at), **content.faults}
     for member, kind in (

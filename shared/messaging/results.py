@@ -12,6 +12,7 @@ from shared.dps.models import Document, Operation, RecordKind
 from shared.error_catalog import code_for
 from shared.errors import InvalidRequestError
 from shared.messaging.cloud_events import STRUCTURED, read_content
+from shared.messaging.copies import trace_properties
 from shared.messaging.messages import Message, OutgoingMessage
 from shared.messaging.request_models import (
     KIND_BY_MEMBER,
@@ -75,14 +76,18 @@ class Result(Document):
     datacontenttype: Literal["application/json"] = "application/json"
     data: Outcome
 
+    def json_bytes(self) -> bytes:
+        """Returns the event as JSON."""
+        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
 
-def result_message(message: Message, result: ItemResult) -> OutgoingMessage:
+
+def result_of(message: Message, result: ItemResult) -> Result:
     """
     Returns the result for the sender of a message; it is rejected if there is an error.
 
-    If the request could not be read, the result has what can be read of it. The message id is the
-    same whenever the same request, in any copy or delivery, has the same outcome, so that a queue
-    with duplicate detection keeps one.
+    If the request could not be read, the result has what can be read of it. Its id is the same
+    whenever the same request, in any copy or delivery, has the same outcome, so that a queue with
+    duplicate detection keeps one.
     """
     item, error = result.item, result.error
     summary = _RequestSummary.of(item) if item else _read_summary(message)
@@ -96,26 +101,24 @@ def result_message(message: Message, result: ItemResult) -> OutgoingMessage:
         info=_shortened_faults(error) if isinstance(error, InvalidRequestError) else None,
         **summary.id_member,
     )
-    id = _result_id(message, item, outcome)
-    return _to_event_message(message, outcome, id=id, subject=summary.id)
-
-
-def _to_event_message(
-    message: Message, outcome: Outcome, *, id: str, subject: str | None
-) -> OutgoingMessage:
-    event = Result(
-        id=id,
+    return Result(
+        id=_result_id(message, item, outcome),
         source=f"/queues/{quote(message.queue)}",
-        subject=subject,
+        subject=summary.id,
         time=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         data=outcome,
     )
+
+
+def result_message(message: Message, result: Result) -> OutgoingMessage:
+    """Returns the message with a result, for the sender of `message`."""
     return OutgoingMessage(
-        body=event.model_dump_json(by_alias=True, exclude_none=True).encode(),
-        message_id=id,
+        body=result.json_bytes(),
+        message_id=result.id,
         content_type=CONTENT_TYPE,
         correlation_id=message.correlation_id or message.original_id,
-        subject=subject,
+        subject=result.subject,
+        application_properties=trace_properties(message),
     )
 
 

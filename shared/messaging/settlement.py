@@ -1,31 +1,28 @@
 """Settles a message: sends a result, rejects or postpones each of its items."""
 
 import asyncio
-import logging
-import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.dps.batching.items import ItemResult, RequestItem
-from shared.error_catalog import Disposition, code_for, entry_for
-from shared.errors import (
-    DpsError,
-    InvalidRequestError,
-    NoPermitError,
-    QueueError,
-    RetriesExhaustedError,
+from shared.error_catalog import Disposition, entry_for
+from shared.errors import DpsError, InvalidRequestError, NoPermitError, RetriesExhaustedError
+from shared.messaging.copies import (
+    MAX_DELAY,
+    Part,
+    RejectionReason,
+    delay_after,
+    jittered,
+    reject,
+    scheduled_copy,
 )
-from shared.messaging.copies import RejectionReason, reject, scheduled_copy
 from shared.messaging.messages import Message, OutgoingMessage
-from shared.messaging.results import choose_reply_queue, result_message
+from shared.messaging.result_delivery import ResultDelivery
+from shared.messaging.results import result_of
 from shared.messaging.sender import MessageSender
 from shared.settings import ServiceBusSettings
 
-_LOG = logging.getLogger(__name__)
-
-# Seconds before the next counted attempt, doubled each time.
-_FIRST_DELAY, _MAX_DELAY = 30.0, 3600.0
 # Seconds before an uncounted attempt, unless its error says longer.
 _UNCOUNTED_DELAY = 30.0
 # The rest of a bulk message fills at least one bulk call.
@@ -73,7 +70,8 @@ class Settlement:
         Sends the copies and results, after which the message can be completed.
 
         Raises the error if every item failed with an internal error, and `QueueError` if a copy
-        could not be sent: the message must then not be completed.
+        could not be sent, or results neither sent nor postponed: the message must then not be
+        completed.
         """
         results = _keep_record_order([self._with_attempts_exhausted(r) for r in self.results])
         groups: dict[Disposition | None, list[ItemResult]] = {}
@@ -92,9 +90,9 @@ class Settlement:
             self.sender.send(self.message.queue, *copies),
             *(self._reject(result) for result in groups.get(Disposition.REJECT, [])),
         )
-        await self._send_results(
-            [result for result in results if disposition_of(result) in _REPORTED]
-        )
+        delivery = ResultDelivery(self.settings, self.sender, self.message)
+        reported = (result for result in results if disposition_of(result) in _REPORTED)
+        await delivery.deliver([result_of(self.message, result) for result in reported])
 
     def _with_attempts_exhausted(self, result: ItemResult) -> ItemResult:
         """Returns the result with `RetriesExhaustedError` if it was the last attempt."""
@@ -107,19 +105,18 @@ class Settlement:
         exhausted.__cause__ = last
         return replace(result, error=exhausted)
 
-    def _body(self, results: ItemResults) -> bytes | None:
-        """Returns the body with these items; `None`, for the original body, if they are all."""
+    def _part(self, results: ItemResults) -> Part | None:
+        """Returns the part with these items; `None`, for the original body, if they are all."""
         if self.partial_body is None or len(results) == len(self.results):
             return None
-        return self.partial_body([result.item for result in results if result.item])
+        items = [result.item for result in results if result.item]
+        return Part(self.partial_body(items), [item.position or 0 for item in items])
 
     def _postponed_copy(self, results: ItemResults) -> Iterator[OutgoingMessage]:
         """Yields the copy for the next counted attempt, if there are items for it."""
-        if not results:
-            return
         attempt = self.message.attempt
-        delay = min(_FIRST_DELAY * 2 ** min(attempt - 1, 20), _MAX_DELAY)
-        yield self._copy(results, delay * _jitter(), attempt + 1)
+        if results:
+            yield self._copy(results, delay_after(attempt), attempt + 1)
 
     def _uncounted_copies(self, results: ItemResults) -> Iterator[OutgoingMessage]:
         """
@@ -133,51 +130,23 @@ class Settlement:
         if started and all(isinstance(result.error, NoPermitError) for result in results):
             # Changes of one record in separate copies could overtake each other.
             size = len(results) if _has_repeated_record(results) else max(_MIN_REST_SIZE, started)
-            delay = 0.0
+            delay = timedelta()
         else:
-            size, delay = len(results), max(map(_uncounted_delay, results)) * _jitter()
+            size, delay = len(results), jittered(max(map(_uncounted_delay, results)))
         for first in range(0, len(results), size):
             yield self._copy(results[first : first + size], delay, self.message.attempt)
 
-    def _copy(self, results: ItemResults, delay: float, attempt: int) -> OutgoingMessage:
-        return scheduled_copy(
-            self.message,
-            delay=timedelta(seconds=delay),
-            attempt=attempt,
-            body=self._body(results),
-        )
+    def _copy(self, results: ItemResults, delay: timedelta, attempt: int) -> OutgoingMessage:
+        part = self._part(results)
+        return scheduled_copy(self.message, delay=delay, attempt=attempt, part=part)
 
     async def _reject(self, result: ItemResult) -> None:
         error = result.error or RuntimeError()
-        reason = RejectionReason(
-            reason=entry_for(error).reason,
-            description=_describe(error, result.item),
-            error_code=code_for(error),
-            tracking_id=result.tracking_id,
+        reason = RejectionReason.of(
+            error, description=_describe(error, result.item), tracking_id=result.tracking_id
         )
         queue = self.settings.enrollment_rejected_queue
-        await reject(self.sender, queue, self.message, reason, body=self._body([result]))
-
-    async def _send_results(self, results: ItemResults) -> None:
-        """Sends results; a failure is only logged, because no operation may be repeated for it."""
-        reply = choose_reply_queue(self.message, self.settings)
-        if reply.is_redirected:
-            _LOG.warning(
-                "reply_to of message %r is not one of ENROLLMENT_REPLY_QUEUES",
-                self.message.original_id,
-            )
-        messages = [result_message(self.message, result) for result in results]
-        for queue in dict.fromkeys((reply.queue, self.settings.enrollment_results_queue)):
-            if queue is None or await self._try_send(queue, messages):
-                return
-
-    async def _try_send(self, queue: str, messages: Sequence[OutgoingMessage]) -> bool:
-        try:
-            await self.sender.send(queue, *messages)
-        except QueueError as error:
-            _LOG.warning("%s results not sent to %s: %s", len(messages), queue, error)
-            return False
-        return True
+        await reject(self.sender, queue, self.message, reason, self._part([result]))
 
 
 def _keep_record_order(results: ItemResults) -> ItemResults:
@@ -202,12 +171,7 @@ def _has_repeated_record(results: ItemResults) -> bool:
 
 def _uncounted_delay(result: ItemResult) -> float:
     seconds = result.error.retry_after if isinstance(result.error, DpsError) else None
-    return min(max(seconds or 0.0, _UNCOUNTED_DELAY), _MAX_DELAY)
-
-
-def _jitter() -> float:
-    """Returns a random factor: messages that failed together must not return together."""
-    return random.uniform(1.0, 1.5)  # noqa: S311  not a secret
+    return min(max(seconds or 0.0, _UNCOUNTED_DELAY), MAX_DELAY)
 
 
 def _describe(error: Exception, item: RequestItem | None) -> str:

@@ -270,7 +270,7 @@ async def test_upsert_reports_the_failed_item(
 ) -> None:
     """One of 25 records that cannot be written is the only error."""
     given = create_documents(25)
-    given[13]["iotHubs"] = ["not-linked.azure-devices.net"]
+    given[13] |= {"allocationPolicy": "static", "iotHubs": ["not-linked.azure-devices.net"]}
 
     result = await run_bulk("upsert", given)
 

@@ -156,6 +156,22 @@ async def test_query_of_a_webhook_url_is_masked(put_and_get: PutAndGet) -> None:
     assert shown["customAllocationDefinition"]["webhookUrl"] == f"{url}?****"
 
 
+@pytest.mark.parametrize(
+    ("member", "sent", "shown"),
+    [
+        # azure-sdk-for-python, issue 35368; azure-iot-cli-extension, pull request 464.
+        ("allocationPolicy", "Hashed", "hashed"),
+        ("allocationPolicy", "geolatency", "geoLatency"),
+        ("allocationPolicy", "STATIC", "static"),
+    ],
+)
+async def test_enum_is_accepted_in_any_case(
+    put_and_get: PutAndGet, member: str, sent: str, shown: str
+) -> None:
+    """A GET shows the value in DPS's spelling."""
+    assert (await put_and_get(**{member: sent}))[member] == shown
+
+
 async def test_query_returns_what_get_returns(
     dps: Client, kind: Kind, put_and_get: PutAndGet
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.contract.clients import Client
 from tests.contract.targets import http_only, local_only
 from tests.local.dps.calls import Kind
-from tests.secret_factory import endorsement_key
+from tests.secret_factory import certificate, endorsement_key
 
 MAX_ID_LENGTH = 128
 
@@ -50,6 +50,36 @@ async def test_custom_allocation_needs_a_definition(
     reply = await dps.create_or_update(
         kind.path, id_, kind.document(id_, allocationPolicy="custom")
     )
+
+    assert reply.error == (400, 400004)
+
+
+async def test_hubs_need_an_allocation_policy(
+    dps: Client, kind: Kind, new_id: Callable[..., str]
+) -> None:
+    """Hubs without an allocation policy are 400004 (azure-sdk-for-python, issue 35368)."""
+    id_ = new_id()
+    document = kind.document(id_, iotHubs=["hub-1.azure-devices.net"])
+
+    reply = await dps.create_or_update(kind.path, id_, document)
+
+    assert reply.error == (400, 400004)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [certificate("device") + certificate("ca"), "no certificate"],
+    ids=["chain", "no certificate"],
+)
+async def test_text_that_is_not_one_certificate_is_refused(
+    dps: Client, kind: Kind, new_id: Callable[..., str], text: str
+) -> None:
+    """A chain in one text, and rubbish, are 400004 (azure-docs, issue 6886; iotedge, 2738)."""
+    id_ = new_id()
+    details = {kind.certificates: {"primary": {"certificate": text}}}
+    document = kind.document(id_, attestation={"type": "x509", "x509": details})
+
+    reply = await dps.create_or_update(kind.path, id_, document)
 
     assert reply.error == (400, 400004)
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -278,6 +279,110 @@ def test_exception_in_a_python_policy_is_500_without_details(
     assert (response.status_code, response.json()["errorCode"]) == (500, 500001)
     assert "inner" not in response.text
     assert (log_entries()[0]["reason"], log_entries()[0]["level"]) == ("ValueError", "ERROR")
+
+
+PYTHON = "from shared.allocation import Assignment, Refusal\nimport sys\n"
+UNANSWERABLE = {
+    "nan": ("Assignment(hub='a', payload={'x': [float('nan')]})", "payload is not JSON"),
+    "infinity": ("Assignment(hub='a', initial_twin={'tags': {'x': 1e999}})", "initial_twin is not"),
+    "object": ("Assignment(hub='a', payload=object())", "payload is not JSON"),
+    "rule": ("Assignment(hub='a', rule=float('nan'))", "rule is not JSON"),
+    "reason": ("Refusal(reason='a', rule=object())", "rule is not JSON"),
+    "exit": ("sys.exit(1)", "the policy raised SystemExit"),
+    "interrupt": (
+        "(_ for _ in ()).throw(KeyboardInterrupt)",
+        "the policy raised KeyboardInterrupt",
+    ),
+}
+
+
+@pytest.fixture
+def app_with_module(
+    app_with_policies: StartApp,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> Callable[[str], httpx.Client]:
+    """Starts the app with the function `decide` of a new module as its policy."""
+
+    def start(source: str) -> httpx.Client:
+        module = re.sub(r"\W", "_", request.node.name)
+        (tmp_path / f"{module}.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+        return app_with_policies({"default": {"python": f"{module}:decide"}})
+
+    return start
+
+
+@pytest.mark.parametrize(("decision", "reason"), UNANSWERABLE.values(), ids=UNANSWERABLE)
+@pytest.mark.parametrize("path", ["/allocation", "/allocation/default/explain"])
+def test_decision_that_cannot_be_answered_is_500(
+    app_with_module: Callable[[str], httpx.Client],
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    decision: str,
+    reason: str,
+) -> None:
+    """DPS would not understand invalid JSON; the log says what is wrong."""
+    app = app_with_module(f"{PYTHON}def decide(request):\n    return {decision}\n")
+
+    response = app.post(path, json=body(hubs=("a",)))
+
+    assert (response.status_code, response.json()["errorCode"]) == (500, 500001)
+    assert reason in caplog.text
+    assert app.get("/health/live").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "statement", ["sys.exit()", "raise KeyboardInterrupt", "raise GeneratorExit"]
+)
+def test_module_that_exits_is_a_fault_of_the_policy_file(
+    app_with_module: Callable[[str], httpx.Client], statement: str
+) -> None:
+    """For the webhook and for readiness, which name the class."""
+    app = app_with_module(f"import sys\n{statement}\n")
+
+    decided, ready = app.post("/allocation", json=INITIAL), app.get("/health/ready")
+
+    place = "ALLOCATION_POLICIES_FILE#/policies/default/python"
+    assert (decided.status_code, decided.json()["errorCode"]) == (503, 503006)
+    assert "cannot be imported" in decided.json()["info"][place]
+    assert ready.status_code == 503
+    assert place in {fault["setting"] for fault in ready.json()["faults"]}
+
+
+def test_request_with_too_many_hubs_is_refused(app_with_policies: StartApp) -> None:
+    """DPS links 50 at most, and every rule may hash all of them."""
+    app = app_with_policies()
+    hubs = tuple(f"hub-{number}.azure-devices.net" for number in range(100_000))
+
+    responses = [app.post("/allocation", json=body(hubs=hubs[:count])) for count in (1001, 100_000)]
+
+    assert [response.status_code for response in responses] == [400, 413]
+    assert responses[0].json()["info"] == {"/linkedHubs": "must be a list of at most 1000 hubs"}
+
+
+def test_common_name_cannot_be_imitated(app_with_policies: StartApp) -> None:
+    """A comma in another part of the subject is escaped."""
+    info = {"subjectName": r"O=a\, CN=trusted, CN=stranger"}
+    x509 = {"signingCertificates": {"primary": {"info": info}}}
+    group = GROUP | {"attestation": {"type": "x509", "x509": x509}}
+    when = {"signingCertificates.primary.commonName": {"equals": "trusted"}}
+    rules = [{"name": "trusted", "when": when, "hub": HUB_1}]
+    app = app_with_policies({"default": {"rules": rules, "otherwise": {"reject": "stranger"}}})
+
+    assert app.post("/allocation", json=body(group=group)).status_code == 403
+
+
+def test_policy_file_with_many_faults_lists_a_thousand(app_with_policies: StartApp) -> None:
+    """The file may be large, and each of DPS's retries is answered with its faults."""
+    rules = [{"name": f"rule {number}", "hub": "no-host"} for number in range(3000)]
+    app = app_with_policies({"default": {"rules": rules}})
+
+    info = app.post("/allocation", json=INITIAL).json()["info"]
+
+    assert len(info) == 1000
+    assert info["ALLOCATION_POLICIES_FILE#"] == "has more faults than are listed"
 
 
 REQUESTS = {

@@ -180,6 +180,7 @@ def test_rejected_message_is_unchanged(queues: Queues) -> None:
         "attempt": 1,
         "sourceQueue": REQUESTS,
         "sourceMessageId": "erp-4711",
+        "copyId": rejected["message_id"],
         "plant": "graz",
         "line": 4,
     }

@@ -3,13 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
-from local.servicebus import QueueCounts, Step
-from local.servicebus.amqp.errors import Condition
+from local.servicebus import QueueCounts
 from tests.functions.queue_stack import (
     MISSING_QUEUE,
     REJECTED,
@@ -33,7 +34,6 @@ from tests.functions.samples import (
     group,
     request_for,
 )
-from tests.local.servicebus.handlers import leaves_sockets
 
 RECORDS = [
     pytest.param("enrollment", enrollment, id="enrollment"),
@@ -293,33 +293,82 @@ def test_missing_results_queue_repeats_no_operation(
     queue_dps: Dps,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The message is completed, with a warning."""
+    """The message is completed, with a warning; its result is postponed."""
     configure(ENROLLMENT_RESULTS_QUEUE=MISSING_QUEUE)
 
     queues.request(request_for(CREATE))
     queues.wait_until_completed(1)
 
+    queues.postponed()
     assert queue_dps.calls == ["enrollments.bulk"]
     assert queues.broker.statistics.delivered == 1
     assert [MISSING_QUEUE in line for line in _warnings(caplog)] == [True]
 
 
-@leaves_sockets
-@pytest.mark.parametrize(
-    "condition", [Condition.RESOURCE_LIMIT_EXCEEDED, "amqp:unauthorized-access"]
-)
-def test_refusing_results_queue_repeats_no_operation(
-    queues: Queues, queue_dps: Dps, caplog: pytest.LogCaptureFixture, condition: str
+TRACE = {
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "Diagnostic-Id": "|a000b421-5d183ab6.1.8e2d4c28_1.",
+}
+
+
+def test_result_has_the_trace_of_the_request(queues: Queues) -> None:
+    """The properties by which Azure's SDKs correlate, and no other of the request."""
+    queues.request(
+        request_for(CREATE),
+        application_properties=TRACE | {"plant": "graz", "Diagnostic-ID": "other"},
+    )
+    queues.request(b"nonsense", application_properties={"traceparent": f"{TRACE} ", "a": 1})
+
+    by_status = {r["event"]["data"]["status"]: r["properties"] for r in queues.results(2)}
+    assert by_status == {"succeeded": TRACE, "rejected": {}}
+
+
+def test_senders_property_is_not_taken_for_the_apps(
+    queues: Queues, queue_app: httpx.Client
 ) -> None:
-    """If it is full, or if the app must not send to it."""
-    queues.broker.refuse(Step.SEND, condition, times=100, queue=RESULTS)
+    """The request is not repeated, its result and its rejected copy have its own ids."""
+    own = {
+        "sourceMessageId": "erp-1",
+        "sourceQueue": "bulk-operations",
+        "enqueuedTimeUtc": "noon",
+        "attempt": 31,
+        "reason": "restock",
+        "errorCode": 7,
+        "copyId": "rescheduled-bulk-operations-1",
+    }
+    queues.request(request_for(DELETE), message_id="m-1", application_properties=own)
+    [rejected], [result] = queues.rejected(), queues.results()
 
-    queues.request(request_for(CREATE))
-    queues.wait_until_completed(1)
+    queue_app.post("/rejected/replay", json={"reason": "DpsNotFound"}).raise_for_status()
+    again = queues.results(2)[1]
 
-    assert queue_dps.calls == ["enrollments.bulk"]
-    assert queues.broker.statistics.delivered == 1
-    assert [RESULTS in line for line in _warnings(caplog)] == [True]
+    # The delete of a missing record is only a success if an earlier attempt may have deleted it.
+    assert (result["correlation_id"], result["event"]["data"]["status"]) == ("m-1", "rejected")
+    assert datetime.fromisoformat(rejected["properties"].pop("enqueuedTimeUtc")).tzinfo
+    assert (
+        rejected["properties"].items()
+        >= {
+            "sourceMessageId": "m-1",
+            "sourceQueue": REQUESTS,
+            "attempt": 1,
+            "errorCode": 404201,
+        }.items()
+    )
+    assert (again["correlation_id"], again["event"]["data"]["status"]) == ("m-1", "succeeded")
+    assert again["event"]["source"] == f"/queues/{REQUESTS}"
+
+
+def test_copy_of_an_earlier_version_is_a_copy(queues: Queues) -> None:
+    """It has no `copyId`: its message id shows it."""
+    queues.request(
+        request_for(DELETE),
+        message_id="rescheduled-enrollment-requests-7",
+        application_properties={"sourceMessageId": "m-1", "attempt": 2},
+    )
+
+    [result] = queues.results()
+
+    assert (result["correlation_id"], result["event"]["data"]["status"]) == ("m-1", "succeeded")
 
 
 def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -403,19 +452,35 @@ def test_redelivered_message_succeeds_again(
 
 
 @pytest.mark.parametrize("prepare", [create, create_with_keys, update, update_with_keys])
-def test_redelivery_conflicts_with_another_writers_record(
+def test_redelivery_after_another_writer_has_an_unknown_outcome(
     queues: Queues, queue_dps: Dps, prepare: Callable[[Dps], Document]
 ) -> None:
-    """A record written between the two deliveries is not taken for the message's."""
+    """A record written between the two deliveries does not show whether the first was applied."""
     request = prepare(queue_dps)
     other = enrollment(deviceId="other")
 
     queues.deliver_twice(request, between=lambda: queue_dps.put(other, if_match="*"))
 
-    assert [outcome["status"] for outcome in queues.outcomes(2)] == ["succeeded", "rejected"]
+    first, second = queues.outcomes(2)
+    assert (first["status"], second["status"]) == ("succeeded", "rejected")
     [rejected] = queues.rejected()
-    assert rejected["properties"]["reason"] in {"DpsConflict", "DpsPreconditionFailed"}
+    assert rejected["properties"]["reason"] == "OutcomeUnknown"
+    assert (rejected["properties"]["errorCode"], second["errorCode"]) == (503004, 503004)
     assert queue_dps.stored(enrollment())["deviceId"] == "other"
+
+
+@pytest.mark.parametrize(("operation", "code"), [(CREATE, 409201), (DELETE, 412001)])
+def test_redelivery_is_refused_for_a_record_older_than_the_message(
+    queues: Queues, queue_dps: Dps, operation: str, code: int
+) -> None:
+    """No delivery can have been applied before such a record was written."""
+    old = queue_dps.put(enrollment(deviceId="other"))
+    queue_dps.put(enrollment(deviceId="other"), if_match=old["etag"])
+    stale = {} if operation == CREATE else {"ifMatch": old["etag"]}
+
+    queues.deliver_twice(request_for(operation) | stale)
+
+    assert [outcome["errorCode"] for outcome in queues.outcomes(2)] == [code, code]
 
 
 @pytest.mark.parametrize("operation", [CREATE, UPSERT, UPDATE])

@@ -33,7 +33,7 @@ def test_properties_are_converted() -> None:
         TriggerMessage(
             sequence_number=7,
             delivery_count=2,
-            message_id="m-1",
+            message_id="rescheduled-requests-6",
             content_type="application/json",
             correlation_id="c-1",
             subject="devices",
@@ -46,14 +46,14 @@ def test_properties_are_converted() -> None:
     )
 
     assert (message.queue, message.sequence_number, message.delivery_count) == ("requests", 7, 2)
-    assert (message.message_id, message.content_type) == ("m-1", "application/json")
+    assert message.content_type == "application/json"
     assert (message.correlation_id, message.subject, message.reply_to) == (
         "c-1",
         "devices",
         "replies",
     )
     assert message.expires_at_utc == NOON + timedelta(days=1)
-    assert (message.attempt, message.is_redelivery) == (3, True)
+    assert (message.attempt, message.original_id) == (3, "m-0")
 
 
 def test_missing_properties_are_none() -> None:

@@ -28,6 +28,7 @@ from tests.functions.samples import (
     bulk_request,
     enrollment,
     enrollment_with_keys,
+    ids_in_body,
     request_for,
 )
 
@@ -118,6 +119,31 @@ def test_dead_letters_can_be_listed(queue_app: httpx.Client, queues: Queues) -> 
         "MaxDeliveryCountExceeded",
         MAX_DELIVERY_COUNT,
     )
+
+
+@pytest.mark.usefixtures("internal_error")
+def test_senders_property_of_a_dead_letter_is_not_taken_for_the_apps(
+    queue_app: httpx.Client, queues: Queues
+) -> None:
+    """Neither in the list nor by a replay, which keeps the message's time to live."""
+    names = {"errorCode": 7, "attempt": 9, "sourceQueue": BULK, "reason": "restock"}
+    queues.request(
+        request_for(CREATE, "bug"),
+        time_to_live=timedelta(hours=1),
+        application_properties=names | {"sourceMessageId": "erp-1"},
+    )
+    queues.dead_letters()
+    dead_letters = {"queue": f"{REQUESTS}/$DeadLetterQueue"}
+    [entry] = queue_app.get("/rejected", params=dead_letters).json()["messages"]
+
+    queue_app.post("/rejected/replay", json=dead_letters).raise_for_status()
+    queues.dead_letters()
+
+    [again] = queues.peek(REQUESTS, "deadletter")
+    assert {entry[name] for name in names if name != "reason"} == {None}
+    assert again.time_to_live
+    assert again.time_to_live <= timedelta(hours=1)
+    assert to_document(again)["properties"]["sourceQueue"] == REQUESTS
 
 
 @pytest.mark.parametrize(
@@ -326,6 +352,21 @@ def test_item_is_replayed_to_the_bulk_queue(
 
     assert [outcome["status"] for outcome in queues.outcomes(2)] == ["rejected", "succeeded"]
     assert queues.broker.queue(BULK) == QueueCounts()
+
+
+def test_replayed_item_keeps_its_pointer(queue_app: httpx.Client, queues: Queues) -> None:
+    """In the result, into the sender's message; in the rejected copy, into its own body."""
+    queues.bulk(bulk_request("update", *(enrollment(id, etag=7) for id in "abcd")))
+    queues.rejected(4)
+
+    replay(queue_app)
+    results = queues.results(8)
+
+    infos = [r["event"]["data"]["info"] for r in results if r["subject"] == "d"]
+    assert [list(info) for info in infos] == [["/enrollments/3/etag"]] * 2
+    [copy] = [copy for copy in queues.rejected(4) if ids_in_body(copy) == ["d"]]
+    assert copy["properties"]["positions"] == "3"
+    assert "/enrollments/0/etag" in copy["properties"]["description"]
 
 
 def test_replay_of_a_missing_message_is_404(queue_app: httpx.Client) -> None:

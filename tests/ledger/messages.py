@@ -29,6 +29,8 @@ STATUS_BY_REASON = {
     "DpsNotFound": 404,
     "DpsConflict": 409,
     "DpsPreconditionFailed": 412,
+    # Only out of order: the message that followed has changed the record.
+    "OutcomeUnknown": 503,
 }
 
 _JSON, _EVENT_BATCH = "application/json", "application/cloudevents-batch+json"
@@ -340,9 +342,12 @@ def _without_attestation(record: Record, mark: str, _: str) -> tuple[Body, Item]
     return _faulty(record, document, "InvalidRequest")
 
 
+# Only DPS knows which hubs are linked.
+_UNLINKED_HUB = {"allocationPolicy": "hashed", "iotHubs": ["not-linked.azure-devices.net"]}
+
+
 def _with_unlinked_hub(record: Record, mark: str, mode: str) -> tuple[Body, Item]:
-    hubs = {"iotHubs": ["not-linked.azure-devices.net"]}
-    document = record.create_document(mark) | hubs | _etag_member(record, mode)
+    document = record.create_document(mark) | _UNLINKED_HUB | _etag_member(record, mode)
     return _faulty(record, document, "DpsBadRequest")
 
 
@@ -365,8 +370,7 @@ _BATCH_OVERHEAD = 8
 
 
 def _refused_by_dps(n: int) -> bytes:
-    hubs = {"iotHubs": ["not-linked.azure-devices.net"]}
-    record = {**_VALID, **hubs, "registrationId": f"poison-{n}"}
+    record = {**_VALID, **_UNLINKED_HUB, "registrationId": f"poison-{n}"}
     return _to_json({"operation": "create", "enrollment": record})
 
 

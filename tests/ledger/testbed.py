@@ -13,7 +13,8 @@ from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBu
 from azure.servicebus.exceptions import MessageSizeExceededError, ServiceBusError
 
 from local.dps import DpsStandIn, Options
-from local.servicebus import Broker, BrokerOptions, QueueOptions
+from local.servicebus import Broker, BrokerOptions, QueueCounts, QueueOptions, Step
+from local.servicebus.amqp.errors import Condition
 from local.stack import RESULTS, ROOT, UNPACED
 from shared.dps import DpsClient, Record
 from shared.dps.resources import EnrollmentResource
@@ -44,6 +45,16 @@ _HOST_RATE = {
     "DPS_PACING_START": str(2 * _OPERATIONS_PER_MINUTE),
 }
 _REFUSING_SECONDS, _OUTAGE_SECONDS = 3, 10
+_POLL_SECONDS = 0.05
+# A full queue, one that the app may not send to, and one that was deleted.
+_RESULT_REFUSALS = (
+    Condition.RESOURCE_LIMIT_EXCEEDED,
+    "amqp:unauthorized-access",
+    Condition.NOT_FOUND,
+)
+_EVERY = 1_000_000
+# Longer than a sender tries, and than a message is retried.
+_IDLE_TIMEOUT = 300
 # Longer than every lock, and than every delay of a retry.
 _ADVANCE_SECONDS = 7200
 
@@ -264,6 +275,31 @@ class Testbed:
         await self.queues.close_links()
         self.broker.detach_all()
 
+    async def refuse_results(self) -> None:
+        """Lets the results queue refuse everything in each way, until all results are postponed."""
+        for condition in _RESULT_REFUSALS:
+            self.broker.refuse(Step.SEND, condition, times=_EVERY, queue=RESULTS_QUEUE)
+            await self._end_results_outage()
+
+    async def ignore_results(self) -> None:
+        """Lets the results queue not respond, until all results are postponed."""
+        self.broker.ignore(Step.SEND, times=_EVERY, queue=RESULTS_QUEUE)
+        await self._end_results_outage()
+
+    async def _end_results_outage(self) -> None:
+        await self._wait_until_idle()
+        # Postponed results are due again, and postponed once more.
+        self.advance_clock()
+        await self._wait_until_idle()
+        self.broker.clear_faults()
+        self.advance_clock()
+
+    async def _wait_until_idle(self) -> None:
+        """Waits until the host has nothing to process."""
+        async with asyncio.timeout(_IDLE_TIMEOUT):
+            while any(map(_is_busy, map(self.broker.queue, INPUTS))):  # noqa: ASYNC110  by a process
+                await asyncio.sleep(_POLL_SECONDS)
+
     async def crash_host(self) -> None:
         """Kills the host, expires its locks, and starts another."""
         await self.host.kill()
@@ -280,6 +316,10 @@ class Testbed:
             session.request(method, f"{self.dps.url}/{endpoint}", json=document) as reply,
         ):
             return await reply.text()
+
+
+def _is_busy(counts: QueueCounts) -> bool:
+    return bool(counts.active or counts.locked)
 
 
 @contextlib.asynccontextmanager

@@ -56,6 +56,20 @@ async def test_app_writes_to_the_stand_in() -> None:
         assert [request.method for request in stack.dps.requests] == ["PUT"]
 
 
+async def test_added_api_versions_reach_the_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version in DPS_API_VERSIONS is accepted by the app and by the stand-in."""
+    monkeypatch.setenv("DPS_API_VERSIONS", "2025-07-01-preview, 2030-01-01")
+    versions = ("2030-01-01", "2025-07-01-preview", "2021-10-01", "2031-01-01")
+    async with running_stack() as stack, httpx.AsyncClient(base_url=stack.host.url) as client:
+        replies = [
+            await client.get("/enrollments/nobody", params={"api-version": version})
+            for version in versions
+        ]
+
+        assert [reply.status_code for reply in replies] == [404, 404, 404, 400]
+        assert [reply.json()["errorCode"] for reply in replies[:3]] == [404201] * 3
+
+
 async def test_second_stack_is_independent() -> None:
     """The app of a second stack calls the second stand-in."""
     for _ in range(2):

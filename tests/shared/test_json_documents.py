@@ -1,5 +1,6 @@
 """JSON documents: strict parsing and merge patches."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,13 +8,14 @@ from pydantic_core import ErrorDetails
 
 from shared.errors import DocumentTooLargeError, InvalidRequestError
 from shared.json_documents import (
-    MAX_DEPTH,
+    DOCUMENT,
     MAX_DOCUMENT_BYTES,
     apply_merge_patch,
     fault_message,
     is_unicode,
     parse_json,
 )
+from shared.json_reader import MAX_DEPTH
 
 
 @pytest.mark.parametrize(
@@ -146,3 +148,24 @@ def test_fault_of_an_unknown_member_says_what_is_allowed(members: list[str], mes
 def test_unpaired_surrogate_is_not_unicode(text: str, expected: bool) -> None:
     """JSON can contain half of a surrogate pair, which UTF-8 cannot encode."""
     assert is_unicode({"tags": [text]}) is expected
+    assert is_unicode({"data": {"enrollments": [{"tags": {"a": {text: 1}}}]}}) is expected
+    assert is_unicode({text: 1}) is expected
+
+
+DENSEST = json.dumps([0] * (DOCUMENT.max_values - 1), separators=(",", ":")).encode()
+
+
+def test_number_of_values_is_limited() -> None:
+    """A body above the limit is refused before it is parsed: this one is not even JSON."""
+    assert len(parse_json(DENSEST)) == DOCUMENT.max_values - 1
+    with pytest.raises(DocumentTooLargeError) as raised:
+        parse_json(b"," * (DOCUMENT.max_values + 1))
+    assert raised.value.faults == {"": "must not exceed 100000 values"}
+
+
+@pytest.mark.parametrize("content", ["1,", "{},[", '\\"{,'])
+def test_largest_twin_of_a_device_is_within_the_limits(content: str) -> None:
+    """40 KB of tags and desired properties, even if each character could begin a value."""
+    text = content * (40 * 1024 // len(content))
+
+    assert parse_json(json.dumps({"initialTwin": {"tags": {"x": text}}}).encode())

@@ -1,9 +1,7 @@
 """Compiles a validated policy file to policies."""
 
-import importlib
-import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 from shared.allocation import engine
 from shared.allocation.decision import AllocationPolicy
@@ -19,28 +17,11 @@ from shared.allocation.policy_file.models import (
     Refuses,
     Rules,
 )
+from shared.allocation.python_policy import PythonPolicy
 from shared.allocation.templates import compile_template
 
 ONLY_HUB = "only linked hub"
 """The last rule of a policy without `otherwise`: keeps a device on the only linked hub."""
-
-
-class UnusablePolicyError(ValueError):
-    """A Python policy cannot be used; the message follows the policy's JSON Pointer."""
-
-
-def load_python_policy(path: str) -> AllocationPolicy:
-    """Imports the policy at `module:attribute`; raises `UnusablePolicyError`."""
-    module, _, attribute = path.partition(":")
-    try:
-        policy = getattr(importlib.import_module(module), attribute, None)
-    except Exception as error:  # an import runs foreign code, which may raise anything
-        raise UnusablePolicyError(f"cannot be imported: {type(error).__name__}") from error
-    if not callable(policy):
-        raise UnusablePolicyError("must name a callable of the module")
-    if any(map(inspect.iscoroutinefunction, (policy, type(policy).__call__))):
-        raise UnusablePolicyError("must not be async: a policy does no I/O")
-    return cast(AllocationPolicy, policy)
 
 
 def compile_policies(file: PolicyFile) -> dict[str, AllocationPolicy]:
@@ -50,7 +31,7 @@ def compile_policies(file: PolicyFile) -> dict[str, AllocationPolicy]:
 
 def _compile_policy(policy: Rules | Python) -> AllocationPolicy:
     if isinstance(policy, Python):
-        return load_python_policy(policy.python)
+        return PythonPolicy(policy.python)
     rules = [
         engine.Rule(
             name=rule.name,

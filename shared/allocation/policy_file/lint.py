@@ -19,6 +19,7 @@ from shared.allocation.policy_file.validate import Fault, find_hubs
 from shared.allocation.templates import find_placeholders
 from shared.json_documents import pointer
 
+_MAX_COMPARED_RULES = 100  # with each later rule: the time is that of all pairs
 _DEVICE_CERTIFICATE = "deviceCertificate."
 _MAY_NEVER_HOLD = (
     "never holds unless DPS sends the device's certificate, which Microsoft has not documented"
@@ -31,6 +32,8 @@ class Constraint(NamedTuple):
     fact: str
     operator: str
     operands: tuple[Any, ...]
+    keys: frozenset[Any]
+    """The operands, by what makes them equal in JSON."""
 
 
 def find_warnings(file: PolicyFile, document: Any) -> Iterator[Fault]:
@@ -50,18 +53,20 @@ def _unused_hubs(file: PolicyFile, document: Any) -> Iterator[Fault]:
 
 def _in_rules(policy: Rules, *path: object) -> Iterator[Fault]:
     earlier: list[tuple[str, frozenset[Constraint]]] = []
+    has_catch_all = False
     for index, rule in enumerate(policy.rules):
         rule_path = (*path, "rules", index)
         constraints = frozenset(_constraints(rule.when))
         yield from _unreachable(constraints, earlier, rule_path)
         yield from _in_conditions(constraints, rule_path)
         yield from _in_outcome(rule, constraints, rule_path)
-        if _always_decides(rule):
+        has_catch_all = has_catch_all or (_always_decides(rule) and not constraints)
+        if _always_decides(rule) and len(earlier) < _MAX_COMPARED_RULES:
             earlier.append((rule.name, constraints))
     if policy.otherwise:
         yield from _unreachable(frozenset(), earlier, (*path, OTHERWISE))
         yield from _in_outcome(policy.otherwise, frozenset(), (*path, OTHERWISE))
-    elif all(constraints for _, constraints in earlier):
+    elif not has_catch_all:
         yield pointer(*path), "has no `otherwise`: a device that no rule decides about gets a 503"
 
 
@@ -69,7 +74,10 @@ def _constraints(when: Mapping[str, Any]) -> Iterator[Constraint]:
     for fact, condition in when.items():
         for operator, operand in condition.model_dump(by_alias=True, exclude_unset=True).items():
             operands = operand if isinstance(operand, list) else [operand]
-            yield Constraint(fact, operator, tuple(_normalize(fact, operator, operands)))
+            normal = tuple(_normalize(fact, operator, operands))
+            # In Python True equals 1, in JSON it does not.
+            keys = frozenset((isinstance(operand, bool), operand) for operand in normal)
+            yield Constraint(fact, operator, normal, keys)
 
 
 def _normalize(name: str, operator: str, operands: list[Any]) -> Iterator[Any]:
@@ -140,19 +148,14 @@ def _always_decides(rule: AssigningRule | Refuses) -> bool:
 _ONE_OF = {"equals", "in"}
 
 
-def _keys(constraint: Constraint) -> frozenset[Any]:
-    # In Python True equals 1, in JSON it does not.
-    return frozenset((isinstance(operand, bool), operand) for operand in constraint.operands)
-
-
 def _is_subset(constraint: Constraint, other: Constraint) -> bool:
-    return constraint.operator in _ONE_OF and _keys(constraint) <= _keys(other)
+    return constraint.operator in _ONE_OF and constraint.keys <= other.keys
 
 
 def _is_disjoint(constraint: Constraint, other: Constraint) -> bool:
     if constraint.operator == "notIn":
-        return _keys(constraint) >= _keys(other)
-    return constraint.operator in _ONE_OF and not _keys(constraint) & _keys(other)
+        return constraint.keys >= other.keys
+    return constraint.operator in _ONE_OF and not constraint.keys & other.keys
 
 
 def _starts_with(constraint: Constraint, other: Constraint) -> bool:
@@ -186,7 +189,7 @@ def _implies(constraint: Constraint, other: Constraint) -> bool:
     """Returns whether `other` certainly holds wherever `constraint` does."""
     if constraint.fact != other.fact:
         return False
-    if constraint.operator == other.operator and _keys(constraint) == _keys(other):
+    if constraint.operator == other.operator and constraint.keys == other.keys:
         return True
     return other.operator in _IMPLIES and _IMPLIES[other.operator](constraint, other)
 
@@ -198,5 +201,5 @@ def _contradicts(constraint: Constraint, other: Constraint) -> bool:
     if constraint.operator not in _ONE_OF:
         return False
     if other.operator == "notIn":
-        return _keys(constraint) <= _keys(other)
-    return other.operator in _ONE_OF and not _keys(constraint) & _keys(other)
+        return constraint.keys <= other.keys
+    return other.operator in _ONE_OF and not constraint.keys & other.keys

@@ -1,19 +1,23 @@
 """Loads the policy file; with a single fault, none of it is used."""
 
+import asyncio
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from shared.allocation.decision import AllocationPolicy
 from shared.allocation.policy_file.compile import compile_policies
 from shared.allocation.policy_file.lint import find_warnings
 from shared.allocation.policy_file.models import PolicyFile
-from shared.allocation.policy_file.validate import MAX_BYTES, Diagnostic, add_lines, validate
-from shared.errors import PolicyFileError, UnknownPolicyError
+from shared.allocation.policy_file.validate import LIMITS, Diagnostic, add_lines, validate
+from shared.errors import MAX_FAULTS, PolicyFileError, UnknownPolicyError
 from shared.json_documents import parse_json
 
 SETTING = "ALLOCATION_POLICIES_FILE"
@@ -28,7 +32,8 @@ class Policies:
     """
     The compiled policies of a file.
 
-    `version` is the start of the file's SHA-256: equal files have the same version.
+    `version` is the start of the file's SHA-256: equal files have the same version. `warnings` are at
+    most `MAX_FAULTS`.
     """
 
     version: str
@@ -71,12 +76,12 @@ def parse_policies(body: bytes) -> Policies:
     faults = validate(body)
     if faults:
         raise PolicyFileError(_by_pointer(faults))
-    document = parse_json(body, max_bytes=MAX_BYTES)
+    document = parse_json(body, limits=LIMITS)
     file = PolicyFile.model_validate(document)
     return Policies(
         version=sha256(body).hexdigest()[:12],
         by_name=compile_policies(file),
-        warnings=add_lines(find_warnings(file, document), body),
+        warnings=add_lines(islice(find_warnings(file, document), MAX_FAULTS), body),
     )
 
 
@@ -85,6 +90,9 @@ def _by_pointer(faults: tuple[Diagnostic, ...]) -> dict[str, str]:
     for fault in faults:
         messages.setdefault(f"{SETTING}#{fault.pointer}", []).append(str(fault))
     return {location: "; ".join(texts) for location, texts in messages.items()}
+
+
+_Key = tuple[Path, bool]
 
 
 class _Failure(NamedTuple):
@@ -99,34 +107,51 @@ class PolicyCache:
     """
     Policies by file: loaded on first use, then kept for the life of the process.
 
-    A file with faults is loaded again once it has changed or `retry_seconds` have passed: the fault
-    may be in a Python module. Until then the faults are kept, as files can be large and DPS retries.
+    A file with faults is loaded again once it has changed. If the fault may be elsewhere, in a Python
+    module or in the access to the file, it is also loaded again when `retry_seconds` have passed.
     """
 
     def __init__(self, *, retry_seconds: float = 5.0) -> None:
         self._retry_seconds = retry_seconds
-        self._loaded: dict[tuple[Path, bool], Policies] = {}
-        self._failures: dict[tuple[Path, bool], _Failure] = {}
+        self._loaded: dict[_Key, Policies] = {}
+        self._failures: dict[_Key, _Failure] = {}
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+            WeakKeyDictionary()
+        )
 
-    def get(self, path: Path, *, must_exist: bool = True) -> Policies:
-        """Returns the policies of a file, as `load_policies`; logs warnings after a load."""
+    async def get(self, path: Path, *, must_exist: bool = True) -> Policies:
+        """
+        Returns the policies of a file, as `load_policies`; logs warnings after a load.
+
+        It loads in a thread, as files can be large, and once for all that wait for it.
+        """
         key = (path, must_exist)
-        if key in self._loaded:
-            return self._loaded[key]
+        if key not in self._loaded:
+            async with self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+                if key not in self._loaded:
+                    self._loaded[key] = await self._load(key)
+        return self._loaded[key]
+
+    async def _load(self, key: _Key) -> Policies:
+        path, must_exist = key
         state = _file_state(path)
         failure = self._failures.get(key)
         if failure and failure.file_state == state and time.monotonic() < failure.expires:
             raise PolicyFileError(failure.faults)
         try:
-            policies = load_policies(path, must_exist=must_exist)
+            policies = await asyncio.to_thread(load_policies, path, must_exist=must_exist)
         except PolicyFileError as error:
-            expires = time.monotonic() + self._retry_seconds
-            self._failures[key] = _Failure(error.faults, state, expires)
+            seconds = math.inf if _is_in_file(error) else self._retry_seconds
+            self._failures[key] = _Failure(error.faults, state, time.monotonic() + seconds)
             raise
         for warning in policies.warnings:
             _LOG.warning("allocation policies, %s: %s", warning.pointer, warning)
-        self._loaded[key] = policies
         return policies
+
+
+def _is_in_file(error: PolicyFileError) -> bool:
+    """Returns whether a fault is certainly in the file, so that only a change can correct it."""
+    return any("#" in place and not place.endswith("/python") for place in error.faults)
 
 
 def _file_state(path: Path) -> tuple[int, int] | None:

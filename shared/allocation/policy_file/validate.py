@@ -2,20 +2,31 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from shared.allocation.engine import OTHER_HUBS
-from shared.allocation.policy_file.compile import UnusablePolicyError, load_python_policy
-from shared.allocation.policy_file.models import MEMBERS, OTHERWISE, TAGS, PolicyFile
-from shared.errors import InvalidRequestError
-from shared.json_documents import fault_message, parse_json, pointer
+from shared.allocation.policy_file.models import (
+    MEMBERS,
+    NO_FACT,
+    OTHERWISE,
+    TAGS,
+    PolicyFile,
+    suggest_fact,
+)
+from shared.allocation.python_policy import PythonPolicy, UnusablePolicyError
+from shared.errors import MAX_FAULTS, InvalidRequestError
+from shared.json_documents import Limits, fault_message, parse_json, pointer
 
-MAX_BYTES = 10 * 1024 * 1024
-"""Maximum size of a file; a list of 100,000 serial numbers fits."""
+MAX_BYTES = 10 * 1024 * 1024  # a list of 100,000 serial numbers fits
+LIMITS = Limits(max_bytes=MAX_BYTES, max_values=MAX_BYTES)
+"""The limits of a file."""
+
+_MAX_CANDIDATES = 100  # for a suggestion: each takes ten microseconds
 
 Fault = tuple[str, str]
 """A JSON Pointer (RFC 6901), and what is wrong there."""
@@ -34,27 +45,68 @@ class Diagnostic(NamedTuple):
 
 
 def validate(body: bytes) -> tuple[Diagnostic, ...]:
-    """Returns all faults of a file, in the order of its lines."""
+    """Returns the faults of a file, in the order of its lines: all, or `MAX_FAULTS` of them."""
     try:
-        document = parse_json(body, max_bytes=MAX_BYTES)
+        document = parse_json(body, limits=LIMITS)
     except InvalidRequestError as error:
         if "" in error.faults:  # not JSON: the message itself has the line
             return tuple(Diagnostic(location, 0, fault) for location, fault in error.faults.items())
         return add_lines(error.faults.items(), body)
-    return add_lines(_find_faults(document), body)
+    faults = list(islice(_find_faults(document), MAX_FAULTS + 1))
+    if len(faults) <= MAX_FAULTS:
+        return add_lines(faults, body)
+    rest = Diagnostic("", 0, "has more faults than are listed")
+    return (*add_lines(faults[: MAX_FAULTS - 1], body), rest)
 
 
 def _find_faults(document: Any) -> Iterator[Fault]:
-    try:
-        PolicyFile.model_validate(document)
-    except ValidationError as error:
-        for details in error.errors(include_url=False, include_input=False):
-            path = (step for step in details["loc"] if step not in TAGS and step != "[key]")
-            yield pointer(*path), fault_message(details, members=MEMBERS)
+    error = _validation_error(document)
+    if error and error.error_count() > MAX_FAULTS:
+        yield from _find_faults_in_parts(document)
+    elif error:
+        yield from _to_faults(error)
     # The rest needs more than one value, or an import.
     yield from _duplicate_names(document)
     yield from _undeclared_hubs(document)
     yield from _unusable_python(document)
+
+
+def _validation_error(document: Any) -> ValidationError | None:
+    try:
+        PolicyFile.model_validate(document)
+    except ValidationError as error:
+        return error
+    return None
+
+
+def _find_faults_in_parts(document: Any) -> Iterator[Fault]:
+    """Yields the faults of all but the rules, then of each rule: not all of them are needed."""
+    rules = {path: policy["rules"] for path, policy in _policies(document) if _has_rules(policy)}
+    if rules:
+        others = {name: {**document["policies"][name], "rules": []} for _, name in rules}
+        document = {**document, "policies": document["policies"] | others}
+    yield from _faults_of_part(document)
+    for path, of_policy in rules.items():
+        for index, rule in enumerate(of_policy):
+            part = {"policies": {"part": {"rules": [rule]}}}
+            yield from _faults_of_part(part, (*path, "rules", index))
+
+
+def _faults_of_part(document: Any, at: _Path = ()) -> Iterator[Fault]:
+    error = _validation_error(document)
+    if error and error.error_count() > MAX_FAULTS:
+        yield pointer(*at), f"has {error.error_count()} faults"
+    elif error:
+        yield from _to_faults(error, at)
+
+
+def _to_faults(error: ValidationError, at: _Path = ()) -> Iterator[Fault]:
+    """Yields the faults of the file, or of a file with one rule, which is `at` another path."""
+    for details in error.errors(include_url=False, include_input=False):
+        path = [step for step in details["loc"] if step not in TAGS and step != "[key]"]
+        fault = fault_message(details, members=MEMBERS)
+        suggestion = f"; {suggest_fact(str(path[-1]))}" if fault == NO_FACT else ""
+        yield pointer(*at, *path[len(at) :]), fault + suggestion
 
 
 def _policies(document: Any) -> Iterator[tuple[_Path, Mapping[str, Any]]]:
@@ -65,11 +117,14 @@ def _policies(document: Any) -> Iterator[tuple[_Path, Mapping[str, Any]]]:
             yield ("policies", name), policy
 
 
+def _has_rules(policy: Mapping[str, Any]) -> bool:
+    return isinstance(policy.get("rules"), list)
+
+
 def _rules(document: Any) -> Iterator[tuple[_Path, Mapping[str, Any]]]:
     """Yields the path and value of each rule, and each `otherwise`, that is an object."""
     for path, policy in _policies(document):
-        rules = policy.get("rules")
-        for index, rule in enumerate(rules if isinstance(rules, list) else ()):
+        for index, rule in enumerate(policy["rules"] if _has_rules(policy) else ()):
             if isinstance(rule, dict):
                 yield (*path, "rules", index), rule
         if isinstance(policy.get(OTHERWISE), dict):
@@ -103,9 +158,10 @@ def _undeclared_hubs(document: Any) -> Iterator[Fault]:
     if not isinstance(declared, list):
         return
     known = {hub.lower() for hub in declared if isinstance(hub, str)}
+    candidates = known if len(known) <= _MAX_CANDIDATES else ()
     for location, hub in find_hubs(document):
         if hub != OTHER_HUBS and hub.lower() not in known:
-            close = get_close_matches(hub.lower(), known, n=1)
+            close = get_close_matches(hub.lower(), candidates, n=1)
             suggestion = f"; did you mean '{close[0]}'?" if close else ""
             yield location, f"is not one of the hubs declared in `hubs`{suggestion}"
 
@@ -115,7 +171,7 @@ def _unusable_python(document: Any) -> Iterator[Fault]:
         python = policy.get("python")
         if isinstance(python, str) and ":" in python:
             try:
-                load_python_policy(python)
+                PythonPolicy(python)
             except UnusablePolicyError as error:
                 yield pointer(*path, "python"), str(error)
 
@@ -123,7 +179,9 @@ def _unusable_python(document: Any) -> Iterator[Fault]:
 def add_lines(faults: Iterable[Fault], body: bytes) -> tuple[Diagnostic, ...]:
     """Returns the faults with their lines in a file that is JSON, in the order of the lines."""
     faults = tuple(faults)
-    lines = _find_lines(body.decode("utf-8-sig")) if faults else {}
+    steps = (location.split("/") for location, _ in faults)
+    wanted = {"/".join(path[:end]) for path in steps for end in range(len(path) + 1)}
+    lines = _find_lines(body.decode("utf-8-sig"), wanted) if faults else {}
     diagnostics = (
         Diagnostic(location, _line_of(location, lines), fault) for location, fault in faults
     )
@@ -137,17 +195,18 @@ def _line_of(location: str, lines: Mapping[str, int]) -> int:
     return lines[location]
 
 
-_SYMBOL = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"{}\[\],:]+|[{}\[\],:\n]')
+_SYMBOL = re.compile(r'"(?:[^"\\]++|\\.)*+"|[^\s"{}\[\],:]+|[{}\[\],:\n]')
 _FIRST_STEP: Mapping[str, str | int] = {"{": "", "[": 0}
 
 
-def _find_lines(text: str) -> dict[str, int]:
-    """Returns the line of each value by JSON Pointer; for a member, the line of its name."""
+def _find_lines(text: str, wanted: Container[str]) -> dict[str, int]:
+    """Returns the lines of the wanted values by JSON Pointer; of a member, that of its name."""
     lines = {"": 1}
     line = 1
     path: list[str | int] = []  # of the current value; an int is a list index
     is_next = False  # whether the next symbol starts a list item, or is a member's name
-    for symbol in _SYMBOL.findall(text):
+    for match in _SYMBOL.finditer(text):
+        symbol = match[0]
         if symbol == "\n":
             line += 1
         elif symbol in "}]":
@@ -156,7 +215,8 @@ def _find_lines(text: str) -> dict[str, int]:
         elif is_next:
             if isinstance(path[-1], str):
                 path[-1] = json.loads(symbol)
-            lines[pointer(*path)] = line
+            if (location := pointer(*path)) in wanted:
+                lines[location] = line
             is_next = False
         if symbol in _FIRST_STEP:
             path.append(_FIRST_STEP[symbol])

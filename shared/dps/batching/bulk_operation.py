@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -21,12 +22,15 @@ from shared.dps.batching.operations import MAX_RECORDS_PER_CALL
 from shared.dps.batching.writer import HTTP, BatchWriter
 from shared.dps.context import CallContext
 from shared.dps.models import BulkMode, RecordKind, find_faults
-from shared.dps.reconciliation import outcome_unknown, unknown_item
+from shared.dps.reconciliation import error_item, outcome_unknown
 from shared.dps.resources import EnrollmentResource
 from shared.error_catalog import code_for, entry_for
 from shared.json_documents import MAX_DOCUMENT_BYTES, pointer
 
 _LOG = logging.getLogger(__name__)
+# Records that are submitted at once: twice as many as are in flight. Each takes 2 KB and some time,
+# in which nothing else runs.
+_MAX_SUBMITTED = 2 * BatchWriter.MAX_BULK_CALLS * MAX_RECORDS_PER_CALL
 
 # A call that failed with one of these changed nothing, unless it is in doubt.
 _NOT_SENT = (
@@ -106,13 +110,10 @@ class BulkOperation:
 
     @property
     def fits_one_call(self) -> bool:
-        """Whether DPS accepts the records in one call."""
-        return self.mode != BulkMode.UPSERT and len(self.items) <= MAX_RECORDS_PER_CALL
-
-    @property
-    def valid_documents(self) -> list[Any]:
-        """The records without faults, as they were sent."""
-        return [item.document for item in self.items if not item.faults]
+        """Whether DPS accepts the operation in one call."""
+        is_valid = not any(item.faults for item in self.items)
+        is_small = len(self.items) <= MAX_RECORDS_PER_CALL
+        return self.mode != BulkMode.UPSERT and is_small and is_valid
 
     def invalid_results(self) -> list[ItemResult]:
         """Returns the results of the records with faults."""
@@ -133,18 +134,32 @@ class BulkOperation:
 
         Throttled items wait until `timeout` seconds have passed. If DPS refuses the credential or
         cannot be reached, no further call starts. Raises that error, or that of throttling, only if
-        no call succeeded and none is in doubt. A call has at least `min_call_seconds`.
+        every record failed for it and none is in doubt. A call has at least `min_call_seconds`.
         """
         options = ApplyOptions(deadline=asyncio.get_running_loop().time() + timeout)
         writer = BatchWriter(
             self.resource, profile=HTTP, context=self.context, min_call_seconds=min_call_seconds
         )
         try:
-            results = await asyncio.gather(*(writer.apply(item, options) for item in self.items))
+            results = await self._apply(partial(writer.apply, options=options))
         finally:
             await writer.aclose(timeout=0)
         _raise_if_nothing_done(results)
         return [replace(result, error=_record_error(result.error)) for result in results]
+
+    async def _apply(
+        self, apply: Callable[[RequestItem], Awaitable[ItemResult]]
+    ) -> list[ItemResult]:
+        """Returns the results of all items, in order; a limited number is submitted at once."""
+        results: dict[int, ItemResult] = {}
+        remaining = iter(enumerate(self.items))
+
+        async def apply_next() -> None:
+            for index, item in remaining:
+                results[index] = await apply(item)
+
+        await asyncio.gather(*(apply_next() for _ in self.items[:_MAX_SUBMITTED]))
+        return [results[index] for index in range(len(self.items))]
 
     def result(
         self, results: Sequence[ItemResult], *, dps_errors: Sequence[Mapping[str, Any]] = ()
@@ -172,7 +187,7 @@ def _error(item: RequestItem, error: Exception) -> dict[str, Any]:
     """Returns the error of a record in DPS's shape; `info` has the faults by JSON Pointer."""
     id = {item.kind.id_member: item.id} if item.id else {}
     if isinstance(error, errors.OutcomeUnknownError):
-        return {**id, **unknown_item(error)}
+        return {**id, **error_item(error)}
     if isinstance(error, errors.InvalidRequestError):
         status = {"errorStatus": error.describe(), "info": error.list_faults()}
     else:
@@ -182,15 +197,18 @@ def _error(item: RequestItem, error: Exception) -> dict[str, Any]:
 
 
 def _raise_if_nothing_done(results: Sequence[ItemResult]) -> None:
-    """Raises the error of the items if none of them was applied or is in doubt."""
-    sent = [result for result in results if result.item and not result.item.faults]
+    """
+    Raises the error of the items if all have it, so that none was applied or is in doubt.
+
+    An invalid record has a fault of its own, which the caller must see.
+    """
     unsent = [
         result.error
-        for result in sent
+        for result in results
         if result.whole_call and isinstance(result.error, (*_NOT_SENT, errors.NotAttemptedError))
         if not result.error.in_doubt
     ]
-    if sent and len(unsent) == len(sent):
+    if unsent and len(unsent) == len(results):
         raise next((e for e in unsent if not isinstance(e, errors.NotAttemptedError)), unsent[0])
 
 
@@ -198,7 +216,9 @@ def _record_error(error: Exception | None) -> Exception | None:
     """Returns the error of one record for the error of a call."""
     if isinstance(error, errors.DpsError) and error.in_doubt:
         return outcome_unknown(error)
-    if isinstance(error, _NOT_SENT):
-        message = f"The record was not sent to DPS. {error}"
-        return errors.NotAttemptedError(message, tracking_id=error.tracking_id)
+    # The last two, not in doubt, are those of a read before the write.
+    if isinstance(error, (*_NOT_SENT, errors.DpsReplyLostError, errors.DpsTimeoutError)):
+        return errors.NotAttemptedError(
+            f"The record was not sent to DPS. {error}", tracking_id=error.tracking_id
+        )
     return error

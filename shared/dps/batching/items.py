@@ -1,6 +1,7 @@
 """Items: operations on single records, as callers submit them to the batch writer."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,11 +18,23 @@ from shared.dps.models import (
     find_id_faults,
 )
 from shared.errors import DpsError, RetriesExhaustedError
-from shared.json_documents import MAX_DOCUMENT_BYTES, exceeds_size, pointer
+from shared.json_documents import (
+    MAX_DOCUMENT_BYTES,
+    MAX_REQUEST_BYTES,
+    Limits,
+    exceeds_size,
+    pointer,
+)
 from shared.settings import DEFAULT_API_VERSION
 
 MAX_RECORDS_PER_REQUEST = 10_000
 """The limit of one request: the default DPS quota of one minute, at ten records per call."""
+MAX_RECORD_FAULTS = 10_000
+"""How many faults of its records are found in a request that is refused as a whole."""
+RECORDS = Limits(
+    max_bytes=MAX_REQUEST_BYTES, max_values=1_000_000, max_items=MAX_RECORDS_PER_REQUEST
+)
+"""The limits of a request for many records: a hundred values each, if it has as many as it may."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,11 +102,13 @@ class ApplyOptions:
     Options of an attempt to apply items.
 
     After `deadline`, a time of the running loop, no call is started. `is_redelivery` is true if an
-    earlier delivery may have applied the item: a conflict can then be its own effect.
+    earlier delivery may have applied the item: a conflict can then be its own effect. No delivery
+    was before `enqueued_at`, in POSIX seconds, if that is known.
     """
 
     deadline: float
     is_redelivery: bool = False
+    enqueued_at: float = -math.inf
     group: OrderedGroup | None = None
 
 
@@ -152,10 +167,16 @@ class ItemReader:
     is_native: bool = False
     api_version: str = DEFAULT_API_VERSION
 
-    async def read(self, documents: Sequence[Any]) -> list[RequestItem]:
-        """Returns one item per record; yields to the event loop in between."""
+    async def read(
+        self, documents: Sequence[Any], *, positions: Sequence[int] | None = None
+    ) -> list[RequestItem]:
+        """
+        Returns one item per record; yields to the event loop in between.
+
+        `positions` are those by which faults point at the records, if not their own.
+        """
         items = []
-        for position, document in enumerate(documents):
+        for position, document in zip(positions or range(len(documents)), documents, strict=True):
             items.append(self._item(position, document))
             await asyncio.sleep(0)
         return items if self.is_native else _with_occurrences(items)
@@ -209,7 +230,8 @@ def find_record_faults(
     is_native: bool = False,
 ) -> dict[str, str]:
     """
-    Returns the faults of all records of a bulk request that is refused as a whole.
+    Returns the faults of all records of a bulk request that is refused as a whole, or of the first
+    ones that have `MAX_RECORD_FAULTS`: each fault takes more memory than the value.
 
     `at` is the path of the request. Without a valid mode the records are those of a create, or of a
     delete if they have only ids.
@@ -227,6 +249,8 @@ def find_record_faults(
     faults: dict[str, str] = {}
     for position, record in enumerate(records):
         faults |= reader.find_faults(position, record)
+        if len(faults) >= MAX_RECORD_FAULTS:
+            break
     return faults
 
 

@@ -1,6 +1,7 @@
 """How items are applied: the mode of their bulk call, follow-up calls, individual calls."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from shared import errors
@@ -8,8 +9,9 @@ from shared.dps.batching.items import ApplyOptions, RequestItem
 from shared.dps.context import CallContext
 from shared.dps.models import BulkMode, Operation
 from shared.dps.read_modify_write import modify, omits_keys, replace
-from shared.dps.reconciliation import find_written
+from shared.dps.reconciliation import Write, is_state_refusal
 from shared.dps.resources import EnrollmentResource
+from shared.dps.responses import Record
 
 MAX_RECORDS_PER_CALL = 10
 """The limit of one bulk call (REST reference, "Run bulk operation")."""
@@ -56,34 +58,54 @@ async def apply_individually(
     resource: EnrollmentResource, item: RequestItem, options: ApplyOptions, context: CallContext
 ) -> str | None:
     """Applies an update or a delete by individual calls."""
-    if item.operation == Operation.DELETE:
-        try:
-            await resource.delete(item.id, if_match=item.etag, context=context)
-        except errors.DpsNotFoundError as error:
-            if not was_already_deleted(item, options, error):
-                raise
-        return None
-    if item.etag is None:
+    if item.operation == Operation.UPDATE and item.etag is None:
         record = await replace(resource, item.id, item.body, context=context)
         return record.etag
     try:
-        record = await modify(
-            resource, item.id, lambda _: item.body, if_match=item.etag, context=context
-        )
-    except (errors.DpsConflictError, errors.DpsPreconditionFailedError) as error:
-        if not options.is_redelivery:
+        return await _apply_once(resource, item, context)
+    except errors.DpsError as error:
+        if was_already_deleted(item, options, error):
+            return None
+        if not _is_compared(item, options, error):
             raise
-        return await _etag_if_written(resource, item, context, error=error)
+        return await _compare(resource, item, options, context, error=error)
+
+
+async def _apply_once(
+    resource: EnrollmentResource, item: RequestItem, context: CallContext
+) -> str | None:
+    if item.operation == Operation.DELETE:
+        await resource.delete(item.id, if_match=item.etag, context=context)
+        return None
+    record = await modify(
+        resource, item.id, lambda _: item.body, if_match=item.etag, context=context
+    )
     return record.etag
 
 
-async def _etag_if_written(
-    resource: EnrollmentResource, item: RequestItem, context: CallContext, *, error: errors.DpsError
+def _is_compared(item: RequestItem, options: ApplyOptions, error: errors.DpsError) -> bool:
+    """Returns whether the error may be the effect of an earlier delivery of the item."""
+    # The 404 of an update is not: it does not delete its record.
+    is_missing = isinstance(error, errors.DpsNotFoundError)
+    is_repeatable = item.etag is not None or item.operation == Operation.CREATE
+    return options.is_redelivery and is_repeatable and is_state_refusal(error) and not is_missing
+
+
+async def _compare(
+    resource: EnrollmentResource,
+    item: RequestItem,
+    options: ApplyOptions,
+    context: CallContext,
+    *,
+    error: errors.DpsError,
 ) -> str | None:
-    """Returns the etag if an earlier delivery wrote the record as requested, else raises `error`."""
-    record = await find_written(resource, item.id, item.body, context, if_match=item.etag)
-    if record is None:
-        raise error
+    """Returns the etag if an earlier delivery applied the item; raises like `reconcile`."""
+    document = None if item.operation == Operation.DELETE else item.body
+    write = Write(id=item.id, document=document, if_match=item.etag)
+    # The time is that of Service Bus. A delivery takes longer than the clocks of two services in
+    # Azure differ.
+    earliest = options.enqueued_at
+    record = await resource.reconcile(write, error, earliest=earliest, context=context)
     return record.etag
 
 
@@ -93,20 +115,25 @@ async def _upsert(
     """
     Replaces a record that exists, or creates it if it was deleted meanwhile.
 
-    Repeats this while other writers create and delete the record, until the context's deadline.
+    Repeats this while other writers change, create and delete the record, until the context's
+    deadline.
     """
     context = resource.with_deadline(context)
     while True:
         try:
-            record = await replace(resource, item.id, item.body, context=context)
-        except errors.DpsPreconditionFailedError:
+            record = await _replace_or_create(resource, item, context)
+        except (errors.DpsConflictError, errors.DpsPreconditionFailedError):
             continue
-        except errors.DpsNotFoundError:
-            try:
-                record = await resource.create_or_update(item.id, item.body, context=context)
-            except errors.DpsConflictError:
-                continue
         return record.etag
+
+
+async def _replace_or_create(
+    resource: EnrollmentResource, item: RequestItem, context: CallContext
+) -> Record:
+    try:
+        return await replace(resource, item.id, item.body, context=context)
+    except errors.DpsNotFoundError:
+        return await resource.create_or_update(item.id, item.body, context=context)
 
 
 _FOLLOW_UPS: dict[tuple[Operation, type[errors.DpsError]], FollowUp] = {
@@ -116,11 +143,6 @@ _FOLLOW_UPS: dict[tuple[Operation, type[errors.DpsError]], FollowUp] = {
     (Operation.UPDATE, errors.DpsConflictError): apply_individually,
     (Operation.DELETE, errors.DpsBadRequestError): apply_individually,
 }
-# On a redelivery these may be the effect of the item itself.
-_COMPARED_ON_REDELIVERY = {
-    (Operation.CREATE, errors.DpsConflictError),
-    (Operation.UPDATE, errors.DpsPreconditionFailedError),
-}
 
 
 def follow_up_for(
@@ -129,9 +151,7 @@ def follow_up_for(
     """Returns what to do for an item that failed in a bulk call; `None` if its error is final."""
     if item.native_mode:
         return None
-    failure = (item.operation, type(error))
-    if options.is_redelivery and failure in _COMPARED_ON_REDELIVERY:
-        return lambda resource, item, _, context: _etag_if_written(
-            resource, item, context, error=error
-        )
-    return _FOLLOW_UPS.get(failure)
+    follow_up = _FOLLOW_UPS.get((item.operation, type(error)))
+    if follow_up is None and _is_compared(item, options, error):
+        return partial(_compare, error=error)
+    return follow_up

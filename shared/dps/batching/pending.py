@@ -205,12 +205,14 @@ class PendingItems:
         self._enqueue(pending, mode)
 
     def _enqueue(self, pending: PendingItem, mode: BulkMode | None) -> None:
-        queue = self._get_queue(pending.call_kind(mode))
-        queue.add(pending)
         loop = asyncio.get_running_loop()
         if self._closed_by:
+            # Not in a queue, from which a dispatcher could still take it.
             loop.call_soon(self.fail, pending, self._closed_by, context=Context())
-        elif pending.options.deadline <= loop.time():
+            return
+        queue = self._get_queue(pending.call_kind(mode))
+        queue.add(pending)
+        if pending.options.deadline <= loop.time():
             # Its timer may have fired while a call had it.
             loop.call_soon(self._expire, pending, context=Context())
         else:

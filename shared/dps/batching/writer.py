@@ -21,7 +21,6 @@ from shared.dps.batching.pending import CallKind, CallQueue, PendingItem, Pendin
 from shared.dps.context import DEFAULT_CONTEXT, CallContext
 from shared.dps.models import BulkMode
 from shared.dps.resources import EnrollmentResource
-from shared.dps.responses import bulk_item_errors
 
 _REFUSED = (errors.DpsBadRequestError, errors.DpsRefusedError)
 _THROTTLED = (errors.DpsThrottledError, errors.NoPermitError)
@@ -240,14 +239,15 @@ class BatchWriter:
         documents = [bulk_document(pending.item) for pending in batch]
         operation = {resource.kind.path: documents, "mode": mode}
         try:
-            result = await resource.run_bulk_operation(operation, context=context)
-        except errors.DpsError as error:
-            self._resolve_failed_call(queue, batch, error)
+            outcome = await resource.apply_bulk(operation, context=context)
+        except errors.DpsError as call_error:
+            self._resolve_failed_call(queue, batch, call_error)
             return
-        failed = bulk_item_errors(result, resource.kind.id_member, documents)
+        for error in outcome.errors.values():
+            self._stop_on(error)
         for pending in batch:
-            item_error = failed.get(pending.item.id.casefold())
-            self._resolve(pending, item_error, context.client_request_id)
+            own_error = outcome.errors.get(pending.item.id.casefold())
+            self._resolve(pending, own_error, context.client_request_id)
 
     def _resolve_failed_call(
         self, queue: CallQueue, batch: Sequence[PendingItem], error: errors.DpsError
@@ -278,7 +278,8 @@ class BatchWriter:
             self._fail(batch, error)
 
     def _stop_on(self, error: errors.DpsError) -> None:
-        if isinstance(error, self._profile.stops_on):
+        cause = error.__cause__ if isinstance(error, errors.OutcomeUnknownError) else error
+        if isinstance(cause, self._profile.stops_on):
             message = f"The record was not sent to DPS. {error}"
             self._pending.close(errors.NotAttemptedError(message, tracking_id=error.tracking_id))
 

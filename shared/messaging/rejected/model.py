@@ -4,13 +4,19 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import InvalidRequestError
 from shared.messaging.bodies import parse_body
-from shared.messaging.copies import DEAD_LETTER_DESCRIPTION, DEAD_LETTER_QUEUE, DEAD_LETTER_REASON
+from shared.messaging.copies import (
+    DEAD_LETTER_DESCRIPTION,
+    DEAD_LETTER_QUEUE,
+    DEAD_LETTER_REASON,
+    properties_of_rejected,
+)
 from shared.messaging.decoding import UNDECODABLE
-from shared.messaging.messages import Message, Property
+from shared.messaging.messages import OWN_PROPERTIES, Message, Property
 from shared.messaging.requests import respelled_body
 from shared.messaging.service_bus import from_sdk_message
 from shared.redaction import mask_secrets, mask_unknown_names
@@ -53,7 +59,8 @@ class RejectedMessage:
     @property
     def ids(self) -> list[str]:
         """The ids of the records in the body."""
-        return list(dict.fromkeys(_ids_in(self.content)))
+        contents = self.content if self.message.has_results else [self.content]
+        return list(dict.fromkeys(chain.from_iterable(map(_ids_in, contents or ()))))
 
     def document(self) -> dict[str, Any]:
         """Returns the message as JSON: its body with keys masked, or the body's length and hash."""
@@ -93,7 +100,10 @@ class RejectedMessage:
         return None if value is None else str(value)
 
     def _property(self, name: str) -> Any:
-        value = self.message.application_properties.get(name)
+        is_own = name in OWN_PROPERTIES
+        message = self.message
+        properties = properties_of_rejected(message) if is_own else message.application_properties
+        value = properties.get(name)
         return value if isinstance(value, str | int | None) else str(value)
 
     def _body(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import InvalidRequestError, MessageNotFoundError, QueueUnreachableError
 from shared.json_documents import apply_merge_patch, pointer
-from shared.messaging.copies import DEAD_LETTER_QUEUE, replayed_copy
+from shared.messaging.copies import DEAD_LETTER_QUEUE, Part, replayed_copy
 from shared.messaging.rejected.model import (
     DEFERRED,
     MATCH_ALL,
@@ -155,8 +155,8 @@ class RejectedMessages:
             if self._target(rejected) is None:
                 fault = "must be of a message from one of the input queues, of which all is decoded"
                 raise InvalidRequestError({"sequenceNumber": fault})
-            body = None if merge_patch is None else _patch_body(rejected, merge_patch)
-            action = self._replay_action(body)
+            patched = None if merge_patch is None else _patched(rejected, merge_patch)
+            action = self._replay_action(patched)
             states = {sequence_number: rejected.state}
             report = await self._receive(receiver, path, states, action)
         report.raise_if_nothing_done()
@@ -221,9 +221,9 @@ class RejectedMessages:
         queue = rejected.message.queue.removesuffix(DEAD_LETTER_QUEUE)
         return next((name for name in (queue, rejected.source_queue) if name in inputs), None)
 
-    def _replay_action(self, body: bytes | None = None) -> Action:
+    def _replay_action(self, patched: Part | None = None) -> Action:
         async def replay(rejected: RejectedMessage) -> None:
-            copy = replayed_copy(rejected.message, body=body)
+            copy = replayed_copy(rejected.message, part=patched)
             await self._sender.send(self._target(rejected) or "", copy)
 
         return replay
@@ -259,13 +259,16 @@ async def _find(
     return messages[0]
 
 
-def _patch_body(rejected: RejectedMessage, merge_patch: Mapping[str, Any]) -> bytes:
+def _patched(rejected: RejectedMessage, merge_patch: Mapping[str, Any]) -> Part:
     """
     Returns the body with a JSON Merge Patch (RFC 7396) applied.
 
-    Raises `InvalidRequestError` for a body that cannot be parsed, and for a mask in the patch: a
-    listing has it in place of a key, and it would replace the key.
+    Raises `InvalidRequestError` for a body that cannot be parsed, for results, which are not a
+    request, and for a mask in the patch: a listing has it in place of a key, and it would replace
+    the key.
     """
+    if rejected.message.has_results:
+        raise InvalidRequestError({"patch": "must not be of a message with results"})
     if rejected.fault is not None:
         raise InvalidRequestError(
             {"sequenceNumber": f"is of a message whose body {rejected.fault}"},
@@ -278,7 +281,7 @@ def _patch_body(rejected: RejectedMessage, merge_patch: Mapping[str, Any]) -> by
     if faults:
         raise InvalidRequestError(faults)
     patched = apply_merge_patch(respelled_body(rejected.content), respelled_body(merge_patch))
-    return json.dumps(patched).encode()
+    return Part(json.dumps(patched).encode())
 
 
 async def _no_action(_: RejectedMessage) -> None:

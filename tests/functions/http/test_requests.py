@@ -380,6 +380,41 @@ def test_bulk_operation_of_a_million_tiny_values_is_413(app: httpx.Client) -> No
     assert response.json()["info"] == {"": "must not exceed 1000000 values"}
 
 
+@pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize(
+    ("path", "body", "fault"),
+    [
+        ("enrollments/dev-1", b'{"a": [' + b"0," * 200_000 + b"0]}", {"": "100000 values"}),
+        ("enrollments", b'{"a": ["' + b"x" * 40 * 2**20 + b'"]}', {"": "33554432 bytes"}),
+        (
+            "enrollments",
+            b'{"enrollments": [' + b"{}," * 10_000 + b"oops",
+            {"/enrollments": "10000"},
+        ),
+        (
+            "enrollments",
+            b'{"enrollments": [{"initialTwin": {"tags": ['
+            + b'"xxxxxxxxxxxxxxx",' * 200_000
+            + b"oops",
+            {"/enrollments/0/initialTwin": "1048576 bytes"},
+        ),
+    ],
+    ids=["values", "bytes", "records", "twin"],
+)
+def test_body_that_cannot_be_valid_is_not_parsed(
+    app: httpx.Client, path: str, body: bytes, fault: dict[str, str]
+) -> None:
+    """The parser would find that it is not JSON, or take seconds in which nothing else runs."""
+    headers = {"Content-Type": "application/json"}
+    method = "PUT" if "/" in path else "POST"
+
+    response = app.request(method, f"/{path}", content=body, headers=headers)
+
+    assert (response.status_code, response.json()["errorCode"]) == (413, 413001)
+    ((pointer, text),) = response.json()["info"].items()
+    assert (pointer, fault[pointer] in text) == (pointer, True)
+
+
 def test_ids_are_case_insensitive(app: httpx.Client) -> None:
     """A record cannot be created twice under ids that differ in case."""
     app.put("/enrollments/Dev-1", json=enrollment(registrationId="Dev-1")).raise_for_status()

@@ -144,6 +144,22 @@ def test_bulk_operation_that_cannot_be_reconciled_is_in_doubt(
     assert [error["errorCode"] for error in response.json()["errors"]] == [503004] * number
 
 
+@pytest.mark.parametrize("number", [3, 12])
+def test_invalid_record_is_named_although_dps_refuses_the_credential(
+    app: httpx.Client, set_faults: Callable[..., None], number: int
+) -> None:
+    """The others have an error of their own, so that both can be corrected at once."""
+    set_faults({"match": {"path": "^/enrollments$"}, "do": {"status": 401}})
+    records = [ENROLLMENT | {"registrationId": f"d-{n}"} for n in range(number)]
+    records[1] = {"registrationId": "d-1"}
+
+    response = app.post("/enrollments", json={"mode": "create", "enrollments": records})
+
+    codes = [error["errorCode"] for error in response.json()["errors"]]
+    assert response.status_code == 200
+    assert codes == [503003, 400004, *[503003] * (number - 2)]
+
+
 def test_unreachable_dps_is_503(app_with: Callable[..., httpx.Client]) -> None:
     """Nothing was applied, so `Retry-After` says when to retry."""
     with socket.socket() as unused:

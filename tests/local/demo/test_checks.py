@@ -5,6 +5,8 @@ import pytest
 from local.demo.checks import expect_same
 from local.demo.steps import CheckFailedError
 
+MASKED = "https://a.test/f?****"
+
 
 @pytest.mark.parametrize(
     ("stored", "pointer"),
@@ -20,3 +22,11 @@ def test_difference_is_reported(stored: dict[str, object], pointer: str) -> None
 def test_null_may_be_absent() -> None:
     """A member that was sent as null may be absent, as DPS drops it."""
     expect_same("enrollment", {"deviceId": None}, {})
+
+
+def test_query_of_a_url_may_be_masked() -> None:
+    """DPS shows a webhook URL without its query; another URL is a difference."""
+    expect_same("group", {"webhookUrl": "https://a.test/f?code=1"}, {"webhookUrl": MASKED})
+
+    with pytest.raises(CheckFailedError, match=r"/webhookUrl$"):
+        expect_same("group", {"webhookUrl": "https://b.test/f?code=1"}, {"webhookUrl": MASKED})

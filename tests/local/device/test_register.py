@@ -25,13 +25,28 @@ def state_in(output: str) -> Any:
 
 def test_assigned_device_exits_with_0(fleet: Fleet, register: Register) -> None:
     """The command prints each request and the final state."""
-    key = fleet.enroll(iotHubs=[HUBS[1]]).key
+    key = fleet.enroll(allocationPolicy="static", iotHubs=[HUBS[1]]).key
 
     code, output, errors = register("--id", "dev-1", "--key", key)
 
     assert (code, errors) == (0, "")
     assert output.startswith("PUT register: 202\n  assigning, polling in 0 s\n")
     assert state_in(output)["assignedHub"] == HUBS[1]
+
+
+def test_throttled_device_waits_and_goes_on(fleet: Fleet, register: Register) -> None:
+    """A 429 to the registration and one to a poll are retried."""
+    key = fleet.enroll().key
+    throttled = {"status": 429, "headers": {"Retry-After": "0"}}
+    faults = [
+        {"match": {"path": path}, "times": 1, "do": throttled}
+        for path in ("/register$", "/operations/")
+    ]
+    fleet.client.put("/_faults", json=faults).raise_for_status()
+
+    code, output, _ = register("--id", "dev-1", "--key", key)
+
+    assert (code, output.count(": 429\n")) == (0, 2)
 
 
 def test_group_key_is_derived(fleet: Fleet, register: Register) -> None:

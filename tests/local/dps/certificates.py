@@ -81,8 +81,12 @@ def enroll(
     return fleet.put(f"/enrollments/{id_}", document)
 
 
-def enroll_group(fleet: Fleet, authority: Certificate, id_: str = "group-1") -> None:
-    """Creates a group for the certificates that `authority` issued."""
-    pair = {"primary": {"certificate": authority.pem}}
-    attestation = {"type": "x509", "x509": {"signingCertificates": pair}}
+def enroll_group(
+    fleet: Fleet, authority: Certificate | None, id_: str = "group-1", **names: str
+) -> None:
+    """Creates a group for the certificates of `authority`, or of the uploaded ones with `names`."""
+    details: dict[str, Any] = {"caReferences": names}
+    if authority is not None:
+        details = {"signingCertificates": {"primary": {"certificate": authority.pem}}}
+    attestation = {"type": "x509", "x509": details}
     fleet.put(f"/enrollmentGroups/{id_}", {"enrollmentGroupId": id_, "attestation": attestation})

@@ -155,6 +155,17 @@ def test_webhook_url_is_called_with_its_query_but_sent_without(
     }
 
 
+def test_masked_webhook_url_that_is_written_back_is_stored(fleet: Fleet, webhook: Webhook) -> None:
+    """DPS is not known to restore what it masked: the webhook then gets no key."""
+    webhook.answer_with(to_hub(1))
+    device = fleet.enroll(**custom(webhook.url))
+
+    fleet.change("/enrollments/dev-1", deviceId="other")
+    device.register()
+
+    assert webhook.urls == [webhook.url.replace("code=secret", "****")]
+
+
 def test_webhook_request_has_the_media_type_of_json(fleet: Fleet, webhook: Webhook) -> None:
     """The Content-Type of the request is that of JSON."""
     webhook.answer_with(to_hub(1))

@@ -183,6 +183,34 @@ def test_group_may_have_ca_references(client: httpx.Client) -> None:
     assert response.json()["attestation"] == attestation
 
 
+NOT_BASE64 = "The certificate is not a valid base64 string value"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        certificate("device") + certificate("ca"),
+        certificate("device") + "-----BEGIN CERTIFICATE-----\n",
+        certificate("a")[:-60],
+        "Subject: CN=a\n" + certificate("a"),
+        "no certificate",
+        "é",
+        base64.b64encode(b"no certificate").decode(),
+        base64.b64encode(certificate("a").encode()).decode(),
+    ],
+)
+def test_unreadable_certificate_is_refused_with_the_message_of_dps(
+    client: httpx.Client, kind: Kind, text: str
+) -> None:
+    """A chain, a part of a certificate and rubbish (azure-docs#6886, iotedge#2738)."""
+    response = client.put(
+        f"/{kind.path}/rec-1", json=kind.document(attestation=x509(kind, primary=text))
+    )
+
+    assert (response.status_code, response.json()["errorCode"]) == (400, 400004)
+    assert response.json()["message"] == NOT_BASE64
+
+
 TPM = {"type": "tpm", "tpm": {"endorsementKey": "key"}}
 PAIR = {"primary": {"certificate": certificate("a")}}
 
@@ -206,9 +234,6 @@ PAIR = {"primary": {"certificate": certificate("a")}}
         (ENROLLMENT, {"type": "x509", "x509": {}}),
         (ENROLLMENT, {"type": "x509", "x509": {"clientCertificates": {}}}),
         (ENROLLMENT, {"type": "x509", "x509": {"clientCertificates": {"primary": "text"}}}),
-        (ENROLLMENT, x509(ENROLLMENT, primary="no certificate")),
-        (ENROLLMENT, x509(ENROLLMENT, primary=certificate("a")[:-60])),
-        (ENROLLMENT, x509(ENROLLMENT, primary="é")),
         (ENROLLMENT, {"type": "x509", "x509": {"signingCertificates": PAIR}}),
         (ENROLLMENT, {"type": "x509", "x509": {"caReferences": {"primary": "root-1"}}}),
         (GROUP, TPM),

@@ -37,13 +37,21 @@ def test_issued_certificate_of_an_individual_enrollment_is_accepted(
     assert state["status"] == "assigned"
 
 
+UNKNOWN = (401, 401002, "CA certificate not found.")
+MISMATCH = (401, 401002, "Signing certificate info did not match chain elements.")
+INVALID = (401, 401002, "Invalid certificate.")
+
+
+def error(response: httpx.Response) -> tuple[int, int, str]:
+    """Returns status, code and message of an error response."""
+    return response.status_code, response.json()["errorCode"], response.json()["message"]
+
+
 def test_unknown_certificate_is_401(fleet: Fleet, tmp_path: Path) -> None:
-    """The handshake succeeds, and the HTTP response is an error."""
+    """The handshake succeeds, and the HTTP response is an error (azure-iot-sdk-c#1900)."""
     unknown = Certificate.create("dev-1")
 
-    response = fleet.device(tls=unknown.tls(tmp_path)).put()
-
-    assert (response.status_code, response.json()["errorCode"]) == (401, 401002)
+    assert error(fleet.device(tls=unknown.tls(tmp_path)).put()) == UNKNOWN
 
 
 def test_other_certificate_with_the_same_name_is_401(fleet: Fleet, tmp_path: Path) -> None:
@@ -51,7 +59,7 @@ def test_other_certificate_with_the_same_name_is_401(fleet: Fleet, tmp_path: Pat
     enroll(fleet, Certificate.create("dev-1"))
     unknown = Certificate.create("dev-1")
 
-    assert fleet.device(tls=unknown.tls(tmp_path)).put().status_code == 401
+    assert error(fleet.device(tls=unknown.tls(tmp_path)).put()) == INVALID
 
 
 def test_registration_id_other_than_the_common_name_is_401(fleet: Fleet, tmp_path: Path) -> None:
@@ -59,7 +67,7 @@ def test_registration_id_other_than_the_common_name_is_401(fleet: Fleet, tmp_pat
     own = Certificate.create("dev-2")
     enroll(fleet, own)
 
-    assert fleet.device(tls=own.tls(tmp_path)).put().status_code == 401
+    assert error(fleet.device(tls=own.tls(tmp_path)).put()) == INVALID
 
 
 def test_service_api_needs_no_certificate(fleet: Fleet) -> None:
@@ -134,7 +142,37 @@ def test_certificate_without_its_intermediate_is_401(fleet: Fleet, tmp_path: Pat
     own = root.issue("Factory", ca=True).issue("dev-1")
     enroll_group(fleet, root)
 
-    assert fleet.device(tls=own.tls(tmp_path)).put().status_code == 401
+    assert error(fleet.device(tls=own.tls(tmp_path)).put()) == UNKNOWN
+
+
+@pytest.mark.parametrize("slot", ["primary", "secondary"])
+def test_certificate_below_an_uploaded_authority_belongs_to_the_group(
+    fleet: Fleet, tmp_path: Path, slot: str
+) -> None:
+    """The group refers to the uploaded certificate by name, ignoring case."""
+    root = Certificate.create("Root", ca=True)
+    factory = root.issue("Factory", ca=True)
+    fleet.client.put("/_certificates", json={"other": factory.pem, "Root-1": root.pem})
+    enroll_group(fleet, None, **{slot: "root-1"})
+
+    tls = factory.issue("dev-1").tls(tmp_path, factory)
+    state = fleet.device(tls=tls).register()
+
+    assert (state["status"], state["x509"]) == ("assigned", {"enrollmentGroupId": "group-1"})
+
+
+def test_group_accepts_an_authority_that_is_uploaded_later(fleet: Fleet, tmp_path: Path) -> None:
+    """Until then, and after a reset of the certificates, it is not found."""
+    root = Certificate.create("Root", ca=True)
+    enroll_group(fleet, None, primary="root-1")
+    device = fleet.device(tls=root.issue("dev-1").tls(tmp_path))
+
+    before = error(device.put())
+    fleet.client.put("/_certificates", json={"root-1": root.pem})
+    state = device.register()
+    fleet.client.put("/_certificates", json={})
+
+    assert (before, state["status"], error(device.put())) == (UNKNOWN, "assigned", UNKNOWN)
 
 
 def test_group_of_the_nearest_authority_is_chosen(fleet: Fleet, tmp_path: Path) -> None:
@@ -183,15 +221,26 @@ def test_group_with_a_certificate_that_is_not_a_ca_accepts_nobody(
     enroll_group(fleet, root)
     own = root.issue("dev-1")
 
-    assert fleet.device(tls=own.tls(tmp_path)).put().status_code == 401
+    assert error(fleet.device(tls=own.tls(tmp_path)).put()) == MISMATCH
 
 
 def test_issuer_with_the_same_name_is_401(fleet: Fleet, tmp_path: Path) -> None:
-    """The issuer's signature is verified."""
+    """The issuer's signature is verified (the message: iotedge#2739)."""
     enroll_group(fleet, Certificate.create("Root", ca=True))
     own = Certificate.create("Root", ca=True).issue("dev-1")
 
-    assert fleet.device(tls=own.tls(tmp_path)).put().status_code == 401
+    assert error(fleet.device(tls=own.tls(tmp_path)).put()) == MISMATCH
+
+
+def test_chain_of_another_root_with_the_same_name_is_401(fleet: Fleet, tmp_path: Path) -> None:
+    """A root that was made anew does not vouch for the devices below the old one."""
+    old = Certificate.create("Root", ca=True)
+    factory = old.issue("Factory", ca=True)
+    enroll_group(fleet, Certificate.create("Root", ca=True))
+
+    tls = factory.issue("dev-1").tls(tmp_path, factory, old)
+
+    assert error(fleet.device(tls=tls).put()) == MISMATCH
 
 
 def test_certificate_of_the_authority_itself_is_401(fleet: Fleet, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from local.dps import DpsStandIn
 from tests.local.dps.calls import ENROLLMENT, tpm_document
+from tests.local.dps.certificates import Certificate
 
 
 def test_reset_restores_the_initial_state(dps: DpsStandIn, client: httpx.Client) -> None:
@@ -45,6 +46,36 @@ def test_statistics_count_requests(client: httpx.Client) -> None:
     assert stats["faults"] == 1
     assert stats["connections"] == 1
     assert stats["records"]["enrollments"] == 3
+
+
+def test_certificates_of_authorities_are_shown_as_their_info(client: httpx.Client) -> None:
+    """PUT replaces them all, and a reset removes them."""
+    authority = Certificate.create("Root", ca=True)
+    client.put("/_certificates", json={"old": authority.pem})
+
+    put = client.put("/_certificates", json={"root-1": authority.pem})
+    read = client.get("/_certificates")
+    client.post("/_reset")
+
+    assert put.json() == read.json()
+    assert {name: info["subjectName"] for name, info in read.json().items()} == {
+        "root-1": "CN=Root"
+    }
+    assert client.get("/_certificates").json() == {}
+
+
+def test_invalid_certificates_are_400(client: httpx.Client) -> None:
+    """Each that is no certificate of an authority is named; none is stored."""
+    authority, device = Certificate.create("Root", ca=True), Certificate.create("dev-1")
+    certificates = {"root": authority.pem, "device": device.pem, "text": "x", "number": 1}
+
+    response = client.put("/_certificates", json=certificates)
+
+    expected = "must be the certificate of a CA, in PEM or in base64 of DER"
+    assert response.status_code == 400
+    assert response.json()["errors"] == dict.fromkeys(("/device", "/text", "/number"), expected)
+    assert client.put("/_certificates", json=[]).json()["errors"] == {"": "must be an object"}
+    assert client.get("/_certificates").json() == {}
 
 
 def test_put_latency_returns_the_new_latency(client: httpx.Client) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.local.dps.devices import SCOPE, Fleet, StartFleet, Webhook, custom, status
+from tests.local.dps.calls import Clock
+from tests.local.dps.devices import SCOPE, Device, Fleet, StartFleet, Webhook, custom, status
 
 
 def test_register_response_is_that_recorded(fleet: Fleet) -> None:
@@ -101,14 +102,24 @@ def test_operation_of_another_device_is_404(fleet: Fleet) -> None:
     assert first.poll("5.0.0").status_code == 404
 
 
-@pytest.mark.parametrize("version", ["2019-03-31", "2021-06-01", "2021-10-01"])
+@pytest.mark.parametrize(
+    "version",
+    [
+        "2017-11-15",
+        "2018-09-01-preview",
+        "2018-11-01",
+        "2019-03-31",
+        "2021-06-01",
+        "2021-10-01",
+    ],
+)
 def test_known_api_version_is_accepted(fleet: Fleet, version: str) -> None:
-    """The versions that Microsoft's device SDKs send are accepted."""
+    """A device can register with any version that Microsoft's device SDKs send or sent."""
     key = fleet.enroll().key
 
-    response = fleet.device(key=key, api_version=version).put()
+    state = fleet.device(key=key, api_version=version).register()
 
-    assert response.status_code == 202
+    assert state["status"] == "assigned"
 
 
 @pytest.mark.parametrize("version", ["2018-04-01", ""])
@@ -166,7 +177,7 @@ def test_service_api_takes_precedence_for_an_enrollment_called_registrations(fle
 
 
 def test_registrations_have_a_quota_of_their_own(fleet: Fleet) -> None:
-    """Calls of the service API and polls do not count."""
+    """Calls of the service API do not count."""
     device = fleet.enroll()
     fleet.client.put("/_throttle", json={"operationsPerMinute": 1})
     statuses = [fleet.client.get("/enrollments/dev-1").status_code for _ in range(2)]
@@ -178,6 +189,59 @@ def test_registrations_have_a_quota_of_their_own(fleet: Fleet) -> None:
     assert statuses == [200, 429]
     assert polled["status"] == "assigned"
     assert (second.status_code, second.json()["errorCode"]) == (429, 429001)
+
+
+def finished(device: Device) -> str:
+    """Registers the device and returns the id of the operation when it is finished."""
+    operation_id = str(device.put().json()["operationId"])
+    device.finish(operation_id)
+    return operation_id
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock at the beginning of ten seconds."""
+    clock = Clock()
+    clock.now -= clock.now % 10_000_000_000
+    return clock
+
+
+def test_sixth_poll_in_ten_seconds_is_429(start_fleet: StartFleet, clock: Clock) -> None:
+    """The documented quota of 5 polls in 10 seconds; azure-iot-sdk-c#1703: it is enforced."""
+    fleet = start_fleet(clock=clock)
+    device = fleet.enroll()
+    operation_id = finished(device)
+    fleet.client.put("/_throttle", json={"operationsPerMinute": 60})
+    clock.advance(3)
+
+    polls = [device.poll(operation_id) for _ in range(100)]
+    clock.advance(7)
+
+    assert [poll.status_code for poll in polls] == [200] * 5 + [429] * 95
+    assert (polls[-1].json()["errorCode"], polls[-1].headers["Retry-After"]) == (429001, "7")
+    assert device.poll(operation_id).status_code == 200
+
+
+def test_each_device_has_its_own_quota_of_polls(start_fleet: StartFleet, clock: Clock) -> None:
+    """Neither the polls of other devices nor registrations count."""
+    fleet = start_fleet(clock=clock)
+    first, second = fleet.enroll("dev-1"), fleet.enroll("dev-2")
+    operations = [finished(device) for device in (first, second)]
+    fleet.client.put("/_throttle", json={"operationsPerMinute": 1, "retryAfter": False})
+
+    *_, last = [first.poll(operations[0]) for _ in range(6)]
+
+    assert (last.status_code, "Retry-After" in last.headers) == (429, False)
+    assert second.poll(operations[1]).status_code == 200
+    assert second.put().status_code == 202
+
+
+def test_polls_are_not_limited_without_a_throttle(fleet: Fleet) -> None:
+    """A hundred polls are answered."""
+    device = fleet.enroll()
+    operation_id = finished(device)
+
+    assert {device.poll(operation_id).status_code for _ in range(100)} == {200}
 
 
 def test_faults_apply_to_the_device_api(fleet: Fleet) -> None:

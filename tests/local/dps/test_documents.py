@@ -8,15 +8,18 @@ import pytest
 from tests.local.dps.calls import ENROLLMENT, Kind
 from tests.secret_factory import symmetric_key
 
-CUSTOM = "A CustomAllocationDefinition is required when the allocation policy is set to 'Custom'"
+CUSTOM_MESSAGE = (
+    "A CustomAllocationDefinition is required when the allocation policy is set to 'Custom'"
+)
+WITHOUT_POLICY = "Enrollment allocationPolicy must be specified when iotHubs are specified."
 BOOLEANS = {"updateHubAssignment": True, "migrateDeviceData": True}
 
 
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"allocationPolicy": "custom"}, CUSTOM),
-        ({"allocationPolicy": "Hashed"}, "Invalid AllocationPolicy"),
+        ({"allocationPolicy": "custom"}, CUSTOM_MESSAGE),
+        ({"allocationPolicy": "hash"}, "Invalid AllocationPolicy"),
         ({"allocationPolicy": 1}, "Invalid AllocationPolicy"),
         ({"provisioningStatus": "on"}, "Invalid ProvisioningStatus"),
         ({"deviceId": "no spaces"}, "Invalid DeviceId"),
@@ -32,8 +35,10 @@ BOOLEANS = {"updateHubAssignment": True, "migrateDeviceData": True}
         ({"initialTwin": []}, "Invalid InitialTwin"),
         ({"optionalDeviceInformation": ""}, "Invalid OptionalDeviceInformation"),
         ({"iotHubs": "hub-1.azure-devices.net"}, "Invalid IotHubs"),
+        ({"iotHubs": ["hub-1.azure-devices.net"]}, WITHOUT_POLICY),
+        ({"iotHubs": ["hub-1.azure-devices.net"], "allocationPolicy": None}, WITHOUT_POLICY),
         (
-            {"iotHubs": ["hub-9.azure-devices.net"]},
+            {"allocationPolicy": "hashed", "iotHubs": ["hub-9.azure-devices.net"]},
             "The IotHubs are not linked to the provisioning service",
         ),
         ({"attestation": None}, "The attestation is required"),
@@ -54,7 +59,11 @@ def test_invalid_document_is_400(
     [
         {"allocationPolicy": "static"},
         {"allocationPolicy": "static", "iotHubs": None},
-        {"iotHubs": ["HUB-2.azure-devices.net", "hub-1.azure-devices.net"]},
+        {
+            "allocationPolicy": "hashed",
+            "iotHubs": ["HUB-2.azure-devices.net", "hub-1.azure-devices.net"],
+        },
+        {"iotHubs": []},
         {
             "allocationPolicy": "geoLatency",
             "customAllocationDefinition": {
@@ -112,6 +121,65 @@ def test_error_body_has_the_documented_members(client: httpx.Client, kind: Kind)
     assert list(response.json()) == ["errorCode", "trackingId", "message", "timestampUtc"]
     assert response.headers["x-ms-error-code"] == "400004"
     assert key not in response.text
+
+
+# As ARM, Bicep, Terraform, the Java SDK and the CLI spell enum values.
+SPELLINGS = [
+    ("allocationPolicy", "Hashed", "hashed"),
+    ("allocationPolicy", "geolatency", "geoLatency"),
+    ("allocationPolicy", "GeoLatency", "geoLatency"),
+    ("allocationPolicy", "STATIC", "static"),
+    ("provisioningStatus", "Disabled", "disabled"),
+    ("provisioningStatus", "ENABLED", "enabled"),
+]
+
+
+@pytest.mark.parametrize(("member", "sent", "stored"), SPELLINGS)
+def test_enum_value_in_another_case_is_stored_as_dps_spells_it(
+    client: httpx.Client, kind: Kind, member: str, sent: str, stored: str
+) -> None:
+    """PUT, bulk, GET and query give the same value."""
+    documents = [kind.document(id_, **{member: sent}) for id_ in ("rec-1", "rec-2")]
+
+    put = client.put(f"/{kind.path}/rec-1", json=documents[0]).json()
+    client.post(f"/{kind.path}", json={kind.path: documents[1:], "mode": "Create"})
+
+    read = client.get(f"/{kind.path}/rec-2").json()
+    queried = client.post(f"/{kind.path}/query", json={"query": ""}).json()
+    assert [shown[member] for shown in (put, read, *queried)] == [stored] * 4
+
+
+def test_custom_policy_in_another_case_needs_its_definition(
+    client: httpx.Client, kind: Kind
+) -> None:
+    """The rules for `custom` apply to CUSTOM, as the Java SDK sends it."""
+    response = client.put(f"/{kind.path}/rec-1", json=kind.document(allocationPolicy="CUSTOM"))
+
+    assert (response.status_code, response.json()["message"]) == (400, CUSTOM_MESSAGE)
+
+
+def test_members_in_another_case_are_those_of_dps(client: httpx.Client, kind: Kind) -> None:
+    """Known members are found at each level, except in free-form objects; others stay."""
+    key = symmetric_key()
+    attestation = {"Type": "SymmetricKey", "symmetrickey": {"PrimaryKey": key}}
+    document = {
+        kind.id_member.upper(): "rec-1",
+        "Attestation": attestation,
+        "provisioningstatus": "disabled",
+        "ReprovisionPolicy": {"MigrateDeviceData": True, "updatehubassignment": False},
+        "initialTwin": {"Tags": {"IotHubs": "Hashed"}},
+        "Unknown": "Hashed",
+    }
+
+    put = client.put(f"/{kind.path}/rec-1", json=document).json()
+
+    assert put[kind.id_member] == "rec-1"
+    assert put["attestation"]["type"] == "symmetricKey"
+    assert put["attestation"]["symmetricKey"]["primaryKey"] == key
+    assert put["provisioningStatus"] == "disabled"
+    assert put["reprovisionPolicy"] == {"updateHubAssignment": False, "migrateDeviceData": True}
+    assert put["initialTwin"] == document["initialTwin"]
+    assert put["Unknown"] == "Hashed"
 
 
 def test_empty_device_id_counts_as_missing(client: httpx.Client) -> None:

@@ -22,7 +22,9 @@ NEVER = policy(update=False, migrate=False)
 
 def register_twice(fleet: Fleet, **members: Any) -> dict[str, Any]:
     """Changes the enrollment between two registrations and returns the second state."""
-    device = fleet.enroll(iotHubs=[HUBS[0]], initialTwin=FIRST, **members)
+    device = fleet.enroll(
+        allocationPolicy="static", iotHubs=[HUBS[0]], initialTwin=FIRST, **members
+    )
     device.register()
     fleet.change("/enrollments/dev-1", iotHubs=[HUBS[1]], initialTwin=SECOND, deviceId="other")
     return device.register()
@@ -62,7 +64,9 @@ def test_device_in_the_same_hub_keeps_its_substatus_and_twin(
     fleet: Fleet, members: dict[str, Any]
 ) -> None:
     """Only the time and etag of the registration change."""
-    device = fleet.enroll(iotHubs=[HUBS[0]], initialTwin=FIRST, **members)
+    device = fleet.enroll(
+        allocationPolicy="static", iotHubs=[HUBS[0]], initialTwin=FIRST, **members
+    )
     first = device.register()
     fleet.change("/enrollments/dev-1", initialTwin=SECOND)
 
@@ -76,7 +80,7 @@ def test_device_in_the_same_hub_keeps_its_substatus_and_twin(
 
 def test_migrated_device_in_the_same_hub_stays_migrated(fleet: Fleet) -> None:
     """The substatus does not change."""
-    device = fleet.enroll(iotHubs=[HUBS[0]])
+    device = fleet.enroll(allocationPolicy="static", iotHubs=[HUBS[0]])
     device.register()
     fleet.change("/enrollments/dev-1", iotHubs=[HUBS[1]])
 
@@ -162,7 +166,7 @@ def test_failed_registration_does_not_move_the_device(fleet: Fleet, webhook: Web
 
 def test_registration_from_the_control_endpoint_counts_as_earlier(fleet: Fleet) -> None:
     """Tests can start with an assigned device."""
-    device = fleet.enroll(iotHubs=[HUBS[0]])
+    device = fleet.enroll(allocationPolicy="static", iotHubs=[HUBS[0]])
     fleet.client.post("/_registrations", json={"registrationId": "dev-1", "assignedHub": HUBS[3]})
 
     state = device.register()

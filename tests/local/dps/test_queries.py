@@ -141,10 +141,21 @@ def test_invalid_paging_header_is_400(client: httpx.Client, kind: Kind, headers:
 
 
 @pytest.mark.parametrize(
-    "query", ["SELECT *", "select *", "*", " SELECT * FROM enrollments WHERE deviceId = 'nobody'"]
+    "query",
+    [
+        "SELECT *",
+        "select *",
+        "*",
+        " SELECT * FROM enrollments WHERE deviceId = 'nobody'",
+        "SELECT * FROM devices",
+        "SELECT deviceId FROM enrollments",
+        "",
+        "DROP",
+        "{'additional_properties': {}, 'query': 'SELECT *'}",  # az iot dps, extension 0.25.0
+    ],
 )
-def test_any_select_returns_all_records(client: httpx.Client, query: str) -> None:
-    """A WHERE is ignored: no public source shows that DPS applies one."""
+def test_any_text_returns_all_records(client: httpx.Client, query: str) -> None:
+    """A WHERE is ignored, as are columns (azure-iot-sdk-csharp#794, #2188, #3478)."""
     client.put("/enrollments/tpm-1", json=tpm_document())
 
     response = client.post("/enrollments/query", json={"query": query})
@@ -153,11 +164,9 @@ def test_any_select_returns_all_records(client: httpx.Client, query: str) -> Non
     assert "registrationState" not in response.json()[0]
 
 
-@pytest.mark.parametrize("body", [{}, {"query": None}, {"query": 1}, {"query": "DROP"}])
-def test_missing_or_invalid_query_is_400(
-    client: httpx.Client, kind: Kind, body: dict[str, Any]
-) -> None:
-    """The query is required."""
+@pytest.mark.parametrize("body", [{}, {"query": None}, {"query": 1}, {"query": {}}, []])
+def test_missing_or_invalid_query_is_400(client: httpx.Client, kind: Kind, body: Any) -> None:
+    """The query is required, and it is a text."""
     response = client.post(f"/{kind.path}/query", json=body)
 
     assert (response.status_code, response.json()["errorCode"]) == (400, 400004)

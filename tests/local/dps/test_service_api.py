@@ -178,19 +178,29 @@ def test_ids_in_paths_are_percent_decoded(client: httpx.Client, kind: Kind) -> N
     assert response.json()[kind.id_member] == "a:b"
 
 
-@pytest.mark.parametrize(("is_masked", "query"), [(True, "?****"), (False, "?code=c0de")])
-def test_query_of_a_webhook_url_is_masked_if_configured(
-    start_dps: StartDps, kind: Kind, is_masked: bool, query: str
+@pytest.mark.parametrize(
+    ("options", "sent", "shown"),
+    [
+        ({}, "https://a.test/hook?code=c0de&x=?", "https://a.test/hook?****"),
+        ({}, "https://a.test/hook?code=c0\nde", "https://a.test/hook?****"),
+        ({}, "https://a.test/hook", "https://a.test/hook"),
+        ({"mask_webhook_urls": False}, "https://a.test/?code=c0de", "https://a.test/?code=c0de"),
+    ],
+)
+def test_query_of_a_webhook_url_is_masked_unless_switched_off(
+    start_dps: StartDps, kind: Kind, options: dict[str, bool], sent: str, shown: str
 ) -> None:
-    """The option exists because it is unknown whether DPS masks the query."""
-    _, client = start_dps(mask_webhook_urls=is_masked)
-    definition = {"webhookUrl": "https://a.test/hook?code=c0de", "apiVersion": "2021-10-01"}
+    """PUT, GET and query show the form of azure-powershell#12154."""
+    _, client = start_dps(**options)
+    definition = {"webhookUrl": sent, "apiVersion": "2021-10-01"}
+    document = kind.document(customAllocationDefinition=definition)
 
-    response = client.put(
-        f"/{kind.path}/rec-1", json=kind.document(customAllocationDefinition=definition)
-    ).json()
+    put = client.put(f"/{kind.path}/rec-1", json=document).json()
+    read = client.get(f"/{kind.path}/rec-1").json()
+    [queried] = client.post(f"/{kind.path}/query", json={"query": "SELECT *"}).json()
 
-    assert response["customAllocationDefinition"]["webhookUrl"] == f"https://a.test/hook{query}"
+    records = (put, read, queried)
+    assert [r["customAllocationDefinition"]["webhookUrl"] for r in records] == [shown] * 3
 
 
 def run(client: httpx.Client, kind: Kind, mode: str, items: list[Any]) -> httpx.Response:

@@ -155,3 +155,41 @@ def with_alternative_names(names: list[x509.GeneralName]) -> str:
         .sign(key, hashes.SHA256())
     )
     return signed.public_bytes(serialization.Encoding.PEM).decode()
+
+
+@pytest.mark.parametrize(
+    ("subject", "common_name"),
+    [
+        (r"O=a\, CN=trusted, CN=real", "real"),
+        ('O="a, CN=trusted", CN=real', "real"),
+        ('O="a"", CN=trusted", CN=real', "real"),
+        (r"O=a\\, CN=real", "real"),
+        (r"OU=a+CN=real, CN=other", "real"),
+        (r"cn = J\C3\A4r\2B\, Inc\  ,O=b", "Jär+, Inc "),
+        ('CN="Contoso, ""Inc"""', 'Contoso, "Inc"'),
+        ("2.5.4.3=real", "real"),
+        (r"CN=a\\", "a\\"),
+        (r'O="a\", CN=trusted, L="', None),
+        ("O=a, CN=trusted, L", None),
+        ("O=a, CN=trusted,", None),
+        ("O=CN=trusted", None),
+        ("", None),
+    ],
+)
+def test_common_name_is_that_of_the_subject(subject: str, common_name: str | None) -> None:
+    """Special characters are escaped as in RFC 4514, or the value is in quotes, as .NET writes it."""
+    group = signed_by({"info": {"subjectName": subject}})
+    name = "signingCertificates.primary.commonName"
+
+    assert matches({name: {"exists": common_name is not None}}, group=group)
+    assert not matches({name: {"equals": "trusted"}}, group=group)
+    assert common_name is None or matches({name: {"equals": common_name}}, group=group)
+
+
+def test_common_name_of_a_certificate_cannot_be_imitated() -> None:
+    """An organization with a comma and what looks like a common name is one value."""
+    pem = secret_factory.certificate("dev-1", organization="a, CN=trusted")
+
+    assert matches(
+        {"deviceCertificate.commonName": {"equals": "dev-1"}}, x509={"clientCertificate": pem}
+    )

@@ -66,12 +66,12 @@ def test_all_faults_are_reported_at_once() -> None:
 
     assert faults(broken) == {
         "": "must have exactly one of individualEnrollment, enrollmentGroup",
-        "/deviceRuntimeContext/currentIotHubHostName": "must be a string",
-        "/deviceRuntimeContext/registrationId": "must be a non-empty string",
+        "/deviceRuntimeContext/currentIotHubHostName": "must be a string of at most 1024 characters",
+        "/deviceRuntimeContext/registrationId": "must be a non-empty string of at most 1024 characters",
         "/enrollmentGroup/enrollmentGroupId": "is required",
         "/individualEnrollment": "must be an object",
-        "/linkedHubs/1": "must be a non-empty string",
-        "/linkedHubs/2": "must be a non-empty string",
+        "/linkedHubs/1": "must be a non-empty string of at most 1024 characters",
+        "/linkedHubs/2": "must be a non-empty string of at most 1024 characters",
     }
 
 
@@ -108,6 +108,35 @@ def test_request_that_is_too_large_is_rejected() -> None:
     """A document has 1 MB at most."""
     with pytest.raises(DocumentTooLargeError):
         make_request(payload="x" * 2**20)
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        (body(hubs=("a.example",) * 1001), "/linkedHubs"),
+        (body(hubs=("a" * 1025,)), "/linkedHubs/0"),
+        (body(registrationId="a" * 1025), "/deviceRuntimeContext/registrationId"),
+        (body(currentIotHubHostName="a" * 1025), "/deviceRuntimeContext/currentIotHubHostName"),
+        (
+            body(group=GROUP | {"enrollmentGroupId": "a" * 1025}),
+            "/enrollmentGroup/enrollmentGroupId",
+        ),
+    ],
+)
+def test_hubs_and_names_are_limited(document: dict[str, Any], place: str) -> None:
+    """DPS links 50 hubs. Every rule may compare, hash or copy them."""
+    assert list(faults(document)) == [place]
+
+
+def test_first_of_several_hubs_of_one_name_is_linked() -> None:
+    """Names that differ only in case are one hub."""
+    request = make_request(hubs=("Hub.example", "hub.example"))
+
+    assert (request.linked("HUB.example"), request.linked("other"), request.linked(None)) == (
+        "Hub.example",
+        None,
+        None,
+    )
 
 
 def test_repr_contains_no_key() -> None:

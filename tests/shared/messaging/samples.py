@@ -18,7 +18,7 @@ from shared.errors import (
 from shared.messaging.copies import RejectionReason
 from shared.messaging.messages import Message, OutgoingMessage
 from shared.messaging.requests import BulkRequest, read_bulk_request
-from shared.messaging.results import result_message
+from shared.messaging.results import result_message, result_of
 from shared.settings import ServiceBusSettings
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "messages"
@@ -124,4 +124,5 @@ def outcome_message(
         status = error_code // 1000
         error_class = {404: DpsNotFoundError, 409: DpsConflictError}.get(status, DpsRefusedError)
         error = error_class(text, status=status, error_code=error_code, tracking_id=tracking_id)
-    return result_message(message, ItemResult(item=item, etag=etag, error=error))
+    result = result_of(message, ItemResult(item=item, etag=etag, error=error))
+    return result_message(message, result)

@@ -11,7 +11,9 @@ from azure.servicebus import ServiceBusMessage
 from local.servicebus import Broker, QueueCounts
 from shared.errors import MessageTooLargeError
 from shared.messaging.copies import (
+    Part,
     RejectionReason,
+    delay_after,
     reject,
     rejected_copy,
     replayed_copy,
@@ -65,7 +67,7 @@ def test_copy_keeps_body_and_properties(make_copy: Callable[..., OutgoingMessage
 @pytest.mark.parametrize("make_copy", COPIES)
 def test_sender_cannot_forge_the_origin(make_copy: Callable[..., OutgoingMessage]) -> None:
     """A sender's own properties of the same names are replaced: a replay relies on them."""
-    forged = {"sourceQueue": "sap", "enqueuedTimeUtc": "noon"}
+    forged = {"sourceQueue": "sap", "sourceMessageId": "x", "enqueuedTimeUtc": "noon"}
     first = replace(MESSAGE, application_properties=forged)
     if make_copy is replayed_copy:
         first = replace(first, queue="requests/$DeadLetterQueue")
@@ -92,10 +94,10 @@ def test_copies_with_different_bodies_have_different_ids(
     """Parts of one message differ from each other and from the copy of the whole message."""
     whole = make_copy(MESSAGE).message_id
 
-    parts = {make_copy(MESSAGE, body=body).message_id for body in (b"a", b"b")}
+    parts = {make_copy(MESSAGE, part=Part(body)).message_id for body in (b"a", b"b")}
 
     assert len(parts | {whole}) == 3
-    assert make_copy(MESSAGE, body=MESSAGE.body).message_id == whole
+    assert make_copy(MESSAGE, part=Part(MESSAGE.body)).message_id == whole
 
 
 @pytest.mark.parametrize("make_copy", COPIES)
@@ -103,7 +105,7 @@ def test_id_of_a_copy_is_within_the_limit(make_copy: Callable[..., OutgoingMessa
     """Ids are short even for long queue names, and differ between two such names."""
     names = ("q" * 259 + "a", "q" * 259 + "b")
 
-    ids = {make_copy(replace(MESSAGE, queue=name), body=b"part").message_id for name in names}
+    ids = {make_copy(replace(MESSAGE, queue=name), part=Part(b"part")).message_id for name in names}
 
     assert len(ids) == 2
     assert max(map(len, ids)) <= 128
@@ -144,7 +146,7 @@ def test_ids_of_copies_are_the_same_in_every_version(message: Message, suffix: s
 
 def test_id_of_a_partial_copy_is_the_same_in_every_version() -> None:
     """The id ends with a hash of the copy's body."""
-    copy = rejected_copy(LITERAL, REASON, body=b"other")
+    copy = rejected_copy(LITERAL, REASON, part=Part(b"other"))
 
     assert copy.message_id == "parked-enrollment-requests-41-d9298a10d1b07358"
 
@@ -163,7 +165,40 @@ def test_properties_of_a_rejected_copy_are_the_same_in_every_version() -> None:
         "errorCode": 400004,
         "trackingId": "t",
         "attempt": 1,
+        "copyId": "parked-enrollment-requests-41",
     }
+
+
+def test_delays_of_all_attempts_are_more_than_a_day() -> None:
+    """An outage of a day rejects no message, and no result."""
+    attempts = ServiceBusSettings.model_fields["message_max_attempts"].default
+
+    assert sum((delay_after(n) for n in range(1, attempts)), timedelta()) > timedelta(hours=24)
+
+
+@pytest.mark.parametrize("make_copy", COPIES)
+def test_partial_copy_has_the_positions_of_its_records(
+    make_copy: Callable[..., OutgoingMessage],
+) -> None:
+    """A sender's own property is not kept: in a copy it would be taken for the app's."""
+    names = {"positions": "7", "postponedResults": 1, "copyId": "x"}
+    first = replace(MESSAGE, application_properties=names)
+    if make_copy is replayed_copy:
+        first = replace(first, queue="requests/$DeadLetterQueue")
+
+    whole = make_copy(first).application_properties
+    part = make_copy(first, part=Part(b"[]", [0, 1, 5])).application_properties
+
+    assert {"positions", "postponedResults"}.isdisjoint(whole)
+    assert part["positions"] == "0-1,5"
+    assert part["copyId"] != "x"
+
+
+def test_copy_of_a_part_keeps_the_positions() -> None:
+    """They are those in the sender's message through all copies."""
+    part = received(scheduled_copy(MESSAGE, delay=MINUTE, attempt=2, part=Part(b"[]", [5])))
+
+    assert replayed_copy(part).application_properties["positions"] == "5"
 
 
 def test_copies_of_copies_keep_the_origin() -> None:
@@ -173,17 +208,23 @@ def test_copies_of_copies_keep_the_origin() -> None:
 
     copy = replayed_copy(third)
 
-    assert copy.application_properties == SENDER_PROPERTIES | ORIGIN_PROPERTIES
+    expected = SENDER_PROPERTIES | ORIGIN_PROPERTIES | {"copyId": copy.message_id}
+    assert copy.application_properties == expected
     assert (second.attempt, second.original_id, second.is_redelivery) == (2, "first", True)
 
 
 def test_rejected_copy_has_the_reason() -> None:
     """The application properties have the reason and the attempt."""
-    third = replace(MESSAGE, application_properties=ORIGIN_PROPERTIES | {"attempt": 3})
+    third = replace(
+        MESSAGE,
+        message_id="rescheduled-requests-6",
+        application_properties=ORIGIN_PROPERTIES | {"attempt": 3},
+    )
 
     copy = rejected_copy(third, REASON)
 
     assert copy.application_properties == ORIGIN_PROPERTIES | {
+        "copyId": copy.message_id,
         "reason": "Invalid",
         "description": "Wrong.",
         "errorCode": 400004,
@@ -197,7 +238,9 @@ def test_replayed_dead_letter_has_no_dead_letter_properties() -> None:
     properties = {"DeadLetterReason": "x", "DeadLetterErrorDescription": "y"}
     dead = replace(MESSAGE, queue="requests/$DeadLetterQueue", application_properties=properties)
 
-    assert replayed_copy(dead).application_properties == ORIGIN_PROPERTIES
+    copy = replayed_copy(dead)
+
+    assert copy.application_properties == ORIGIN_PROPERTIES | {"copyId": copy.message_id}
 
 
 def test_scheduled_copy_expires_with_the_message() -> None:
@@ -243,8 +286,9 @@ def test_replayed_dead_letter_keeps_its_expiry() -> None:
         replace(MESSAGE, expires_at_utc=datetime.now(UTC) - MINUTE),
         replace(
             MESSAGE,
+            message_id="parked-requests-7",
             expires_at_utc=datetime.now(UTC) + MINUTE,
-            application_properties={"reason": "Invalid"},
+            application_properties={"reason": "Invalid", "sourceMessageId": "first"},
         ),
     ],
     ids=["expired", "rejected"],
@@ -312,8 +356,8 @@ async def test_reject_sends_the_copy(
 @pytest.mark.parametrize(
     ("free_bytes", "kept"),
     [
-        (600, {b"reason", b"description", b"trackingId", b"errorCode", b"attempt"}),
-        (400, {b"reason", b"trackingId", b"errorCode", b"attempt"}),
+        (600, {b"reason", b"description", b"trackingId", b"errorCode", b"attempt", b"copyId"}),
+        (400, {b"reason", b"trackingId", b"errorCode", b"attempt", b"copyId"}),
         (260, {b"reason", b"attempt"}),
         (220, {b"reason"}),
     ],

@@ -234,6 +234,27 @@ def read_items(mode: Any, *documents: Any) -> Any:
 
 
 @pytest.mark.parametrize(
+    ("positions", "is_copy", "pointers"),
+    [
+        ("3,57", True, ["/enrollments/3", "/enrollments/57"]),
+        ("3,57", False, ["/enrollments/0", "/enrollments/1"]),
+        ("3,57,58", True, ["/enrollments/0", "/enrollments/1"]),
+        ("many", True, ["/enrollments/0", "/enrollments/1"]),
+    ],
+)
+def test_faults_of_a_part_point_into_the_senders_message(
+    positions: str, is_copy: bool, pointers: list[str]
+) -> None:
+    """If it has the records that the copy was made of: a patch may have replaced them."""
+    own = {"positions": positions, **({"copyId": "m-1"} if is_copy else {})}
+    part = message({"mode": "create", "enrollments": [7, 8]}, application_properties=own)
+
+    items = read_bulk(part).items
+
+    assert [pointer for item in items for pointer in item.faults] == pointers
+
+
+@pytest.mark.parametrize(
     ("mode", "operation"),
     [
         ("create", Operation.CREATE),
@@ -341,6 +362,29 @@ def test_more_than_ten_thousand_records_are_too_large() -> None:
         read_bulk(message({"mode": "delete", "enrollments": [0] * 10_001}))
 
     assert raised.value.faults == {"/enrollments": "must not exceed 10000 records"}
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda r: r, lambda r: EVENT | {"data": r}], ids=["plain", "event"]
+)
+def test_large_member_of_a_record_is_not_parsed(wrap: Any) -> None:
+    """A list or an object of more than a megabyte cannot be valid, and takes long to parse."""
+    record = {**RECORD, "initialTwin": {"tags": {str(n): "x" * 50 for n in range(40_000)}}}
+    request = wrap({"mode": "create", "enrollments": [RECORD, record]})
+
+    with pytest.raises(DocumentTooLargeError) as raised:
+        read_bulk(message(request))
+
+    ((pointer, fault),) = raised.value.faults.items()
+    assert pointer.endswith("/enrollments/1/initialTwin")
+    assert fault == f"must not exceed {MAX_DOCUMENT_BYTES} bytes"
+
+
+def test_message_of_too_many_values_is_not_parsed() -> None:
+    """Each takes much more memory than its text."""
+    assert list(faults_of(b"[" * 200_000)) == [""]
+    with pytest.raises(DocumentTooLargeError):
+        read_request(message(b"[" * 200_000))
 
 
 def test_size_limit_of_a_bulk_request_is_per_record() -> None:

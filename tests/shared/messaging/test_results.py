@@ -82,12 +82,18 @@ def test_result_is_a_structured_cloud_event() -> None:
     assert datetime.fromisoformat(event["time"]).tzinfo == UTC
 
 
+COPY_OF_M_0 = {
+    "message_id": "rescheduled-enrollment-requests-6",
+    "application_properties": {"sourceMessageId": "m-0"},
+}
+
+
 @pytest.mark.parametrize(
     ("members", "id"),
     [
         ({"correlation_id": "c-1"}, "c-1"),
         ({}, "m-1"),
-        ({"message_id": "copy", "application_properties": {"sourceMessageId": "m-0"}}, "m-0"),
+        (COPY_OF_M_0, "m-0"),
     ],
 )
 def test_result_has_the_correlation_id_of_the_request(members: dict[str, Any], id: str) -> None:
@@ -209,7 +215,7 @@ def test_redelivery_and_copy_have_the_same_result_id() -> None:
     request_message = message(create_request())
     copy = replace(
         request_message,
-        message_id="rescheduled-1",
+        message_id="rescheduled-enrollment-requests-1",
         sequence_number=99,
         delivery_count=4,
         application_properties={"sourceMessageId": "m-1", "attempt": 3},
@@ -274,7 +280,9 @@ def test_result_id_does_not_depend_on_the_position() -> None:
     last = {**RECORD, "registrationId": "dev-9"}
     whole, (_, item) = read_items(RECORD, last)
     rest, (left,) = read_items(
-        last, message_id="rest-1", application_properties={"sourceMessageId": "m-1"}
+        last,
+        message_id="rescheduled-bulk-operations-1",
+        application_properties={"sourceMessageId": "m-1"},
     )
 
     assert outcome_message(whole, item).message_id == outcome_message(rest, left).message_id

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from shared.allocation.policy_file.load import parse_policies
+from shared.errors import MAX_FAULTS
 from tests.shared.allocation.samples import HUB_1, HUB_2
 
 ALL: dict[str, Any] = {"hash": {}}
@@ -140,3 +141,20 @@ def test_weights_that_drain_everything() -> None:
 def test_policy_without_otherwise() -> None:
     """If no rule decides, the answer is 503, however often DPS retries."""
     assert "has no `otherwise`" in warnings({"hub": HUB_1})[""]
+
+
+def test_number_of_compared_rules_is_limited() -> None:
+    """Every rule is compared with the first hundred: the time does not grow with all pairs."""
+    rules = [{"when": {"payload.x": {"equals": number}}, "reject": "x"} for number in range(102)]
+    repeated = [rules[99], rules[100]]
+
+    found = warnings(*rules, *repeated, otherwise={"hub": ALL})
+
+    assert [place for place in found if "rules" in place] == ["/rules/102"]
+
+
+def test_number_of_warnings_is_limited() -> None:
+    """Each is logged."""
+    rules = [{"hub": ALL}] * (MAX_FAULTS + 10)
+
+    assert len(warnings(*rules)) == MAX_FAULTS

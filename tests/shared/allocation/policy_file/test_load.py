@@ -1,6 +1,8 @@
 """Loading the policy file: a file with a fault is not used; results are cached."""
 
+import asyncio
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -61,7 +63,7 @@ def test_version_depends_on_the_bytes() -> None:
     assert parse_policies(file).version != parse_policies(other).version
 
 
-def test_failed_load_is_retried_after_the_retry_interval(
+async def test_failed_load_is_retried_after_the_retry_interval(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The file is unchanged, but the Python module that it names has been fixed."""
@@ -71,10 +73,51 @@ def test_failed_load_is_retried_after_the_retry_interval(
     patient, eager = PolicyCache(retry_seconds=60), PolicyCache(retry_seconds=0)
     for cache in (patient, eager):
         with pytest.raises(PolicyFileError):
-            cache.get(path)
+            await cache.get(path)
 
     (tmp_path / "fixed_policy.py").write_text("def decide(request): ...")
 
     with pytest.raises(PolicyFileError):
-        patient.get(path)
-    assert list(eager.get(path).by_name) == ["default"]
+        await patient.get(path)
+    assert list((await eager.get(path)).by_name) == ["default"]
+
+
+@pytest.fixture
+def imports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[threading.Thread]:
+    """The threads that have imported the module `broken_policy`, which always fails."""
+    threads: list[threading.Thread] = []
+    monkeypatch.setattr(threading, "importing", threads.append, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    source = "import sys, threading\nthreading.importing(threading.current_thread())\nsys.exit(1)\n"
+    (tmp_path / "broken_policy.py").write_text(source)
+    return threads
+
+
+async def test_file_is_loaded_in_a_thread_and_once_for_all_that_wait(
+    imports: list[threading.Thread], tmp_path: Path
+) -> None:
+    """Meanwhile the event loop serves other requests."""
+    path = tmp_path / "policies.json"
+    path.write_text(json.dumps({"policies": {"default": {"python": "broken_policy:decide"}}}))
+    cache = PolicyCache()
+
+    errors = await asyncio.gather(*(cache.get(path) for _ in range(5)), return_exceptions=True)
+
+    assert [type(error) for error in errors] == [PolicyFileError] * 5
+    assert len(imports) == 1
+    assert imports[0] is not threading.current_thread()
+
+
+async def test_file_with_a_fault_of_its_own_is_loaded_again_only_if_it_changed(
+    imports: list[threading.Thread], tmp_path: Path
+) -> None:
+    """Until then nothing can have corrected it; a fault of a module may have been corrected."""
+    path = tmp_path / "policies.json"
+    policies = {"default": {"python": "broken_policy:decide"}, "other": {"rules": 1}}
+    cache = PolicyCache(retry_seconds=0)
+    for indent in (1, 2):
+        path.write_text(json.dumps({"policies": policies}, indent=indent))
+        for _ in range(3):
+            with pytest.raises(PolicyFileError):
+                await cache.get(path)
+        assert len(imports) == indent

@@ -1,8 +1,12 @@
 """Validation of a policy file: all faults at once, each with line, JSON Pointer and message."""
 
+import json
+from typing import Any
+
 import pytest
 
 from shared.allocation.policy_file.validate import MAX_BYTES, validate
+from shared.errors import MAX_FAULTS
 
 MANY_FAULTS = """\
 {
@@ -149,3 +153,33 @@ def test_duplicate_member_is_a_fault_with_its_line() -> None:
 def test_file_that_is_too_large_has_a_fault() -> None:
     """A file has 10 MB at most."""
     assert validate(b" " * MAX_BYTES + b"{}")
+
+
+def test_number_of_faults_is_limited() -> None:
+    """The first thousand are listed with their lines, and that there are more."""
+    rules: list[Any] = [{"name": f"rule {n}", "hub": "no-host", "x": 1} for n in range(5000)]
+    rules[1] = {"name": "b", "hub": "no-host", "when": {"payloda": {"equals": 1}}}
+    rules[2] = {"name": "many", "hub": "no-host", **dict.fromkeys(map(str, range(MAX_FAULTS)))}
+    file = {"policies": {"Other": {"rules": [], "x": 1}, "default": {"rules": rules}}}
+
+    faults = validate(json.dumps(file, indent=1).encode())
+
+    assert len(faults) == MAX_FAULTS
+    assert faults[-1].message == "has more faults than are listed"
+    messages = {fault.pointer: fault.message for fault in faults}
+    at = "/policies/default/rules"
+    assert messages[f"{at}/0/x"] == "is not a member here"
+    assert messages[f"{at}/1/when/payloda"] == "is not a fact; did you mean 'payload'?"
+    assert messages[f"{at}/2"] == f"has {MAX_FAULTS + 1} faults"
+    assert messages["/policies/Other/x"] == "is not a member here"
+    assert messages["/policies/Other"].startswith("must be 1 to 64 of")
+    assert all(fault.line for fault in faults[:-1])
+
+
+def test_faults_of_a_file_without_rules_are_limited_too() -> None:
+    """Then only their number is told."""
+    file: dict[str, Any] = {"polices": {}, **dict.fromkeys(map(str, range(MAX_FAULTS)))}
+
+    assert [str(fault) for fault in validate(json.dumps(file).encode())] == [
+        f"line 1: has {MAX_FAULTS + 2} faults"
+    ]

@@ -1,6 +1,7 @@
 """Changes for the batch writer, their results, and the calls that DPS received."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -41,6 +42,7 @@ def change(
     members: Any = None,
     seconds: float = 60,
     is_redelivery: bool = False,
+    enqueued_at: float = -math.inf,
     group: OrderedGroup | None = None,
     **fields: Any,
 ) -> Change:
@@ -50,7 +52,9 @@ def change(
     deadline = asyncio.get_running_loop().time() + seconds
     return Change(
         RequestItem(operation=operation, id=id, **{**defaults, **fields}),
-        ApplyOptions(deadline=deadline, is_redelivery=is_redelivery, group=group),
+        ApplyOptions(
+            deadline=deadline, is_redelivery=is_redelivery, enqueued_at=enqueued_at, group=group
+        ),
     )
 
 

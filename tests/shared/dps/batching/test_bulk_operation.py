@@ -10,7 +10,13 @@ import pytest
 from local.dps import DpsStandIn
 from shared.dps import CallContext, DpsClient
 from shared.dps.batching.bulk_operation import BulkOperation, find_bulk_faults
-from shared.dps.batching.items import MAX_RECORDS_PER_REQUEST, ItemResult
+from shared.dps.batching.items import (
+    MAX_RECORDS_PER_REQUEST,
+    ApplyOptions,
+    ItemResult,
+    RequestItem,
+)
+from shared.dps.batching.writer import BatchWriter
 from shared.dps.models import INDIVIDUAL_ENROLLMENT
 from shared.error_catalog import code_for
 from shared.errors import (
@@ -116,16 +122,48 @@ async def test_call_that_cannot_be_reconciled_has_an_unknown_outcome(
 async def test_matching_records_of_an_unanswered_call_are_no_failures(
     run_bulk: RunBulk, client: DpsClient, inject_faults: Callable[..., None]
 ) -> None:
-    """If all responses are lost, only records that do not match have an unknown outcome."""
+    """If all responses are lost, a record that is older than the call was not written by it."""
     for existing in ("d-0", "d-3"):
         await client.enrollments.create_or_update(existing, enrollment(existing))
-    inject_faults({"match": BULK, "do": {"resetBefore": True}})
+    inject_faults({"match": BULK, "do": {"resetAfterCommit": True}})
 
     failures = await run_bulk("create", enrollments(11), seconds=2)
 
-    assert "d-0" not in set(ids_of(failures))
+    assert ids_of(failures) == ["d-0", "d-3"]
     assert {type(failure.error) for failure in failures} == {OutcomeUnknownError}
-    assert len(failures) == 9
+
+
+@pytest.mark.parametrize("mode", ["create", "upsert"])
+async def test_credential_that_is_refused_after_a_lost_response_stops_the_operation(
+    run_bulk: RunBulk, dps: DpsStandIn, inject_faults: Callable[..., None], mode: str
+) -> None:
+    """The records of that call are in doubt; no further call starts."""
+    inject_faults({"match": BULK, "every": 2, "do": {"resetBefore": True}}, {"do": {"status": 401}})
+
+    failures = await run_bulk(mode, enrollments(2000))
+
+    assert dps_operations(dps).count("bulk") < 100
+    assert len(failures) == 2000
+    assert {type(failure.error) for failure in failures} == {
+        NotAttemptedError,
+        OutcomeUnknownError,
+    }
+
+
+async def test_invalid_record_is_named_although_the_credential_is_refused(
+    run_bulk: RunBulk, inject_faults: Callable[..., None]
+) -> None:
+    """The fault of an invalid record is not lost behind the error of all others."""
+    inject_faults({"match": BULK, "do": {"status": 401}})
+    documents = [*enrollments(2), {"registrationId": "d-2"}]
+
+    failures = await run_bulk("create", documents)
+
+    assert [type(failure.error) for failure in failures] == [
+        NotAttemptedError,
+        NotAttemptedError,
+        InvalidRequestError,
+    ]
 
 
 async def test_refused_credential_stops_the_operation(
@@ -293,6 +331,30 @@ async def test_record_that_is_too_large_is_a_failure_of_its_own(run_bulk: RunBul
     assert list(failures[0].error.faults) == ["/enrollments/1"]
 
 
+async def test_limited_number_of_records_is_submitted_at_once(
+    run_bulk: RunBulk, client: DpsClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes memory and a turn of the event loop; twice as many as calls can take are enough."""
+    waiting = most = 0
+    apply = BatchWriter.apply
+
+    async def count(self: BatchWriter, item: RequestItem, options: ApplyOptions) -> ItemResult:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        try:
+            return await apply(self, item, options)
+        finally:
+            waiting -= 1
+
+    monkeypatch.setattr(BatchWriter, "apply", count)
+
+    assert await run_bulk("create", enrollments(1000)) == []
+
+    assert most == 2 * BatchWriter.MAX_BULK_CALLS * 10
+    assert len(await stored_ids(client)) == 1000
+
+
 async def test_upsert_creates_and_replaces_records(run_bulk: RunBulk, client: DpsClient) -> None:
     """A new record is created; an existing one is replaced and keeps its keys."""
     before = await client.enrollments.create_or_update("d-1", enrollment("d-1", deviceId="old"))
@@ -332,6 +394,18 @@ async def test_upsert_that_could_not_read_the_record_is_not_in_doubt(
 
     assert isinstance(failures[0].error, DpsFaultError)
     assert not failures[0].error.in_doubt
+
+
+async def test_upsert_whose_read_is_not_answered_is_not_attempted(
+    run_bulk: RunBulk, client: DpsClient, inject_faults: Callable[..., None]
+) -> None:
+    """Nothing was written, so the record is not said to be in doubt."""
+    await client.enrollments.create_or_update("d-1", enrollment("d-1"))
+    inject_faults({"match": {"method": "GET"}, "do": {"stall": True}})
+
+    failures = await run_bulk("upsert", [enrollment("d-1")], seconds=1)
+
+    assert [type(failure.error) for failure in failures] == [NotAttemptedError]
 
 
 async def test_throttled_replacements_wait_until_the_deadline(

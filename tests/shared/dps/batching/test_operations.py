@@ -1,6 +1,7 @@
 """Operations: how create, update, upsert and delete are applied, also if they are redelivered."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from shared.errors import (
     DpsFaultError,
     DpsNotFoundError,
     DpsPreconditionFailedError,
+    OverwrittenError,
 )
 from tests.shared.dps.batching.changes import (
     BULK,
@@ -35,6 +37,8 @@ from tests.shared.dps.batching.changes import (
 )
 from tests.shared.dps.documents import enrollment, group
 
+# The stored records are older than this message.
+ENQUEUED_LATER = {"is_redelivery": True, "enqueued_at": math.inf}
 ETAG_FORMS = pytest.mark.parametrize("form", ["{}", '"{}"'], ids=["raw", "quoted"])
 
 
@@ -215,45 +219,51 @@ async def test_delete_with_an_etag_is_an_individual_call(
 
 
 @pytest.mark.parametrize(
-    ("is_redelivery", "stored_members", "outcome"),
+    ("redelivery", "stored_members", "outcome"),
     [
-        (True, {}, ItemResult),
-        (True, {"deviceId": "different"}, DpsConflictError),
-        (False, {}, DpsConflictError),
+        ({"is_redelivery": True}, {}, ItemResult),
+        ({"is_redelivery": True}, {"deviceId": "different"}, OverwrittenError),
+        (ENQUEUED_LATER, {"deviceId": "different"}, DpsConflictError),
+        ({}, {}, DpsConflictError),
     ],
-    ids=["redelivery", "different record", "first delivery"],
+    ids=["redelivery", "different record", "older record", "first delivery"],
 )
 async def test_redelivered_create_succeeds_if_the_record_matches(
     writer: BatchWriter,
     client: DpsClient,
-    is_redelivery: bool,
+    redelivery: dict[str, Any],
     stored_members: dict[str, Any],
     outcome: type[Result],
 ) -> None:
-    """A matching record is the effect of the earlier delivery; any other is a conflict."""
+    """
+    A matching record is the effect of the earlier delivery.
+
+    Any other may have replaced it, unless it was created before the message was enqueued.
+    """
     await client.enrollments.create_or_update("d-1", enrollment("d-1", **stored_members))
 
-    results = await apply_all(writer, [change(CREATE, "d-1", is_redelivery=is_redelivery)])
+    results = await apply_all(writer, [change(CREATE, "d-1", **redelivery)])
 
     assert types_of(results) == [outcome]
 
 
 @pytest.mark.parametrize("in_bulk", [True, False], ids=["in bulk", "individually"])
 @pytest.mark.parametrize(
-    ("is_redelivery", "device_id", "outcome"),
+    ("redelivery", "device_id", "outcome"),
     [
-        (True, "requested", ItemResult),
-        (True, "different", DpsPreconditionFailedError),
-        (False, "requested", DpsPreconditionFailedError),
+        ({"is_redelivery": True}, "requested", ItemResult),
+        ({"is_redelivery": True}, "different", OverwrittenError),
+        (ENQUEUED_LATER, "different", DpsPreconditionFailedError),
+        ({}, "requested", DpsPreconditionFailedError),
     ],
-    ids=["redelivery", "different record", "first delivery"],
+    ids=["redelivery", "different record", "older record", "first delivery"],
 )
 async def test_redelivered_update_succeeds_if_the_record_matches(
     writer: BatchWriter,
     client: DpsClient,
     *,
     in_bulk: bool,
-    is_redelivery: bool,
+    redelivery: dict[str, Any],
     device_id: str,
     outcome: type[Result],
 ) -> None:
@@ -266,8 +276,8 @@ async def test_redelivered_update_succeeds_if_the_record_matches(
         UPDATE,
         "d-1",
         if_match=old.etag,
-        is_redelivery=is_redelivery,
         members={"deviceId": device_id} | members,
+        **redelivery,
     )
 
     results = await apply_all(writer, [update])
@@ -304,6 +314,29 @@ async def test_redelivered_delete_of_a_missing_record_succeeds(
     delete = change(DELETE, "d-1", is_redelivery=is_redelivery, if_match=if_match)
 
     assert types_of(await apply_all(writer, [delete])) == [outcome]
+
+
+@pytest.mark.parametrize(
+    ("redelivery", "outcome"),
+    [
+        ({"is_redelivery": True}, OverwrittenError),
+        (ENQUEUED_LATER, DpsPreconditionFailedError),
+        ({}, DpsPreconditionFailedError),
+    ],
+    ids=["newer record", "older record", "first delivery"],
+)
+async def test_redelivered_delete_with_an_outdated_etag(
+    writer: BatchWriter, client: DpsClient, redelivery: dict[str, Any], outcome: type[Result]
+) -> None:
+    """A record that was created since may have followed the one that was deleted."""
+    old = await client.enrollments.create_or_update("d-1", enrollment("d-1"))
+    await client.enrollments.create_or_update("d-1", enrollment("d-1"), if_match=old.etag)
+    delete = change(DELETE, "d-1", if_match=old.etag, **redelivery)
+
+    results = await apply_all(writer, [delete])
+
+    assert types_of(results) == [outcome]
+    assert await stored_ids(client) == {"d-1"}
 
 
 async def test_redelivered_bulk_delete_fails_if_the_call_is_a_404(

@@ -215,13 +215,17 @@ async def test_internal_error_fails_only_the_changes_of_its_call(writer: BatchWr
 async def test_lost_response_is_reconciled_per_record(
     writer: BatchWriter, client: DpsClient, inject_faults: Callable[..., None]
 ) -> None:
-    """If no response follows a lost one, the stored records show which changes were applied."""
+    """
+    If no response follows a lost one, the stored records show which changes were applied.
+
+    A record that is older than the call shows that its change was not, so it has the last error.
+    """
     await client.enrollments.create_or_update("d-4", enrollment("d-4", deviceId="other"))
     inject_faults(LOST, {"match": BULK, "do": {"status": 401}})
 
     results = await apply_all(writer, creates(10))
 
-    assert types_of(results) == [ItemResult] * 4 + [OutcomeUnknownError] + [ItemResult] * 5
+    assert types_of(results) == [ItemResult] * 4 + [DpsCredentialError] + [ItemResult] * 5
 
 
 async def test_result_with_foreign_records_has_an_unknown_outcome(

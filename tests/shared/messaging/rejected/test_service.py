@@ -61,6 +61,7 @@ async def test_message_is_replayed_to_its_source_queue(
     assert b"".join(copy.body) == delete_request()
     assert copy.message_id == f"replayed-{messaging.enrollment_rejected_queue}-1"
     assert copy.application_properties == {
+        b"copyId": copy.message_id.encode(),
         b"sourceMessageId": b"dev-1",
         b"sourceQueue": messaging.bulk_operations_queue.encode(),
     }
@@ -166,6 +167,7 @@ async def test_dead_letter_is_replayed_to_its_queue(
     assert report["replayed"] == 1
     [copy] = await peek(requests_queue)
     assert copy.application_properties.keys() == {
+        b"copyId",
         b"sourceMessageId",
         b"sourceQueue",
         b"enqueuedTimeUtc",
