@@ -6,7 +6,6 @@ enters.
 """
 
 from functools import cache
-from http import HTTPStatus
 from pathlib import Path
 
 import azure.functions as func
@@ -90,9 +89,7 @@ def _file(name: str) -> func.HttpResponse:
     path = _PAGES / name
     if name not in _MEDIA_TYPES or not path.exists():
         raise RouteNotFoundError([])
-    return func.HttpResponse(
-        _read(path), status_code=HTTPStatus.OK, mimetype=_MEDIA_TYPES[name], headers=_HEADERS
-    )
+    return func.HttpResponse(_read(path), mimetype=_MEDIA_TYPES[name], headers=_HEADERS)
 
 
 @cache

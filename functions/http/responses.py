@@ -99,7 +99,7 @@ def written_record_response(record: "Record") -> func.HttpResponse:
     response = record_response(record)
     if names := misnamed_certificates(record):
         text = f"The common name of certificate {', '.join(names)} is not the registrationId."
-        response.headers["Warning"] = f'299 - "{text}"'  # RFC 7234, 5.5
+        response.headers["Warning"] = _warning(text)
     return response
 
 
@@ -129,7 +129,7 @@ def page_response(page: "Page", *, query_text: str) -> func.HttpResponse:
         headers={
             "x-ms-continuation": page.continuation,
             "x-ms-item-type": page.item_type,
-            "Warning": f'299 - "{text}"' if _RESTRICTION.search(query_text) else None,
+            "Warning": _warning(text) if _RESTRICTION.search(query_text) else None,
         },
     )
 
@@ -137,7 +137,12 @@ def page_response(page: "Page", *, query_text: str) -> func.HttpResponse:
 def validation_response(result: Mapping[str, Any]) -> func.HttpResponse:
     """Returns the result of a validation, with a `Warning` that says what it does not cover."""
     text = "Validated only: nothing was sent to DPS, whose records and limits were not checked."
-    return json_response(result, headers={"Warning": f'299 - "{text}"'})
+    return json_response(result, headers={"Warning": _warning(text)})
+
+
+def _warning(text: str) -> str:
+    """Returns the value of a `Warning` header (RFC 7234, 5.5) with a text that has no quotes."""
+    return f'299 - "{text}"'
 
 
 def no_content() -> func.HttpResponse:
