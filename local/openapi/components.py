@@ -40,13 +40,13 @@ def components() -> Json:
     }
 
 
-def _parameter(name: str, place: str, description: str, schema: Json) -> Json:
+def _parameter(name: str, location: str, description: str, schema: Json) -> Json:
     return {
         "name": name,
-        "in": place,
+        "in": location,
         "description": description,
         "schema": schema,
-        **({"required": True} if place == "path" else {}),
+        **({"required": True} if location == "path" else {}),
     }
 
 

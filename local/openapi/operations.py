@@ -20,7 +20,7 @@ from shared.error_catalog import ERROR_CATALOG, INTERNAL_ERROR
 TAGS = {
     "Individual enrollments": "Enrollments of single devices.",
     "Enrollment groups": "Enrollments of devices that share a certificate authority or a key.",
-    "Registration states": "What became of devices that registered.",
+    "Registration states": "States of devices that have registered.",
     "Allocation": "The custom-allocation webhook that DPS calls, and explanations of its answers.",
     "Rejected messages": "Queue messages that could not be applied.",
     "Health": "Liveness and readiness.",
@@ -110,12 +110,26 @@ def _list_of(name: str) -> Json:
 
 def _enrollment_operations(kind: RecordKind, tag: str, folder: str) -> Json:
     """Returns the operations of one kind of records, by verb."""
-    record, bulk = schema_ref(kind.record.__name__), schema_ref(kind.bulk.__name__)
+    verbs = _record_verbs(kind, folder) | _collection_verbs(kind)
+    return {
+        verb: Operation(
+            tag=tag,
+            handler=getattr(handlers, verb),
+            errors=_DPS_ERRORS,
+            takes_signature=verb != "patch",
+            **members,
+        )
+        for verb, members in verbs.items()
+    }
+
+
+def _record_verbs(kind: RecordKind, folder: str) -> dict[str, Json]:
+    """Returns what differs between the operations on one record, by verb."""
+    record = schema_ref(kind.record.__name__)
     by_id = _parameters("id", *_VERSION)
     conditional = (*by_id, *_parameters("ifMatch"))
-    page = _parameters("maxItemCount", "continuation", *_VERSION)
     written: Json = {"result": record, "headers": ("ETag", "Warning")}
-    verbs: dict[str, Json] = {
+    return {
         "get": {"parameters": by_id, "result": record, "headers": ("ETag",)},
         "create_or_update": {
             "parameters": conditional,
@@ -135,8 +149,14 @@ def _enrollment_operations(kind: RecordKind, tag: str, folder: str) -> Json:
             "parameters": by_id,
             "result": schema_ref("AttestationMechanism"),
         },
+    }
+
+
+def _collection_verbs(kind: RecordKind) -> dict[str, Json]:
+    """Returns what differs between the operations on many records, by verb."""
+    return {
         "query": {
-            "parameters": page,
+            "parameters": _parameters("maxItemCount", "continuation", *_VERSION),
             "body": schema_ref("QuerySpecification"),
             "examples": {"all": {"value": {"query": "SELECT *"}}},
             "result": _list_of(kind.record.__name__),
@@ -144,21 +164,11 @@ def _enrollment_operations(kind: RecordKind, tag: str, folder: str) -> Json:
         },
         "run_bulk_operation": {
             "parameters": _parameters("validateOnly", *_VERSION),
-            "body": bulk,
+            "body": schema_ref(kind.bulk.__name__),
             "examples": _examples("bulk") if kind is INDIVIDUAL_ENROLLMENT else {},
             "result": schema_ref("BulkOperationResult"),
             "headers": ("Warning",),
         },
-    }
-    return {
-        verb: Operation(
-            tag=tag,
-            handler=getattr(handlers, verb),
-            errors=_DPS_ERRORS,
-            takes_signature=verb != "patch",
-            **members,
-        )
-        for verb, members in verbs.items()
     }
 
 
