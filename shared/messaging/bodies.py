@@ -70,14 +70,18 @@ def read_body(body: bytes, *, limits: Limits = DOCUMENT) -> tuple[Any, dict[str,
 
 def _read_nested(text: str, limits: Limits) -> tuple[Any, dict[str, str]]:
     try:
-        # An unpaired surrogate is not UTF-8 then, and refused.
-        return read_json(text.encode(errors="surrogatepass"), limits=limits)
+        return read_json(encode_text(text), limits=limits)
     except InvalidRequestError as error:
         faults = {
             at: fault if at else f"is a string, and its text {fault}"
             for at, fault in error.faults.items()
         }
         raise type(error)(faults) from None
+
+
+def encode_text(text: str) -> bytes:
+    """Returns a text to be read as JSON: an unpaired surrogate is not UTF-8 then, and refused."""
+    return text.encode(errors="surrogatepass")
 
 
 def _unwrapped(body: bytes) -> bytes:

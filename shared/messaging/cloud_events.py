@@ -14,7 +14,7 @@ from uuid import UUID
 
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
 from shared.json_documents import DOCUMENT, Limits, is_unicode, pointer
-from shared.messaging.bodies import read_body
+from shared.messaging.bodies import encode_text, read_body
 from shared.messaging.messages import Message
 
 STRUCTURED = "application/cloudevents+json"
@@ -108,7 +108,7 @@ def _structured_content(event: Any, limits: Limits) -> Content:
     document = event[member]
     if member == "data_base64" or isinstance(document, str):
         try:
-            body = _decode_base64(document) if member == "data_base64" else _encode(document)
+            body = _decode_base64(document) if member == "data_base64" else encode_text(document)
             document, inner = _parse_text(body, limits)
         except InvalidRequestError as error:
             raise type(error)(faults | _inner(error.faults, member)) from None
@@ -125,11 +125,6 @@ def _decode_base64(value: Any) -> bytes:
         return b64decode(value, validate=True)
     except (TypeError, ValueError):
         raise InvalidRequestError({"": "must be base64"}) from None
-
-
-def _encode(text: str) -> bytes:
-    # An unpaired surrogate is not UTF-8 then, and refused.
-    return text.encode(errors="surrogatepass")
 
 
 def _binary_attributes(properties: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:

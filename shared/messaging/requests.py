@@ -127,6 +127,7 @@ def _respelled(content: Content) -> Content:
 
 def _request(content: Content, faults: Mapping[str, str]) -> dict[str, Any]:
     """Returns the members of the request; raises `InvalidRequestError` if there are faults."""
+    # Those of the content come first, and replace others of the same pointer.
     if all_faults := {**content.faults, **faults, **content.faults}:
         raise InvalidRequestError(all_faults)
     return non_null_members(content.document)

@@ -17,6 +17,11 @@ from shared.messaging.copies import (
 )
 from shared.messaging.decoding import UNDECODABLE
 from shared.messaging.messages import OWN_PROPERTIES, Message, Property
+from shared.messaging.request_models import (
+    KIND_BY_ID_MEMBER,
+    KIND_BY_RECORD_MEMBER,
+    KIND_BY_RECORDS_MEMBER,
+)
 from shared.messaging.requests import respelled_body
 from shared.messaging.service_bus import from_sdk_message
 from shared.redaction import mask_secrets, mask_unknown_names
@@ -26,10 +31,6 @@ if TYPE_CHECKING:
 
 ACTIVE, DEFERRED, SCHEDULED = "active", "deferred", "scheduled"
 _STATES = {0: ACTIVE, 1: DEFERRED, 2: SCHEDULED}  # by the number that Service Bus sends
-
-_ID_MEMBERS = ("registrationId", "enrollmentGroupId")
-_RECORD_MEMBERS = ("enrollment", "enrollmentGroup")
-_RECORDS_MEMBERS = ("enrollments", "enrollmentGroups")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,12 +183,12 @@ def _ids_in(content: Any) -> Iterator[str]:
     request = content.get("data") if is_event else content
     if not isinstance(request, Mapping):
         return
-    records: list[Any] = [request, *(request.get(name) for name in _RECORD_MEMBERS)]
-    for name in _RECORDS_MEMBERS:
+    records: list[Any] = [request, *(request.get(name) for name in KIND_BY_RECORD_MEMBER)]
+    for name in KIND_BY_RECORDS_MEMBER:
         value = request.get(name)
         records += value if isinstance(value, list) else []
     for record in records:
-        for name in _ID_MEMBERS if isinstance(record, Mapping) else ():
+        for name in KIND_BY_ID_MEMBER if isinstance(record, Mapping) else ():
             if isinstance(record.get(name), str):
                 yield record[name]
 
