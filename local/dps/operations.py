@@ -38,8 +38,9 @@ class Call:
     """
     One call of an operation; `id`, `scope` and `operation_id` are the decoded path parameters.
 
-    `api_version` is a known one. `origin` is the scheme and host of the URL. `certificates` is the chain of a TLS client, its own
-    certificate first; only the client's possession of the private key has been verified.
+    `api_version` is a known one. `origin` is the scheme and host of the URL. `certificates` is the
+    chain of a TLS client, its own certificate first; only the client's possession of the private
+    key has been verified.
     """
 
     id: str = ""

@@ -48,6 +48,6 @@ class Attempts:
         """Whether an attempt may have been applied without a response."""
         return self.in_doubt_since is not None
 
-    def doubt(self) -> None:
+    def mark_in_doubt(self) -> None:
         """Records that the response to the latest attempt was lost."""
         self.in_doubt_since = self.in_doubt_since or self.started

@@ -159,9 +159,9 @@ def matches_request(stored: JsonObject, requested: JsonObject) -> bool:
 
     A write replaces the whole record, so what it does not set must be absent, or have the default
     of the REST reference. Not compared are members that DPS writes itself, and keys that were not
-    sent. Null equals an empty object, an empty list and an absent member. Ids are compared without regard to case,
-    certificates by thumbprint, a masked `webhookUrl` up to its query. To compare keys, `stored`
-    needs the attestation that `get_attestation_mechanism` returns.
+    sent. Null equals an empty object, an empty list and an absent member. Ids are compared without
+    regard to case, certificates by thumbprint, a masked `webhookUrl` up to its query. To compare
+    keys, `stored` needs the attestation that `get_attestation_mechanism` returns.
     """
     return _RECORD(stored, requested)
 

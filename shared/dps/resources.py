@@ -149,7 +149,7 @@ class Resource:
         the outcome is unknown.
         """
         while True:
-            attempts.doubt()
+            attempts.mark_in_doubt()
             finding = await self._find(write, attempts, error, context)
             stored = finding.stored
             if finding.is_applied:
@@ -329,7 +329,7 @@ class EnrollmentResource(Resource):
             if not error.in_doubt:
                 raise
             result, failed = Record(), {write.id.casefold(): error for write in writes}
-        attempts.doubt()
+        attempts.mark_in_doubt()
         return await self._settle_items(writes, attempts, result, failed, context)
 
     async def _settle_items(

@@ -107,7 +107,7 @@ class Transport:
                 return replace(self._parse(response, start_time), in_doubt=attempts.in_doubt)
             except errors.DpsError as error:
                 if writes and error.in_doubt:
-                    writes.doubt()
+                    writes.mark_in_doubt()
                 error.in_doubt = attempts.in_doubt
                 delay = self._delay(error, attempts, context)
                 if delay is None:

@@ -47,9 +47,8 @@ def find_bulk_faults(
     """
     Returns the faults of a bulk operation as a whole, and of its records if it is refused.
 
-    It is if it has such a fault, or with `is_refused`; otherwise the faults of records are in their
-    items. Raises `DocumentTooLargeError`
-    above `MAX_RECORDS_PER_REQUEST`.
+    It is refused if it has such a fault, or with `is_refused`; otherwise the faults of records are
+    in their items. Raises `DocumentTooLargeError` above `MAX_RECORDS_PER_REQUEST`.
     """
     faults = find_faults(operation, kind.bulk)
     records = operation.get(kind.path) if isinstance(operation, dict) else None

@@ -230,11 +230,11 @@ def find_record_faults(
     is_native: bool = False,
 ) -> dict[str, str]:
     """
-    Returns the faults of all records of a bulk request that is refused as a whole, or of the first
-    ones that have `MAX_RECORD_FAULTS`: each fault takes more memory than the value.
+    Returns the faults of the records of a bulk request that is refused as a whole.
 
-    `at` is the path of the request. Without a valid mode the records are those of a create, or of a
-    delete if they have only ids.
+    After `MAX_RECORD_FAULTS` the other records are not searched: a fault takes more memory than the
+    value. `at` is the path of the request. Without a valid mode the records are those of a create,
+    or of a delete if they have only ids.
     """
     records = request[kind.path]
     have_only_ids = all(isinstance(record, dict) and len(record) == 1 for record in records)
