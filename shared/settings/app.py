@@ -108,13 +108,11 @@ class Settings(WebhookSettings):
         default="anonymous",
         description="Authorization level of `GET health/live`: `anonymous`, `function` or `admin`.",
     )
-
     docs_auth_level: Annotated[AuthLevel, BeforeValidator(normalized)] = Field(
         default="anonymous",
         description="Authorization level of `GET openapi.json`, `GET docs` and `GET /`: "
         "`anonymous`, `function` or `admin`.",
     )
-
     azure_sdk_log_level: Annotated[LogLevel, BeforeValidator(normalized)] = Field(
         default="warning",
         description="Lowest level of the log lines of Azure's SDKs: `debug`, `info`, `warning` or "

@@ -151,7 +151,7 @@ class PolicyCache:
 
 def _is_in_file(error: PolicyFileError) -> bool:
     """Returns whether a fault is certainly in the file, so that only a change can correct it."""
-    return any("#" in place and not place.endswith("/python") for place in error.faults)
+    return any("#" in name and not name.endswith("/python") for name in error.faults)
 
 
 def _file_state(path: Path) -> tuple[int, int] | None:
