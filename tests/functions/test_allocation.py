@@ -344,11 +344,11 @@ def test_module_that_exits_is_a_fault_of_the_policy_file(
 
     decided, ready = app.post("/allocation", json=INITIAL), app.get("/health/ready")
 
-    place = "ALLOCATION_POLICIES_FILE#/policies/default/python"
+    location = "ALLOCATION_POLICIES_FILE#/policies/default/python"
     assert (decided.status_code, decided.json()["errorCode"]) == (503, 503006)
-    assert "cannot be imported" in decided.json()["info"][place]
+    assert "cannot be imported" in decided.json()["info"][location]
     assert ready.status_code == 503
-    assert place in {fault["setting"] for fault in ready.json()["faults"]}
+    assert location in {fault["setting"] for fault in ready.json()["faults"]}
 
 
 def test_request_with_too_many_hubs_is_refused(app_with_policies: StartApp) -> None:

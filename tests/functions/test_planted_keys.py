@@ -18,7 +18,7 @@ from tests.functions.samples import UPDATE, UPSERT, Document, enrollment, group
 KEY = secret_factory.symmetric_key()
 """Recognised by its form, wherever it is."""
 PIN = f"pin{secret_factory.function_key()[:12]}"
-"""Has no form of a key: masked for its place or the name before it."""
+"""Has no form of a key: masked for its pointer or the name before it."""
 secret_factory.created.append(PIN)
 
 X509 = {"x509": {"clientCertificates": {"primary": {"certificate": "MII", "info": {"version": 3}}}}}
@@ -57,7 +57,7 @@ KEY_FORMS: dict[str, Form] = {
     "json": lambda value, key: json.dumps({"a": [value, key]}),
     "cut json": lambda value, key: json.dumps({"a": [value, key]})[:-1],
 }
-# With a name, or at a place, that says that it is a secret.
+# With a name, or in a member, that says that it is a secret.
 PIN_FORMS: dict[str, Form] = {
     "attestation": lambda value, pin: {"attestation": [value, {pin: pin}, pin]},
     "attestation in json": lambda value, pin: json.dumps({"Attestation": {pin: [value, pin]}}),
@@ -74,13 +74,13 @@ PIN_FORMS: dict[str, Form] = {
 }
 
 
-def places(node: Any, path: Path = ()) -> Iterator[Path]:
+def paths(node: Any, path: Path = ()) -> Iterator[Path]:
     """Yields the path of each value of a document, but not of the document."""
     if isinstance(node, list):
         node = dict(enumerate(node))
     for step, child in node.items() if isinstance(node, dict) else ():
         yield (*path, step)
-        yield from places(child, (*path, step))
+        yield from paths(child, (*path, step))
 
 
 def planted(document: Document, path: Path, form: str) -> Document:
@@ -126,12 +126,12 @@ def assert_hidden(queue_app: httpx.Client, queues: Queues) -> Callable[..., None
 @pytest.mark.parametrize(
     "part", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 11))]
 )
-def test_one_secret_at_every_place(assert_hidden: Callable[..., None], part: int) -> None:
-    """Every form at every place of every kind of request; a part has every form and every place."""
+def test_one_secret_at_every_path(assert_hidden: Callable[..., None], part: int) -> None:
+    """Every form at every path of every kind of request; a part has every form and every path."""
     requests = [
         (queue, message(planted(document, path, form)))
         for document, queue in REQUESTS_AND_QUEUES
-        for path in places(document)
+        for path in paths(document)
         for form in (*KEY_FORMS, *PIN_FORMS)
     ]
 
@@ -164,7 +164,7 @@ def mutated(draw: Any) -> tuple[str, ServiceBusMessage]:
     """Returns a request with several secrets, and perhaps cut off."""
     document, queue = draw(st.sampled_from(REQUESTS_AND_QUEUES))
     for _ in range(draw(st.integers(1, 4))):
-        path = draw(st.sampled_from(list(places(document))))
+        path = draw(st.sampled_from(list(paths(document))))
         document = planted(document, path, draw(st.sampled_from([*KEY_FORMS, *PIN_FORMS])))
     body = json.dumps(document).encode()
     properties = {draw(st.sampled_from(APPLICATION_PROPERTIES)): KEY} if draw(st.booleans()) else {}
@@ -194,7 +194,7 @@ def test_secrets_in_mutated_requests(assert_hidden: Callable[..., None], sent: A
 
 def test_errors_of_http_requests_have_no_secret(queue_app: httpx.Client) -> None:
     """Of PUT, bulk operations, PATCH, and parameters of rejected messages."""
-    records = [planted(RECORD, path, form) for path in places(RECORD) for form in KEY_FORMS]
+    records = [planted(RECORD, path, form) for path in paths(RECORD) for form in KEY_FORMS]
     for record in records[::3]:
         responses = [
             queue_app.put("/enrollments/missing", json=record, headers={"If-Match": "*"}),

@@ -77,10 +77,10 @@ def test_queues_keep_what_the_app_relies_on() -> None:
     )
 
 
-def find_setting_faults(infra: Path = INFRA, documents: Any = DOCUMENTS) -> list[str]:
+def find_setting_faults(infra: Path = INFRA) -> list[str]:
     """Returns the disagreements on settings, of the deployments with all environments."""
     deployments = [deploy(variables, infra=infra) for variables in ENVIRONMENTS.values()]
-    return list(find_setting_disagreements(deployments, parameters(infra=infra), documents))
+    return list(find_setting_disagreements(deployments, parameters(infra=infra), DOCUMENTS))
 
 
 def test_settings_are_those_of_the_documentation() -> None:
@@ -199,13 +199,6 @@ def test_a_setting_that_differs_is_found(
 ) -> None:
     """A misspelt or missing setting is found."""
     assert fault in " ".join(find_setting_faults(planted(tmp_path, file, change)))
-
-
-def test_a_setting_that_is_documented_and_not_deployed_is_found() -> None:
-    """A new row in docs/settings.md is found until the template sets it."""
-    documents = DOCUMENTS | {"settings.md": f"| `NEW_SETTING` |\n{DOCUMENTS['settings.md']}"}
-
-    assert "NEW_SETTING is documented and not deployed" in find_setting_faults(documents=documents)
 
 
 def test_a_function_that_differs_is_found(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ _UNKNOWN = 503004
 _MAY_BE_APPLIED = {_UNKNOWN, 502001, 502003, 504001}
 # DPS's time has whole seconds until the app has seen a record: a stranger's write before the first
 # attempt may look later.
-_STRANGERS_GRAIN = 1.0
+_DATE_RESOLUTION = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class History:
     def _latest(self, each: OwnedCommit) -> float:
         """Returns when the app is certain to know of a commit."""
         if (each.request_id or "").startswith(self._strangers):
-            return each.commit.at + _STRANGERS_GRAIN
+            return each.commit.at + _DATE_RESOLUTION
         # Until its operation ends, the app may have lost the response, and not read the record.
         return self._ends[each.request_id or ""]
 
@@ -129,7 +129,9 @@ def _faults(operation: Operation, history: History) -> Iterator[str]:
     elif code in _MAY_BE_APPLIED:
         yield from _faults_of_unknown(operation, history, own)
     elif own:
-        yield "false refusal" if _is_refusal(operation) else "applied, but told as not attempted"
+        yield (
+            "false refusal" if _is_refusal(operation) else "applied, but reported as not attempted"
+        )
     elif _is_refusal(operation) and not _is_plausible(operation, history):
         yield "refused for a state that the record never had"
     yield from _faults_of_repetition(operation, own, history)
@@ -158,7 +160,7 @@ def _faults_of_unknown(operation: Operation, history: History, own: list[Commit]
     if operation.answer.code == _UNKNOWN:
         yield "unknown although nobody else wrote"
     elif own:
-        yield "applied and readable, but told as unknown"
+        yield "applied and readable, but reported as unknown"
 
 
 def _is_plausible(operation: Operation, history: History) -> bool:

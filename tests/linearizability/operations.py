@@ -23,7 +23,7 @@ _BULK_MODES = {CREATE: "create", REPLACE: "updateIfMatchETag", DELETE: "delete",
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the app told of one record: an HTTP status, a code unless it succeeded, and its etag."""
+    """What the app answered for one record: an HTTP status, a code unless it succeeded, and its etag."""
 
     status: int
     code: int | None = None
@@ -31,7 +31,7 @@ class Answer:
 
     @property
     def is_success(self) -> bool:
-        """Whether the write was told to be applied."""
+        """Whether the answer is that the write was applied."""
         return self.code is None and self.status < 300
 
 

@@ -342,16 +342,16 @@ def test_invalid_bulk_operation_is_400_with_every_fault(
 
 @pytest.mark.usefixtures("no_dps_calls")
 @pytest.mark.parametrize("mode", BulkMode)
-def test_one_id_in_two_cases_is_named_with_both_places(app: httpx.Client, mode: str) -> None:
+def test_one_id_in_two_cases_is_named_with_both_pointers(app: httpx.Client, mode: str) -> None:
     """In every mode: DPS refuses such a call, and an `upsert` would overwrite the first record."""
     first, second = enrollment(registrationId="A"), {"REGISTRATIONID": "a", "attestation": TPM}
 
     response = app.post("/enrollments", json={"mode": mode, "enrollments": [first, second]})
 
-    places = ["/enrollments/0/registrationId", "/enrollments/1/registrationId"]
+    pointers = ["/enrollments/0/registrationId", "/enrollments/1/registrationId"]
     assert response.json()["info"] == {
         here: f"must be unique, without regard to case; {other} has the same id"
-        for here, other in (places, places[::-1])
+        for here, other in (pointers, pointers[::-1])
     }
 
 

@@ -111,7 +111,7 @@ def test_request_that_is_too_large_is_rejected() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "place"),
+    ("document", "pointer"),
     [
         (body(hubs=("a.example",) * 1001), "/linkedHubs"),
         (body(hubs=("a" * 1025,)), "/linkedHubs/0"),
@@ -123,9 +123,9 @@ def test_request_that_is_too_large_is_rejected() -> None:
         ),
     ],
 )
-def test_hubs_and_names_are_limited(document: dict[str, Any], place: str) -> None:
+def test_hubs_and_names_are_limited(document: dict[str, Any], pointer: str) -> None:
     """DPS links 50 hubs. Every rule may compare, hash or copy them."""
-    assert list(faults(document)) == [place]
+    assert list(faults(document)) == [pointer]
 
 
 def test_first_of_several_hubs_of_one_name_is_linked() -> None:

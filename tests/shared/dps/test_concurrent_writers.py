@@ -188,7 +188,7 @@ CASES = (
 async def test_write_with_a_lost_response_beside_another_writer(
     client: DpsClient, race: Race, case: Case
 ) -> None:
-    """A refusal is told only if no attempt was applied, and nobody else's write is undone."""
+    """A refusal is raised only if no attempt was applied, and nobody else's write is undone."""
     await client.enrollments.create_or_update(ID, individual(deviceId="before"))
 
     raised = await race(case.write, case.effect, case.theirs)
@@ -200,7 +200,7 @@ async def test_write_with_a_lost_response_beside_another_writer(
 async def test_create_that_was_overwritten_has_an_unknown_outcome(
     client: DpsClient, race: Race
 ) -> None:
-    """The 409 of its repeat is not told: the record was created since its first attempt."""
+    """The 409 of its repeat is not raised: the record was created since its first attempt."""
     raised = await race(create, APPLIED, their_update)
 
     assert type(raised) is OverwrittenError

@@ -48,7 +48,7 @@ async def test_latest_record_of_a_page_is_known() -> None:
 
 @in_virtual_time
 async def test_date_of_a_response_bounds_the_time_of_a_moment() -> None:
-    """The loop's clock tells how much later than the response a moment was."""
+    """The loop's clock shows how much later than the response a moment was."""
     clock = ServerClock()
     clock.observe(DATE, None)
     await asyncio.sleep(5)

@@ -60,7 +60,7 @@ def test_sas_mode_is_off_by_default() -> None:
     ],
 )
 def test_invalid_policies_are_a_fault(value: Any, fault: str) -> None:
-    """The fault names every place in the JSON, and no key."""
+    """The fault names every member that is not valid, and no key."""
     with pytest.raises(NotConfiguredError) as raised:
         read(value)
 

@@ -177,7 +177,7 @@ def test_number_of_faults_is_limited() -> None:
 
 
 def test_faults_of_a_file_without_rules_are_limited_too() -> None:
-    """Then only their number is told."""
+    """Then only their number is reported."""
     file: dict[str, Any] = {"polices": {}, **dict.fromkeys(map(str, range(MAX_FAULTS)))}
 
     assert [str(fault) for fault in validate(json.dumps(file).encode())] == [

@@ -286,7 +286,7 @@ async def test_unreadable_body_has_length_and_hash(
 async def test_ids_are_of_all_records_in_the_body(
     rejected: RejectedMessages, reject_one: Callable[..., Any]
 ) -> None:
-    """The ids are found at each place where a request has them."""
+    """The ids are found wherever a request has them."""
     bodies = [
         {"enrollment": {"registrationId": "a"}},
         {"enrollmentGroup": {"enrollmentGroupId": "a"}},
