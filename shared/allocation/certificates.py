@@ -120,7 +120,7 @@ def _unescape(escape: re.Match[str]) -> str:
 
 @lru_cache(maxsize=256)
 def _parse(text: str) -> Mapping[str, Any]:
-    """Returns all facts of a certificate in PEM or bare base64; none if it is not a certificate."""
+    """Returns all facts of a certificate in PEM or base64; none if it is not a certificate."""
     from cryptography import x509
 
     try:

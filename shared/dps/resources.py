@@ -125,7 +125,7 @@ class Resource:
         except DpsError as error:
             if not error.in_doubt:
                 raise
-            await self._settle(write, attempts, error, context)
+            await self._reconcile(write, attempts, error, context)
 
     def _send(self, write: Write, attempts: Attempts, context: CallContext) -> Awaitable[Answer]:
         return self._transport.send(
@@ -137,7 +137,7 @@ class Resource:
             writes=attempts,
         )
 
-    async def _settle(
+    async def _reconcile(
         self, write: Write, attempts: Attempts, error: DpsError, context: CallContext
     ) -> Record:
         """
@@ -240,7 +240,7 @@ class EnrollmentResource(Resource):
         except DpsError as error:
             if not error.in_doubt:
                 raise
-            return await self._settle(write, attempts, error, context)
+            return await self._reconcile(write, attempts, error, context)
 
     async def reconcile(
         self, write: Write, error: DpsError, *, earliest: float, context: CallContext
@@ -253,7 +253,7 @@ class EnrollmentResource(Resource):
         delivery in POSIX seconds; and otherwise that the outcome is unknown.
         """
         attempts = Attempts(in_doubt_since=Moment(-math.inf, earliest))
-        return await self._settle(write, attempts, error, self.with_deadline(context))
+        return await self._reconcile(write, attempts, error, self.with_deadline(context))
 
     async def get_attestation_mechanism(
         self,
@@ -330,9 +330,9 @@ class EnrollmentResource(Resource):
                 raise
             result, failed = Record(), {write.id.casefold(): error for write in writes}
         attempts.mark_in_doubt()
-        return await self._settle_items(writes, attempts, result, failed, context)
+        return await self._reconcile_items(writes, attempts, result, failed, context)
 
-    async def _settle_items(
+    async def _reconcile_items(
         self,
         writes: Sequence[Write],
         attempts: Attempts,
@@ -345,17 +345,17 @@ class EnrollmentResource(Resource):
         started = self.with_deadline(replace(context, deadline=None), latest=latest)
         context = max(context, started, key=attrgetter("deadline"))
 
-        async def settle(write: Write) -> DpsError | None:
+        async def reconcile(write: Write) -> DpsError | None:
             if (error := failed.get(write.id.casefold())) is None:
                 return None
             try:
-                await self._settle(write, replace(attempts), error, context)
+                await self._reconcile(write, replace(attempts), error, context)
             except DpsError as final:
                 return outcome_unknown(final) if final.in_doubt else final
             return None
 
-        settled = await asyncio.gather(*map(settle, writes))
-        remaining = {w.id.casefold(): e for w, e in zip(writes, settled, strict=True) if e}
+        errors = await asyncio.gather(*map(reconcile, writes))
+        remaining = {w.id.casefold(): e for w, e in zip(writes, errors, strict=True) if e}
         id_member = self.kind.id_member
         originals = {item[id_member].casefold(): item for item in result.get("errors", ())}
         items = [

@@ -179,7 +179,7 @@ class Transport:
         )
 
     def may_repeat(self, error: errors.DpsError, attempts: Attempts, context: CallContext) -> bool:
-        """Returns whether a call that failed like this may be attempted once more."""
+        """Returns whether a call that failed like this may be retried."""
         max_attempts = context.max_attempts or self._max_attempts
         return isinstance(error, _RETRYABLE) and attempts.count < max_attempts
 

@@ -230,6 +230,7 @@ async def reject(
     queue: str,
     message: Message,
     reason: RejectionReason,
+    *,
     part: Part | None = None,
 ) -> None:
     """

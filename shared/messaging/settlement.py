@@ -146,7 +146,7 @@ class Settlement:
             error, description=_describe(error, result.item), tracking_id=result.tracking_id
         )
         queue = self.settings.enrollment_rejected_queue
-        await reject(self.sender, queue, self.message, reason, self._part([result]))
+        await reject(self.sender, queue, self.message, reason, part=self._part([result]))
 
 
 def _keep_record_order(results: ItemResults) -> ItemResults:
