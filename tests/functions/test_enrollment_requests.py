@@ -515,7 +515,8 @@ def test_lost_response_is_no_conflict(queues: Queues, queue_dps: Dps) -> None:
 def test_retry_after_a_lost_response_is_no_conflict(queues: Queues, queue_dps: Dps) -> None:
     """The first attempt created the record but could not read it afterwards."""
     lost = {"do": {"resetAfterCommit": True}}
-    queue_dps.faults(bulk_fault(times=1) | lost, {"do": {"status": 503}})
+    unreadable = {"match": {"method": "GET"}, "do": {"status": 401}}
+    queue_dps.faults(bulk_fault(times=1) | lost, bulk_fault(503), unreadable)
     queues.request(request_for(CREATE))
     queues.postponed()
 

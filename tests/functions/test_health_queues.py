@@ -2,14 +2,18 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from typing import Any
 
 import httpx
 import pytest
 
+from functions import runtime
 from local.dps import DpsStandIn
 from local.servicebus import Broker, BrokerOptions, QueueCounts, QueueOptions, Step
 from local.threads import in_thread
+from shared.messaging.queue_access import find_queue_errors
+from shared.readiness import Readiness
 from tests import secret_factory
 from tests.functions.queue_stack import (
     BULK,
@@ -26,6 +30,21 @@ UNAUTHORIZED = "amqp:unauthorized-access"
 WITH_SESSIONS = "with-sessions"
 NETWORK = ("host", "proxy", "firewall", "private endpoint", "IP filter")
 ENABLED = {"AzureWebJobs.enrollment_requests.Disabled": "false"}
+
+
+class MessagingWithShortChecks(runtime.Messaging):
+    """Messaging that waits two seconds for the queues when it checks them."""
+
+    @cached_property
+    def readiness(self) -> Readiness:
+        """Whether the app can use its queues."""
+        return Readiness(partial(find_queue_errors, self.settings, timeout=2))
+
+
+@pytest.fixture
+def short_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app does not wait long for queues that do not respond."""
+    monkeypatch.setattr(runtime.messaging, "create", MessagingWithShortChecks)
 
 
 @pytest.fixture
@@ -118,6 +137,7 @@ def test_queue_that_is_closed_to_the_app_is_named(
     assert "Send" in fault["cure"]
 
 
+@pytest.mark.usefixtures("short_checks")
 @pytest.mark.parametrize("step", [Step.TOKEN, Step.ATTACH])
 def test_queue_without_an_answer_is_named(
     queue_faults: Callable[..., Any], queues: Queues, step: Step
@@ -173,6 +193,7 @@ def silent_server() -> Iterator[str]:
         )
 
 
+@pytest.mark.usefixtures("short_checks")
 def test_silent_service_bus_is_one_fault(
     app_with: Callable[..., httpx.Client], dps: DpsStandIn, silent_server: str
 ) -> None:

@@ -50,7 +50,14 @@ def ids_of(postponed: Document) -> list[str]:
     return [event["id"] for event in postponed["event"]]
 
 
-@pytest.mark.parametrize("condition", [FULL, "amqp:unauthorized-access", "amqp:not-found"])
+@pytest.mark.parametrize(
+    "condition",
+    [
+        FULL,
+        pytest.param("amqp:unauthorized-access", marks=pytest.mark.long),
+        pytest.param("amqp:not-found", marks=pytest.mark.long),
+    ],
+)
 def test_result_is_postponed_while_its_queue_refuses_it(
     queues: Queues, queue_dps: Dps, condition: str
 ) -> None:
@@ -302,21 +309,23 @@ FORGED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("properties", FORGED)
 @pytest.mark.usefixtures("short_budget")
-def test_request_with_the_property_of_results_is_a_request(
-    queues: Queues, queue_dps: Dps, properties: dict[str, Any]
-) -> None:
+def test_request_with_the_property_of_results_is_a_request(queues: Queues, queue_dps: Dps) -> None:
     """Also in a copy of it, which has none of the sender's properties of that name."""
+    ids = [f"dev-{number}" for number in range(len(FORGED))]
     queue_dps.faults({"do": {"status": 500}})
-    queues.request(request_for(CREATE), message_id="m-1", application_properties=properties)
-    [copy] = queues.postponed()
+    for id, properties in zip(ids, FORGED, strict=True):
+        request = request_for(CREATE, id)
+        queues.request(request, message_id=f"m-{id}", application_properties=properties)
+    copies = queues.postponed(len(FORGED))
     queue_dps.faults()
     queues.advance(60)
 
-    assert queues.outcomes()[0]["registrationId"] == "dev-1"
-    assert {"postponedResults", "positions"}.isdisjoint(copy["properties"])
-    assert copy["properties"]["attempt"] == 2
+    outcomes = queues.outcomes(len(FORGED))
+    assert sorted(outcome["registrationId"] for outcome in outcomes) == ids
+    for copy in copies:
+        assert {"postponedResults", "positions"}.isdisjoint(copy["properties"])
+        assert copy["properties"]["attempt"] == 2
 
 
 def test_unreadable_results_are_rejected(queues: Queues) -> None:

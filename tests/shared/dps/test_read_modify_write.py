@@ -84,10 +84,10 @@ async def test_concurrent_write_is_retried(
 
 
 async def test_retries_are_limited(
-    client: DpsClient,
-    inject_faults: Callable[..., None],
+    client: DpsClient, inject_faults: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If every write fails with 412, the error is raised."""
+    monkeypatch.setattr("random.uniform", min)  # the shortest delays
     await client.enrollments.create_or_update("dev-1", individual())
     inject_faults({"match": {"method": "PUT"}, "do": {"status": 412}})
 

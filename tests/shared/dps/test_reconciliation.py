@@ -199,7 +199,7 @@ async def test_write_that_cannot_be_reconciled_has_an_unknown_outcome(
 ) -> None:
     """If the record cannot be read, a conflict may be the effect of the write itself."""
     inject_faults(
-        {"match": {"method": "GET"}, "do": {"status": 429, "headers": {"Retry-After": "7"}}},
+        {"match": {"method": "GET"}, "do": {"status": 429, "headers": {"Retry-After": "60"}}},
         {"match": {"method": "PUT"}, "times": 1, "do": LOST},
     )
 

@@ -307,7 +307,7 @@ async def test_permit_leaves_time_for_the_call(
     outcomes: Counter[str] = Counter()
 
     async def query_repeatedly(client: DpsClient) -> None:
-        for _ in range(15):
+        for _ in range(4):
             try:
                 await client.enrollments.query({"query": "*"}).page()
                 outcomes["answered"] += 1

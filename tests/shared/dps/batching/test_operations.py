@@ -351,15 +351,17 @@ async def test_redelivered_bulk_delete_fails_if_the_call_is_a_404(
 
 
 async def test_redelivered_delete_fails_if_the_404_is_not_from_dps(
-    writer: BatchWriter, client: DpsClient, inject_faults: Callable[..., None]
+    client: DpsClient, inject_faults: Callable[..., None]
 ) -> None:
     """A 404 of another web server does not mean that the record is missing."""
+    writer = BatchWriter(client.enrollments, min_call_seconds=0.5)
     await client.enrollments.create_or_update("d-1", enrollment("d-1"))
     inject_faults({"do": {"status": 404, "html": True}})
 
     results = await apply_all(
         writer, [change(DELETE, "d-1", is_redelivery=True, if_match="YWJj", seconds=0.5)]
     )
+    await writer.aclose(timeout=0)
 
     assert types_of(results) == [DpsFaultError]
 
