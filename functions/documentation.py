@@ -10,7 +10,7 @@ from pathlib import Path
 
 import azure.functions as func
 
-from functions.http.access import DPS_ROUTE
+from functions.http.access import DPS_AUTH_LEVEL
 from functions.http.responses import with_error_responses
 from shared.errors import RouteNotFoundError
 from shared.settings import docs_auth_level
@@ -35,13 +35,13 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",  # the URL may have a function key
     "X-Content-Type-Options": "nosniff",
 }
-_LEVEL = func.AuthLevel[docs_auth_level().upper()]
+_AUTH_LEVEL = func.AuthLevel[docs_auth_level().upper()]
 
 blueprint = func.Blueprint()
 
 
 @blueprint.function_name("openapi")
-@blueprint.route("openapi.json", methods=["GET"], auth_level=_LEVEL)
+@blueprint.route("openapi.json", methods=["GET"], auth_level=_AUTH_LEVEL)
 @with_error_responses
 async def openapi(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the worker passes it
     """Returns this document."""
@@ -49,7 +49,7 @@ async def openapi(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  
 
 
 @blueprint.function_name("start_page")
-@blueprint.route("/", methods=["GET"], auth_level=_LEVEL)  # the host replaces an empty route
+@blueprint.route("/", methods=["GET"], auth_level=_AUTH_LEVEL)  # the host replaces an empty route
 @with_error_responses
 async def start_page(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the worker passes it
     """Returns a page that says what the app is, and lists its routes."""
@@ -57,7 +57,7 @@ async def start_page(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG00
 
 
 @blueprint.function_name("docs_page")
-@blueprint.route("docs", methods=["GET"], auth_level=_LEVEL)
+@blueprint.route("docs", methods=["GET"], auth_level=_AUTH_LEVEL)
 @with_error_responses
 async def docs_page(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the worker passes it
     """Returns a page on which the API can be tried."""
@@ -76,7 +76,7 @@ async def docs_file(req: func.HttpRequest) -> func.HttpResponse:
 @blueprint.route(
     "{*path}",
     methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-    auth_level=DPS_ROUTE,
+    auth_level=DPS_AUTH_LEVEL,
 )
 @with_error_responses
 async def unknown_route(req: func.HttpRequest) -> func.HttpResponse:

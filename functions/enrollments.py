@@ -8,7 +8,7 @@ method and path.
 import azure.functions as func
 
 from functions import lazy
-from functions.http.access import DPS_ROUTE, requires
+from functions.http.access import DPS_AUTH_LEVEL, requires
 from functions.http.responses import with_error_responses
 from functions.runtime import services
 from shared.settings import Right
@@ -17,14 +17,14 @@ blueprint = func.Blueprint()
 
 
 @blueprint.function_name("enrollments_get")
-@blueprint.route("enrollments/{id}", methods=["GET"], auth_level=DPS_ROUTE)
+@blueprint.route("enrollments/{id}", methods=["GET"], auth_level=DPS_AUTH_LEVEL)
 @requires(Right.ENROLLMENT_READ)
 async def get(req: func.HttpRequest) -> func.HttpResponse:
     return await lazy.handlers.get(services().dps.enrollments, req)
 
 
 @blueprint.function_name("enrollments_create_or_update")
-@blueprint.route("enrollments/{id}", methods=["PUT"], auth_level=DPS_ROUTE)
+@blueprint.route("enrollments/{id}", methods=["PUT"], auth_level=DPS_AUTH_LEVEL)
 @requires(Right.ENROLLMENT_WRITE)
 async def create_or_update(req: func.HttpRequest) -> func.HttpResponse:
     return await lazy.handlers.create_or_update(services().dps.enrollments, req)
@@ -38,28 +38,30 @@ async def patch(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @blueprint.function_name("enrollments_delete")
-@blueprint.route("enrollments/{id}", methods=["DELETE"], auth_level=DPS_ROUTE)
+@blueprint.route("enrollments/{id}", methods=["DELETE"], auth_level=DPS_AUTH_LEVEL)
 @requires(Right.ENROLLMENT_WRITE)
 async def delete(req: func.HttpRequest) -> func.HttpResponse:
     return await lazy.handlers.delete(services().dps.enrollments, req)
 
 
 @blueprint.function_name("enrollments_get_attestation_mechanism")
-@blueprint.route("enrollments/{id}/attestationmechanism", methods=["POST"], auth_level=DPS_ROUTE)
+@blueprint.route(
+    "enrollments/{id}/attestationmechanism", methods=["POST"], auth_level=DPS_AUTH_LEVEL
+)
 @requires(Right.ENROLLMENT_WRITE)
 async def get_attestation_mechanism(req: func.HttpRequest) -> func.HttpResponse:
     return await lazy.handlers.get_attestation_mechanism(services().dps.enrollments, req)
 
 
 @blueprint.function_name("enrollments_query")
-@blueprint.route("enrollments/query", methods=["POST"], auth_level=DPS_ROUTE)
+@blueprint.route("enrollments/query", methods=["POST"], auth_level=DPS_AUTH_LEVEL)
 @requires(Right.ENROLLMENT_READ)
 async def query(req: func.HttpRequest) -> func.HttpResponse:
     return await lazy.handlers.query(services().dps.enrollments, req)
 
 
 @blueprint.function_name("enrollments_run_bulk_operation")
-@blueprint.route("enrollments", methods=["POST"], auth_level=DPS_ROUTE)
+@blueprint.route("enrollments", methods=["POST"], auth_level=DPS_AUTH_LEVEL)
 @requires(Right.ENROLLMENT_WRITE)
 async def run_bulk_operation(req: func.HttpRequest) -> func.HttpResponse:
     return await lazy.handlers.run_bulk_operation(services().dps.enrollments, req)

@@ -69,11 +69,11 @@ class Limits:
 # A device's twin has at most 40 KB of tags and desired properties, and certificates and keys have
 # none of these characters.
 # https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-device-twins#device-twin-size
-DOCUMENT = Limits(max_bytes=MAX_DOCUMENT_BYTES, max_values=100_000)
+DOCUMENT_LIMITS = Limits(max_bytes=MAX_DOCUMENT_BYTES, max_values=100_000)
 """The limits of one document."""
 
 
-def parse_json(body: bytes, *, limits: Limits = DOCUMENT) -> Any:
+def parse_json(body: bytes, *, limits: Limits = DOCUMENT_LIMITS) -> Any:
     """
     Parses a UTF-8 body as JSON (RFC 8259), strictly.
 
@@ -85,7 +85,7 @@ def parse_json(body: bytes, *, limits: Limits = DOCUMENT) -> Any:
     return document
 
 
-def read_json(body: bytes, *, limits: Limits = DOCUMENT) -> tuple[Any, dict[str, str]]:
+def read_json(body: bytes, *, limits: Limits = DOCUMENT_LIMITS) -> tuple[Any, dict[str, str]]:
     """
     Parses a UTF-8 body as JSON (RFC 8259); returns it with a fault for each repeated member name.
 

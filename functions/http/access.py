@@ -11,7 +11,7 @@ from functions.http.responses import Trigger, with_error_responses
 from functions.runtime import access_control
 from shared.settings import Right, dps_routes_auth_level
 
-DPS_ROUTE = func.AuthLevel[dps_routes_auth_level().upper()]
+DPS_AUTH_LEVEL = func.AuthLevel[dps_routes_auth_level().upper()]
 """The authorization level of DPS's own routes: in SAS mode the host lets every caller pass."""
 
 _LOG = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def requires(right: Right) -> Callable[[Trigger], Trigger]:
     It does what `with_error_responses` does. In SAS mode it first requires a signature whose policy
     has the right; nothing of the request is parsed before.
     """
-    if DPS_ROUTE != func.AuthLevel.ANONYMOUS:
+    if DPS_AUTH_LEVEL != func.AuthLevel.ANONYMOUS:
         return with_error_responses
     return partial(with_error_responses, authorize=partial(_authorize, right=right))
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import azure.functions as func
 
-from functions.http.requests import BULK_OPERATION, JSON, MERGE_PATCH, parse_call
+from functions.http.requests import BULK_OPERATION_LIMITS, JSON, MERGE_PATCH, parse_call
 from functions.http.responses import (
     json_response,
     no_content,
@@ -98,7 +98,7 @@ async def run_bulk_operation(
     kind = resource.kind
     check = partial(find_bulk_faults, kind=kind)
     call = await parse_call(
-        req, kind.bulk, check=check, limits=BULK_OPERATION, accepts_validate_only=True
+        req, kind.bulk, check=check, limits=BULK_OPERATION_LIMITS, accepts_validate_only=True
     )
     size = len(req.get_body())
     bulk = await BulkOperation.read(resource, call.document, size=size, context=call.context)

@@ -12,15 +12,15 @@ from functions.http.bodies import read_body
 from functions.http.headers import client_request_id, traceparent
 from functions.runtime import services
 from shared.dps import CallContext
-from shared.dps.batching.items import RECORDS
+from shared.dps.batching.items import BULK_REQUEST_LIMITS
 from shared.dps.models import IF_MATCH, Document, find_faults, find_id_faults, respelled
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
-from shared.json_documents import DOCUMENT, Limits, parse_in_thread, read_json
+from shared.json_documents import DOCUMENT_LIMITS, Limits, parse_in_thread, read_json
 from shared.settings import DEFAULT_API_VERSION
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
-BULK_OPERATION = replace(RECORDS, max_bytes=32 * 1024 * 1024)
+BULK_OPERATION_LIMITS = replace(BULK_REQUEST_LIMITS, max_bytes=32 * 1024 * 1024)
 """The limits of the body of a bulk operation."""
 
 Check = Callable[[Any, bool], Mapping[str, str]]
@@ -46,7 +46,7 @@ async def parse_call(
     *,
     check: Check | None = None,
     media_types: Collection[str] = (JSON,),
-    limits: Limits = DOCUMENT,
+    limits: Limits = DOCUMENT_LIMITS,
     accepts_validate_only: bool = False,
 ) -> Call:
     """
@@ -121,7 +121,7 @@ async def parse_body(
     faults: Mapping[str, str] = MappingProxyType({}),
     check: Check | None = None,
     media_types: Collection[str] = (JSON,),
-    limits: Limits = DOCUMENT,
+    limits: Limits = DOCUMENT_LIMITS,
 ) -> Any:
     """
     Returns the JSON body, with the members and enum values of the models in their spelling.

@@ -9,7 +9,7 @@ Other senders serialize the JSON twice, so that it is a JSON string (azure-sdk-f
 from typing import Any
 
 from shared.errors import InvalidRequestError
-from shared.json_documents import DOCUMENT, Limits, read_json
+from shared.json_documents import DOCUMENT_LIMITS, Limits, read_json
 
 _NAMESPACE = b"\x083http://schemas.microsoft.com/2003/10/Serialization/"
 _ELEMENTS = (b"@\x06string" + _NAMESPACE, b"@\x0cbase64Binary" + _NAMESPACE)
@@ -56,7 +56,7 @@ def parse_body(body: bytes) -> Any:
     return document
 
 
-def read_body(body: bytes, *, limits: Limits = DOCUMENT) -> tuple[Any, dict[str, str]]:
+def read_body(body: bytes, *, limits: Limits = DOCUMENT_LIMITS) -> tuple[Any, dict[str, str]]:
     """
     Returns the JSON of a body: plain, in a JSON string, or in binary XML of .NET.
 

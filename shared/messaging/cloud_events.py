@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
-from shared.json_documents import DOCUMENT, Limits, is_unicode, pointer
+from shared.json_documents import DOCUMENT_LIMITS, Limits, is_unicode, pointer
 from shared.messaging.bodies import encode_text, read_body
 from shared.messaging.messages import Message
 
@@ -43,7 +43,7 @@ class Content:
     faults: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_content(message: Message, *, limits: Limits = DOCUMENT) -> Content:
+def read_content(message: Message, *, limits: Limits = DOCUMENT_LIMITS) -> Content:
     """
     Returns the JSON of a message: plain, or the `data` of a CloudEvent.
 

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from shared.dps.batching.items import (
+    BULK_REQUEST_LIMITS,
     MAX_RECORDS_PER_REQUEST,
-    RECORDS,
     ItemReader,
     RequestItem,
     find_record_faults,
@@ -103,7 +103,7 @@ def _positions(message: Message, records: Sequence[Any]) -> Sequence[int]:
 
 def _read_bulk(message: Message) -> tuple[Content, dict[str, Any]]:
     """Returns the content and the request in it; raises `InvalidRequestError` with every fault."""
-    content = _respelled(read_content(message, limits=RECORDS))
+    content = _respelled(read_content(message, limits=BULK_REQUEST_LIMITS))
     document = content.document
     faults = {**find_bulk_request_faults(document, at=content.at), **content.faults}
     for member, kind in (

@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 
 from shared.errors import DocumentTooLargeError, InvalidRequestError
 from shared.json_documents import (
-    DOCUMENT,
+    DOCUMENT_LIMITS,
     MAX_DOCUMENT_BYTES,
     apply_merge_patch,
     fault_message,
@@ -152,14 +152,14 @@ def test_unpaired_surrogate_is_not_unicode(text: str, expected: bool) -> None:
     assert is_unicode({text: 1}) is expected
 
 
-DENSEST = json.dumps([0] * (DOCUMENT.max_values - 1), separators=(",", ":")).encode()
+DENSEST = json.dumps([0] * (DOCUMENT_LIMITS.max_values - 1), separators=(",", ":")).encode()
 
 
 def test_number_of_values_is_limited() -> None:
     """A body above the limit is refused before it is parsed: this one is not even JSON."""
-    assert len(parse_json(DENSEST)) == DOCUMENT.max_values - 1
+    assert len(parse_json(DENSEST)) == DOCUMENT_LIMITS.max_values - 1
     with pytest.raises(DocumentTooLargeError) as raised:
-        parse_json(b"," * (DOCUMENT.max_values + 1))
+        parse_json(b"," * (DOCUMENT_LIMITS.max_values + 1))
     assert raised.value.faults == {"": "must not exceed 100000 values"}
 
 

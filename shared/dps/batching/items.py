@@ -31,7 +31,7 @@ MAX_RECORDS_PER_REQUEST = 10_000
 """The limit of one request: the default DPS quota of one minute, at ten records per call."""
 MAX_RECORD_FAULTS = 10_000
 """How many faults of its records are found in a request that is refused as a whole."""
-RECORDS = Limits(
+BULK_REQUEST_LIMITS = Limits(
     max_bytes=MAX_REQUEST_BYTES, max_values=1_000_000, max_items=MAX_RECORDS_PER_REQUEST
 )
 """The limits of a request for many records: a hundred values each, if it has as many as it may."""
