@@ -10,7 +10,9 @@ import asyncio
 import random
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import suppress
+from itertools import count
 
 import httpx
 import pytest
@@ -66,8 +68,8 @@ async def _check_rounds(stack: Stack, *, operations: int) -> None:
     answered: Counter[str] = Counter()
     false_answers: list[str] = []
     async with httpx.AsyncClient(base_url=stack.host.url, timeout=120) as app:
-        for number, count in enumerate(_sizes(operations)):
-            done = await _run_round(stack, app, count, seed=f"{SEED}-{number}")
+        for number, size in enumerate(_sizes(operations)):
+            done = await _run_round(stack, app, size, seed=f"{SEED}-{number}")
             history = History(stack.dps.requests, done, strangers=_STRANGERS)
             false_answers += find_false_answers(done, history)
             answered.update(f"{each.kind} {each.answer.code or 'succeeded'}" for each in done)
@@ -107,19 +109,17 @@ async def _write_as_stranger(stack: Stack, seed: str) -> None:
         {**UNPACED, "DPS_CONNECTION_STRING": stack.dps.connection_string, "DPS_MAX_ATTEMPTS": "1"}
     )
     async with DpsClient(settings) as client:
-        for number in range(sys.maxsize):
-            name = f"{_STRANGERS}-{number}"
-            context, id = CallContext(client_request_id=name), rng.choice(IDS)
-            try:
-                if rng.random() < 0.3:
-                    await client.enrollments.delete(id, context=context)
-                else:
-                    await client.enrollments.create_or_update(
-                        id,
-                        enrollment(id, deviceId=name),
-                        if_match=rng.choice([None, "*"]),
-                        context=context,
-                    )
-            except DpsError:
-                continue
-            await asyncio.sleep(rng.uniform(0, 0.2))
+        for number in count():
+            with suppress(DpsError):
+                await _write(client, rng, f"{_STRANGERS}-{number}")
+                await asyncio.sleep(rng.uniform(0, 0.2))
+
+
+def _write(client: DpsClient, rng: random.Random, name: str) -> Awaitable[object]:
+    """Creates, replaces or deletes a record."""
+    context, id = CallContext(client_request_id=name), rng.choice(IDS)
+    if rng.random() < 0.3:
+        return client.enrollments.delete(id, context=context)
+    return client.enrollments.create_or_update(
+        id, enrollment(id, deviceId=name), if_match=rng.choice([None, "*"]), context=context
+    )
