@@ -28,6 +28,7 @@ from tests.functions.samples import (
     DELETE,
     STALLED,
     Document,
+    bulk_fault,
     bulk_request,
     enrollments,
     request_for,
@@ -313,7 +314,7 @@ FORGED: list[dict[str, Any]] = [
 def test_request_with_the_property_of_results_is_a_request(queues: Queues, queue_dps: Dps) -> None:
     """Also in a copy of it, which has none of the sender's properties of that name."""
     ids = [f"dev-{number}" for number in range(len(FORGED))]
-    queue_dps.faults({"do": {"status": 500}})
+    queue_dps.faults(bulk_fault())
     for id, properties in zip(ids, FORGED, strict=True):
         request = request_for(CREATE, id)
         queues.request(request, message_id=f"m-{id}", application_properties=properties)
