@@ -4,6 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Most tests wait for sockets, so more workers than cores are faster.
 WORKERS ?= 6
+# A worker that has finished takes tests from the others, as some tests take seconds.
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal
 REQUESTS ?= 50000
 SEED ?= 1
 LOCK = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-header --quiet
@@ -18,10 +20,10 @@ run: .venv/ready   ## run the app with its DPS and Service Bus stand-ins, until 
 	$(BIN)/python -m local
 
 test: .venv/ready   ## run the tests
-	$(BIN)/pytest -n $(WORKERS)
+	$(PYTEST)
 
 test-all: .venv/ready .venv/tools   ## run the long tests too, with coverage
-	$(BIN)/pytest -n $(WORKERS) -m "not live" --cov --cov-report=term
+	$(PYTEST) -m "not live" --cov --cov-report=term
 
 soak: .venv/ready   ## send 50,000 requests through the queues, with faults; REQUESTS= and SEED= set others
 	LEDGER_REQUESTS=$(REQUESTS) LEDGER_SEED=$(SEED) $(BIN)/pytest tests/ledger -m long -s
