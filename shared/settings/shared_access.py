@@ -92,7 +92,7 @@ class SharedAccessSettings(EnvironmentSettings):
     ] = Field(
         default=(),
         description="The app's own shared access policies, as JSON or a Key Vault reference; "
-        "see [SAS mode](clients.md#sas-mode). If set, DPS's own routes require a signature with "
+        "see *SAS mode* in `docs/clients.md`. If set, DPS's own routes require a signature with "
         "a key of one of them instead of a function key.",
     )
     shared_access_hosts: Annotated[tuple[str, ...], BeforeValidator(comma_separated)] = Field(
