@@ -16,7 +16,6 @@ from shared.dps.batching.items import RECORDS
 from shared.dps.models import IF_MATCH, Document, find_faults, find_id_faults, respelled
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
 from shared.json_documents import DOCUMENT, Limits, parse_in_thread, read_json
-from shared.settings import DEFAULT_API_VERSION
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
@@ -89,7 +88,7 @@ def _validate_only(req: func.HttpRequest) -> str | None:
 
 def _context(req: func.HttpRequest) -> CallContext:
     return CallContext(
-        api_version=req.params.get("api-version", DEFAULT_API_VERSION),
+        api_version=req.params.get("api-version"),
         client_request_id=client_request_id(req),
         traceparent=traceparent(req),
     )
@@ -106,7 +105,7 @@ def _head_faults(req: func.HttpRequest) -> Iterator[tuple[str, str]]:
     if "id" in req.route_params:
         yield from find_id_faults(req.route_params["id"]).items()
     versions = services().settings.api_versions
-    if req.params.get("api-version", DEFAULT_API_VERSION) not in versions:
+    if req.params.get("api-version", versions[0]) not in versions:
         yield "api-version", f"must be one of {', '.join(versions)}"
     if _validate_only(req) not in ("true", "false", None):
         yield "validateOnly", "must be true or false"

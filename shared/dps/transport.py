@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import httpx
 
 from shared import errors
+from shared.dps.api_versions import ApiVersions
 from shared.dps.auth import Credential, create_credential
 from shared.dps.context import Attempts, CallContext
 from shared.dps.http_transport import HEADERS, HostError, create_transport
@@ -50,6 +51,7 @@ class Transport:
         self._extensions = {
             "timeout": httpx.Timeout(settings.dps_attempt_timeout_seconds).as_dict()
         }
+        self.api_versions = ApiVersions(settings.dps_default_api_version)
         self.clock = ServerClock()
         self.rate_limiter = RateLimiter(
             start=settings.initial_operations_per_minute, quota=settings.dps_operations_per_minute
@@ -170,9 +172,10 @@ class Transport:
             "traceparent": context.traceparent,
             **headers,
         }
+        version = context.api_version or self.api_versions.default
         return httpx.Request(
             method,
-            f"{self._url}/{path}?{urlencode({'api-version': context.api_version})}",
+            f"{self._url}/{path}?{urlencode({'api-version': version})}",
             content=content,
             headers={name: value for name, value in merged.items() if value is not None},
             extensions=self._extensions,
