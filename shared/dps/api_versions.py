@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from shared.errors import DpsBadRequestError
+from shared.errors import DpsBadRequestError, DpsError
 from shared.settings import KNOWN_API_VERSIONS
 
 # The members of enrollments and groups that name the policy for certificates that DPS issues, by the
@@ -35,6 +35,12 @@ def own_members(record: Mapping[str, Any], version: str) -> dict[str, Any]:
     """Returns the record without the members that only other versions have."""
     foreign = foreign_members(version)
     return {name: value for name, value in record.items() if name not in foreign}
+
+
+def is_unknown_version(error: DpsError) -> bool:
+    """Returns whether DPS refused a call because it does not know its API version."""
+    is_of_gateway = isinstance(error, DpsBadRequestError) and error.error_code is None
+    return is_of_gateway and bool(_UNKNOWN_VERSION.search(str(error)))
 
 
 def find_lost(sent: Mapping[str, Any], *, requested: str, used: str) -> list[str]:
@@ -69,8 +75,7 @@ class ApiVersions:
         """Returns the version for changing a record: at least the one that was requested."""
         return max(self._accepted[-1], requested)
 
-    def on_refused(self, version: str, error: DpsBadRequestError) -> None:
-        """If DPS refused the version as unknown, `for_change` no longer proposes it."""
-        if error.error_code is None and _UNKNOWN_VERSION.search(str(error)):
-            older = [accepted for accepted in self._accepted if accepted < version]
-            self._accepted = older or [self.default]
+    def on_unknown(self, version: str) -> None:
+        """Removes a version that DPS does not know."""
+        older = [accepted for accepted in self._accepted if accepted < version]
+        self._accepted = older or [self.default]

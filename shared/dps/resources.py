@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from shared.dps.api_versions import find_lost, own_members
+from shared.dps.api_versions import find_lost, is_unknown_version, own_members
 from shared.dps.context import DEFAULT_CONTEXT, Attempts, CallContext
 from shared.dps.models import BulkMode, Document, RecordKind
 from shared.dps.reconciliation import (
@@ -234,13 +234,14 @@ class EnrollmentResource(Resource):
         """
         while True:
             version = self.version_for_change(context)
-            newest = replace(context, api_version=version)
+            is_own = version == self.api_version(context)
+            newest = context if is_own else replace(context, api_version=version)
             try:
                 return await self.get(id, context=newest), newest
             except DpsBadRequestError as error:
-                self._transport.api_versions.on_refused(version, error)
-                if self.version_for_change(context) == version:
+                if is_own or not is_unknown_version(error):
                     raise
+                self._transport.api_versions.on_unknown(version)
 
     def version_for_change(self, context: CallContext) -> str:
         """Returns the newest API version that DPS accepts, or the context's if that is newer."""
