@@ -105,7 +105,7 @@ def _head_faults(req: func.HttpRequest) -> Iterator[tuple[str, str]]:
     if "id" in req.route_params:
         yield from find_id_faults(req.route_params["id"]).items()
     versions = services().settings.api_versions
-    if req.params.get("api-version", versions[0]) not in versions:
+    if req.params.get("api-version") not in (None, *versions):
         yield "api-version", f"must be one of {', '.join(versions)}"
     if _validate_only(req) not in ("true", "false", None):
         yield "validateOnly", "must be true or false"

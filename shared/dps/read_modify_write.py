@@ -46,7 +46,8 @@ async def replace(
     foreign = foreign_members(resource.api_version(context))
 
     def apply(stored: Record) -> JsonObject:
-        return {name: stored[name] for name in foreign if name in stored} | dict(document)
+        kept = {name: value for name, value in stored.items() if name in foreign}
+        return {**kept, **document}
 
     record = await modify(resource, id, apply, if_match=if_match, context=context)
     resource.find_lost(document, used=resource.version_for_change(context), context=context)
@@ -64,9 +65,8 @@ async def modify(
     """
     Reads the record, writes what `change` returns for it, and returns the stored record.
 
-    Both at the newest API version, see `EnrollmentResource.version_for_change`. Keys are kept as in
-    `replace`. With `if_match` it writes only if that is the record's etag, and
-    does not retry.
+    It does so at the API version of `EnrollmentResource.version_for_change`. Keys are kept as in
+    `replace`. With `if_match` it writes only if that is the record's etag, and does not retry.
     """
     context = resource.with_deadline(context)
     attempt = 0

@@ -67,8 +67,8 @@ class Settings(WebhookSettings):
     )
     dps_default_api_version: str = Field(
         default="2021-10-01",
-        description="API version of messages, and of requests without `api-version`: one of those "
-        "above. One from 2026-04-01 on is also that at which the app changes records.",
+        description="API version of messages, and of requests without `api-version`. From 2026-04-01 "
+        "on it is also the one at which the app changes records.",
     )
     dps_timeout_seconds: float = Field(
         default=30,
