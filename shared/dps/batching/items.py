@@ -43,9 +43,9 @@ class RequestItem:
 
     `document` is the record as it was sent; `None` for a delete that has only an id. `if_match` is
     an etag, with or without quotes, or `*`. `position` is that in a bulk request, `None` for a single
-    request. `faults` are by JSON Pointer into the request; an item with faults is not sent to DPS.
-    `api_version` is that of the request, `None` if it has none.
-    With `native_mode` the document is sent in a bulk call of that mode, and DPS's outcome is final.
+    request. `api_version` is `None` if the request has none. `faults` are by JSON Pointer into the
+    request; an item with faults is not sent to DPS. With `native_mode` the document is sent in a bulk
+    call of that mode, and DPS's outcome is final.
     """
 
     kind: RecordKind = field(repr=False)
