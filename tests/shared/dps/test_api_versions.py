@@ -28,6 +28,7 @@ REGISTRY = {
 }
 TWIN = {"tags": {"plant": "graz"}}
 UNKNOWN = "ErrorCode:ArgumentInvalid;Unknown api version; uri: /enrollments/dev-1"
+OTHER = f"ErrorCode:ArgumentInvalid;Bad request; uri: /enrollments/dev-1?api-version={NEWEST}"
 
 
 class Dps:
@@ -229,7 +230,7 @@ async def test_newer_version_of_the_request_is_used(start: StartDps) -> None:
     [
         ({"status": 429, "headers": {"Retry-After": "0"}}, DpsThrottledError),
         ({"status": 400}, DpsBadRequestError),
-        ({"status": 400, "body": {"Message": "no", "uri": "?api-version=1"}}, DpsBadRequestError),
+        ({"status": 400, "body": {"Message": OTHER}}, DpsBadRequestError),
         ({"status": 400, "html": True}, DpsBadRequestError),
     ],
     ids=["throttled", "invalid", "other gateway error", "proxy"],
