@@ -21,6 +21,8 @@ param settings = {
   BULK_TIMEOUT_SECONDS: readEnvironmentVariable('BULK_TIMEOUT_SECONDS', '')
   ALLOCATION_POLICIES_FILE: readEnvironmentVariable('ALLOCATION_POLICIES_FILE', '')
   PUBLIC_ROUTES_AUTH_LEVEL: readEnvironmentVariable('PUBLIC_ROUTES_AUTH_LEVEL', '')
+  DOCS_AUTH_LEVEL: readEnvironmentVariable('DOCS_AUTH_LEVEL', '')
+  SHARED_ACCESS_HOSTS: readEnvironmentVariable('SHARED_ACCESS_HOSTS', '')
   BULK_CONCURRENCY: readEnvironmentVariable('BULK_CONCURRENCY', '')
   MESSAGE_BUDGET_SECONDS: readEnvironmentVariable('MESSAGE_BUDGET_SECONDS', '')
   AZURE_SDK_LOG_LEVEL: readEnvironmentVariable('AZURE_SDK_LOG_LEVEL', '')
@@ -32,6 +34,7 @@ param keyVaultId = readEnvironmentVariable('KEY_VAULT_ID', '')
 param keyVaultSettings = {
   DPS_CONNECTION_STRING: readEnvironmentVariable('DPS_CONNECTION_STRING_SECRET', '')
   ALLOCATION_WEBHOOK_URLS: readEnvironmentVariable('ALLOCATION_WEBHOOK_URLS_SECRET', '')
+  SHARED_ACCESS_POLICIES: readEnvironmentVariable('SHARED_ACCESS_POLICIES_SECRET', '')
 }
 
 param dpsId = readEnvironmentVariable('DPS_ID', '')

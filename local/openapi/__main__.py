@@ -57,7 +57,11 @@ def _path_item(function: AppFunction, operation: Operation) -> Json:
     schemes += ["sharedAccessSignature"] if operation.takes_signature else []
     is_anonymous = function.trigger["authLevel"] == "ANONYMOUS"
     item["security"] = [] if is_anonymous else [{scheme: []} for scheme in schemes]
-    return {str(method).lower(): item for method in function.trigger["methods"]}
+    methods = [str(method).lower() for method in function.trigger["methods"]]
+    first, *others = methods
+    # An operation id is unique.
+    also = {method: {**item, "operationId": f"{function.name}_{method}"} for method in others}
+    return {first: item, **also}
 
 
 if __name__ == "__main__":

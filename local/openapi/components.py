@@ -191,7 +191,7 @@ _ERROR_SCHEMAS: dict[str, Json] = {
 
 def _error_responses() -> Iterator[tuple[str, Json]]:
     """Yields a response for each status of the error catalogue, by its status."""
-    entries = sorted({*ERROR_CATALOG.values(), INTERNAL_ERROR}, key=lambda entry: entry.code)
+    entries = sorted((*ERROR_CATALOG.values(), INTERNAL_ERROR), key=lambda entry: entry.code)
     for status, rows in groupby(entries, key=lambda entry: entry.status):
         content = {"application/json": "Error", PROBLEM: "Problem"}
         yield (

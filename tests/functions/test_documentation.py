@@ -42,7 +42,7 @@ def test_other_files_are_not_served(app: httpx.Client, name: str) -> None:
     [
         ("GET", "/enrollments", "POST"),
         ("POST", "/Enrollments/dev-1/", "DELETE, GET, PATCH, PUT"),
-        ("PUT", "/health/ready", "GET"),
+        ("PUT", "/health/ready", "GET, HEAD"),
     ],
 )
 def test_wrong_method_is_405(app: httpx.Client, method: str, path: str, allowed: str) -> None:

@@ -138,7 +138,7 @@ def test_description_is_in_sentences() -> None:
 
 def test_long_description_ends_with_a_sentence() -> None:
     """It says how many faults it leaves out, and fits into a property of a message."""
-    error = InvalidRequestError({f"/{number:0200}": "is required" for number in range(100)})
+    error = InvalidRequestError({f"/member-{number:030}": "is required" for number in range(100)})
 
     description = error.describe()
 
