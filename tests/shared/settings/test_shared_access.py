@@ -51,7 +51,9 @@ def test_invalid_hosts_are_a_fault(hosts: str) -> None:
 
 def test_hosts_may_be_urls() -> None:
     """As people copy them."""
-    settings = SharedAccessSettings.read({"SHARED_ACCESS_HOSTS": "https://gw.contoso.com/, [::1]:1"})
+    settings = SharedAccessSettings.read(
+        {"SHARED_ACCESS_HOSTS": "https://gw.contoso.com/, [::1]:1"}
+    )
 
     assert settings.shared_access_hosts == ("gw.contoso.com", "[::1]:1")
 
