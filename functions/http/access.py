@@ -47,4 +47,5 @@ def _path(req: func.HttpRequest) -> str:
     """
     if not _HOST.fullmatch(req.headers.get("host", "")):
         raise UnauthorizedError
-    return urlsplit(req.url).path
+    path: str = urlsplit(req.url).path
+    return path
