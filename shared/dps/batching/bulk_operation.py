@@ -160,6 +160,7 @@ class BulkOperation:
         async def apply_next() -> None:
             for index, item in remaining:
                 results[index] = await apply(item)
+                await asyncio.sleep(0)  # items with faults wait for nothing
 
         await asyncio.gather(*(apply_next() for _ in self.items[:_MAX_SUBMITTED]))
         return [results[index] for index in range(len(self.items))]

@@ -1,5 +1,6 @@
 """Bulk operations over HTTP: validation, calls of ten records, failures, and the mode `upsert`."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -303,8 +304,8 @@ async def test_invalid_record_is_a_failure_of_its_own(run_bulk: RunBulk, client:
     assert len(await stored_ids(client)) == 11
 
 
-def test_limited_number_of_faults_is_listed(client: DpsClient) -> None:
-    """A request of 16 MB had a response of 110 MB, in one piece."""
+def invalid_operation(client: DpsClient) -> BulkOperation:
+    """Returns an operation with as many records as it may have, each with fifty faults."""
     faults = {f"/{number}": "is wrong" for number in range(50)}
     items = [
         RequestItem(
@@ -317,7 +318,29 @@ def test_limited_number_of_faults_is_listed(client: DpsClient) -> None:
         )
         for position in range(MAX_RECORDS_PER_REQUEST)
     ]
-    operation = BulkOperation(client.enrollments, BulkMode.CREATE, items, CallContext())
+    return BulkOperation(client.enrollments, BulkMode.CREATE, items, CallContext())
+
+
+async def test_event_loop_runs_while_invalid_records_are_reported(client: DpsClient) -> None:
+    """They wait for nothing, and all together take a second."""
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    other = asyncio.create_task(count_turns())
+    await invalid_operation(client).run(timeout=60)
+    other.cancel()
+
+    assert turns > 10
+
+
+def test_limited_number_of_faults_is_listed(client: DpsClient) -> None:
+    """A request of 16 MB had a response of 110 MB, in one piece."""
+    operation = invalid_operation(client)
 
     first, *_ = operation.result(operation.invalid_results())["errors"]
 
