@@ -1,5 +1,6 @@
 """Handlers of DPS's operations over HTTP, each for every resource that has it."""
 
+import asyncio
 from functools import partial
 
 import azure.functions as func
@@ -109,7 +110,8 @@ async def run_bulk_operation(
     size = len(req.get_body())
     bulk = await BulkOperation.read(resource, call.document, size=size, context=call.context)
     if call.validate_only:
-        return validation_response(bulk.result(bulk.invalid_results()))
+        # In a thread: ten thousand records with many faults take a second.
+        return validation_response(bulk.result(await asyncio.to_thread(bulk.invalid_results)))
     if not bulk.fits_one_call:
         timeout = services().settings.bulk_timeout_seconds
         return json_response(bulk.result(await bulk.run(timeout=timeout)))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import parse_qsl
 
 import azure.functions as func
 
@@ -81,8 +82,16 @@ async def parse_call(
 
 
 def _validate_only(req: func.HttpRequest) -> str | None:
-    """Returns the parameter in any spelling: a misspelled one must not lead to a write."""
-    params = {name.lower(): value.lower() for name, value in req.params.items()}
+    """
+    Returns the parameter in any case and with any separators.
+
+    A misspelled one must not lead to a write, nor one without a value, which `params` does not have.
+    """
+    query = dict(parse_qsl(req.url.partition("?")[2], keep_blank_values=True))
+    params = {
+        re.sub(r"[\W_]", "", name).lower(): value.lower()
+        for name, value in {**query, **req.params}.items()
+    }
     return params.get("validateonly")
 
 
