@@ -6,7 +6,9 @@ enters.
 """
 
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import azure.functions as func
 
@@ -59,8 +61,12 @@ async def start_page(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG00
 @blueprint.function_name("docs_page")
 @blueprint.route("docs", methods=["GET"], auth_level=_AUTH_LEVEL)
 @with_error_responses
-async def docs_page(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the worker passes it
-    """Returns a page on which the API can be tried."""
+async def docs_page(req: func.HttpRequest) -> func.HttpResponse:
+    """Returns a page on which the API can be tried, or its address without a slash at the end."""
+    url = urlsplit(req.url)
+    if url.path.endswith("/"):  # the links of the page are relative
+        headers = {**_HEADERS, "Location": f"../docs?{url.query}".removesuffix("?")}
+        return func.HttpResponse(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers=headers)
     return _file("docs.html")
 
 

@@ -13,6 +13,7 @@ param disabledFunctions = filter(split(readEnvironmentVariable('DISABLED_FUNCTIO
 // Optional settings of docs/settings.md, each under its own name. Unset: the app's default.
 param settings = {
   DPS_API_VERSIONS: readEnvironmentVariable('DPS_API_VERSIONS', '')
+  DPS_DEFAULT_API_VERSION: readEnvironmentVariable('DPS_DEFAULT_API_VERSION', '')
   DPS_TIMEOUT_SECONDS: readEnvironmentVariable('DPS_TIMEOUT_SECONDS', '')
   DPS_ATTEMPT_TIMEOUT_SECONDS: readEnvironmentVariable('DPS_ATTEMPT_TIMEOUT_SECONDS', '')
   DPS_MAX_ATTEMPTS: readEnvironmentVariable('DPS_MAX_ATTEMPTS', '')

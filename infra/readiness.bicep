@@ -39,7 +39,7 @@ resource test 'Microsoft.Insights/webtests@2022-06-15' = {
   properties: {
     Name: 'ready-${functionAppName}'
     SyntheticMonitorId: 'ready-${functionAppName}'
-    Description: 'GET /health/ready: settings, allocation policies, and the connection to DPS.'
+    Description: 'GET /health/ready: settings, allocation policies, DPS and the queues.'
     Enabled: true
     Kind: 'standard'
     Frequency: 300

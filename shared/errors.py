@@ -95,14 +95,15 @@ class InvalidRequestError(AppError):
             listed[""] = f"{listed['']}, and {fault}" if "" in listed else fault
         return listed
 
-    def describe(self) -> str:
-        """Returns the message with the faults, each as a sentence, as far as the limit allows."""
+    def describe(self, limit: int = MAX_FAULTS) -> str:
+        """Returns the message with the first faults, as far as they fit, each as a sentence."""
+        listed = islice(self.faults.items(), limit)
         # No colon: a text after the name of a key and a colon would be masked as the key.
-        texts = [f"{pointer or 'The body'} {fault}" for pointer, fault in self.faults.items()]
+        texts = [f"{pointer or 'The body'} {fault}" for pointer, fault in listed]
         sentences = [str(self), *(text if text.endswith("?") else f"{text}." for text in texts)]
         lengths = accumulate(len(sentence) + 1 for sentence in sentences)
         count = sum(length <= _MAX_DESCRIPTION for length in lengths)
-        if omitted := len(sentences) - count:
+        if omitted := len(self.faults) + 1 - count:
             sentences[count:] = [f"It has more faults than these ({omitted} more)."]
         return " ".join(sentences)
 

@@ -17,6 +17,7 @@ from shared.errors import (
     DpsTimeoutError,
     DpsUnreachableError,
     NoPermitError,
+    NotConfiguredError,
     with_remedy,
 )
 
@@ -70,7 +71,7 @@ class Readiness:
         return self._errors
 
 
-async def find_dps_errors(dps: DpsClient) -> list[DpsError]:
+async def find_dps_errors(dps: DpsClient) -> list[AppError]:
     """
     Returns the error if DPS does not answer a query, which uses one operation of its quota.
 
@@ -84,6 +85,8 @@ async def find_dps_errors(dps: DpsClient) -> list[DpsError]:
         return []  # DPS accepts the credential
     except NoPermitError:
         raise
+    except NotConfiguredError as error:
+        return [error]
     except DpsError as error:
         return [with_remedy(error, _REMEDIES.get(type(error)))]
     return []

@@ -162,7 +162,7 @@ def mask_secrets(node: Any) -> Any:
 
 
 def _masked_member(name: str, value: Any) -> Any:
-    letters = re.sub(r"[\W_]", "", name.lower())
+    letters = re.sub(r"[\W_]", "", name.casefold())
     if letters == "attestation":
         return _mask_attestation(value)
     # `data_base64` is the payload of a CloudEvent: it may contain anything.
@@ -179,7 +179,7 @@ def _mask_attestation(node: Any) -> Any:
     """Returns a copy with every text, number and name masked, except names and types of DPS's."""
     if isinstance(node, Mapping):
         return {
-            (name if name.lower() in _ATTESTATION_NAMES else MASK): (
+            (name if name.casefold() in _ATTESTATION_NAMES else MASK): (
                 value
                 if name == "type" and value in _ATTESTATION_TYPES
                 else _mask_attestation(value)

@@ -58,7 +58,8 @@ def read_signature(header: str | None) -> Signature | None:
         key_name=unquote(fields["skn"]) if fields.get("skn") else None,
         expiry=fields["se"],
         # As received: decoding and encoding it again may change the case of an escape.
-        signed_text=f"{fields['sr']}\n{fields['se']}".encode(),
+        # A host may pass on bytes that are not UTF-8 as surrogates; no key has signed those.
+        signed_text=f"{fields['sr']}\n{fields['se']}".encode(errors="surrogatepass"),
         digest=_decode_base64(unquote(fields["sig"])),
     )
 

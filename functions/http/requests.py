@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import parse_qsl
 
 import azure.functions as func
 
@@ -16,7 +17,6 @@ from shared.dps.batching.items import BULK_REQUEST_LIMITS
 from shared.dps.models import IF_MATCH, Document, find_faults, find_id_faults, respelled
 from shared.errors import InvalidRequestError, UnsupportedMediaTypeError
 from shared.json_documents import DOCUMENT_LIMITS, Limits, parse_in_thread, read_json
-from shared.settings import DEFAULT_API_VERSION
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
@@ -82,14 +82,22 @@ async def parse_call(
 
 
 def _validate_only(req: func.HttpRequest) -> str | None:
-    """Returns the parameter in any spelling: a misspelled one must not lead to a write."""
-    params = {name.lower(): value.lower() for name, value in req.params.items()}
+    """
+    Returns the parameter in any case and with any separators.
+
+    A misspelled one must not lead to a write, nor one without a value, which `params` does not have.
+    """
+    query = dict(parse_qsl(req.url.partition("?")[2], keep_blank_values=True))
+    params = {
+        re.sub(r"[\W_]", "", name).lower(): value.lower()
+        for name, value in {**query, **req.params}.items()
+    }
     return params.get("validateonly")
 
 
 def _context(req: func.HttpRequest) -> CallContext:
     return CallContext(
-        api_version=req.params.get("api-version", DEFAULT_API_VERSION),
+        api_version=req.params.get("api-version"),
         client_request_id=client_request_id(req),
         traceparent=traceparent(req),
     )
@@ -106,7 +114,7 @@ def _head_faults(req: func.HttpRequest) -> Iterator[tuple[str, str]]:
     if "id" in req.route_params:
         yield from find_id_faults(req.route_params["id"]).items()
     versions = services().settings.api_versions
-    if req.params.get("api-version", DEFAULT_API_VERSION) not in versions:
+    if req.params.get("api-version") not in (None, *versions):
         yield "api-version", f"must be one of {', '.join(versions)}"
     if _validate_only(req) not in ("true", "false", None):
         yield "validateOnly", "must be true or false"

@@ -5,7 +5,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -92,14 +92,27 @@ def record_response(record: "Record") -> func.HttpResponse:
     )
 
 
-def written_record_response(record: "Record") -> func.HttpResponse:
-    """Returns a written record, with a `Warning` for certificates that no device can use."""
+def written_record_response(
+    record: "Record", *, lost: Collection[str], version: str
+) -> func.HttpResponse:
+    """
+    Returns a written record, with a `Warning` (RFC 7234, 5.5) for each of two things.
+
+    These are certificates that no device can use, and members that are `lost` because the API version
+    of the write does not have them.
+    """
     from shared.dps.certificate_names import misnamed_certificates
 
     response = record_response(record)
+    texts = []
     if names := misnamed_certificates(record):
-        text = f"The common name of certificate {', '.join(names)} is not the registrationId."
-        response.headers["Warning"] = _warning(text)
+        texts.append(
+            f"The common name of certificate {', '.join(names)} is not the registrationId."
+        )
+    if lost:
+        texts.append(f"Written at API version {version}, which does not store {', '.join(lost)}.")
+    if texts:
+        response.headers["Warning"] = ", ".join(map(_warning, texts))
     return response
 
 

@@ -41,6 +41,8 @@ const showReadiness = async (event) => {
   }
 };
 
+// Where the pages need a function key, their addresses have it.
+for (const link of document.querySelectorAll('nav a')) link.search = location.search;
 document.getElementById('readiness').addEventListener('submit', showReadiness);
 listRoutes().catch(() => {
   document.getElementById('routes').textContent = 'The OpenAPI document is not available.';

@@ -65,7 +65,8 @@ PARAMETERS: dict[str, Json] = {
     "apiVersion": _parameter(
         "api-version",
         "query",
-        "The version of the DPS API. `DPS_API_VERSIONS` adds further ones.",
+        "The version of the DPS API, by default that in `DPS_DEFAULT_API_VERSION`. "
+        "`DPS_API_VERSIONS` adds further ones.",
         _TEXT | {"examples": list(KNOWN_API_VERSIONS)},
     ),
     "validateOnly": _parameter(

@@ -7,11 +7,12 @@ comes without `info`. Whether DPS sends the device's own certificate, and how, i
 """
 
 import base64
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from shared.distinguished_names import read_common_name
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, Name
@@ -74,48 +75,8 @@ def read_certificate(certificate: Any, name: str) -> Any:
 
 def _read_info(info: Mapping[str, Any], name: str) -> Any:
     if name == "commonName":
-        return _read_common_name(str(info.get("subjectName", "")))
+        return read_common_name(str(info.get("subjectName", "")))
     return info.get(CERTIFICATE_FACTS[name].info_member)
-
-
-# One attribute of a name, as RFC 4514 writes it: special characters are escaped. .NET puts the whole
-# value in quotes instead, where a backslash could mean either.
-_ATTRIBUTE = re.compile(
-    r"""
-    \s* (?P<type> [A-Za-z0-9.-]+ ) \s* = \s*
-    (?: " (?P<quoted> (?: [^"\\] | "" )*+ ) "
-      | (?P<escaped> (?: [^",;+<>\\\s] | \\. | \s+ (?= [^\s,;+] ) )*+ ) )
-    \s* (?: [,;+] (?=.) | \Z )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_ESCAPE = re.compile(r"(?:\\[0-9A-Fa-f]{2})+|\\.", re.DOTALL)
-_COMMON_NAME_TYPES = {"cn", "2.5.4.3", "oid.2.5.4.3"}
-
-
-def _read_common_name(subject: str) -> str | None:
-    """Returns the first common name of a subject, else None; also if the subject is not valid."""
-    names, position = [], 0
-    while position < len(subject):
-        attribute = _ATTRIBUTE.match(subject, position)
-        if not attribute:
-            return None
-        if attribute["type"].lower() in _COMMON_NAME_TYPES:
-            names.append(_read_value(attribute))
-        position = attribute.end()
-    return names[0] if names else None
-
-
-def _read_value(attribute: re.Match[str]) -> str:
-    if attribute["quoted"] is not None:
-        return attribute["quoted"].replace('""', '"')
-    return _ESCAPE.sub(_unescape, attribute["escaped"])
-
-
-def _unescape(escape: re.Match[str]) -> str:
-    text = escape[0].replace("\\", "") or "\\"
-    is_hex = len(escape[0]) > len(r"\x")
-    return bytes.fromhex(text).decode(errors="replace") if is_hex else text
 
 
 @lru_cache(maxsize=256)
@@ -137,7 +98,7 @@ def _read_facts(certificate: "Certificate") -> Mapping[str, Any]:
     subject = _format_name(certificate.subject)
     return {
         "subject": subject,
-        "commonName": _read_common_name(subject),
+        "commonName": read_common_name(subject),
         "issuer": _format_name(certificate.issuer),
         "serialNumber": f"{certificate.serial_number:X}",
         # The thumbprint identifies the certificate; security does not depend on SHA-1 here.

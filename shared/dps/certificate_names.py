@@ -1,10 +1,9 @@
 """Certificates that DPS accepts although no device can register with them."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-_COMMON_NAME = re.compile(r"(?:^|,)\s*CN=([^,]+)")
+from shared.distinguished_names import read_common_name
 
 
 def misnamed_certificates(enrollment: Mapping[str, Any]) -> list[str]:
@@ -27,7 +26,4 @@ def misnamed_certificates(enrollment: Mapping[str, Any]) -> list[str]:
 def _common_name(certificate: Any) -> str | None:
     """Returns the name that DPS read from the certificate, or `None` without a certificate."""
     subject = ((certificate or {}).get("info") or {}).get("subjectName")
-    if subject is None:
-        return None
-    match = _COMMON_NAME.search(subject)
-    return match[1].strip() if match else ""
+    return None if subject is None else read_common_name(str(subject)) or ""

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from shared.dps.rate_limiter import Permit
 from shared.dps.server_clock import NEVER, Moment
-from shared.settings import DEFAULT_API_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -13,11 +12,11 @@ class CallContext:
     The context of a call to DPS.
 
     `client_request_id` is any text of the caller's; `traceparent` is W3C Trace Context's.
-    `deadline` is a time of the running event loop. For `None`, `deadline` and `max_attempts` are
-    those of the settings. With a `permit` the first attempt does not acquire one.
+    `deadline` is a time of the running event loop. For `None`, `api_version`, `deadline` and
+    `max_attempts` are those of the settings. With a `permit` the first attempt does not acquire one.
     """
 
-    api_version: str = DEFAULT_API_VERSION
+    api_version: str | None = None
     client_request_id: str | None = None
     traceparent: str | None = None
     deadline: float | None = None

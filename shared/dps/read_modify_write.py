@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from shared.dps.api_versions import foreign_members
 from shared.dps.context import DEFAULT_CONTEXT, CallContext
 from shared.dps.models import find_faults
 from shared.dps.resources import EnrollmentResource
@@ -31,15 +32,26 @@ async def replace(
     id: str,
     document: JsonObject,
     *,
+    if_match: str | None = None,
     context: CallContext = DEFAULT_CONTEXT,
 ) -> Record:
     """
-    Replaces the stored record and returns it; symmetric keys that the document lacks are kept.
+    Replaces the stored record and returns it. What the document lacks is kept if it is a symmetric
+    key, or a member that the context's API version does not have.
 
-    Retries with a fresh etag if the record was changed meanwhile, until the deadline of one call.
-    Raises `DpsPreconditionFailedError` if it keeps changing, and the errors of the calls.
+    Without `if_match` it retries with a fresh etag if the record was changed meanwhile, until the
+    deadline of one call. Raises `DpsPreconditionFailedError` if it keeps changing, and the errors of
+    the calls.
     """
-    return await modify(resource, id, lambda _: document, context=context)
+    foreign = foreign_members(resource.api_version(context))
+
+    def apply(stored: Record) -> JsonObject:
+        kept = {name: value for name, value in stored.items() if name in foreign}
+        return {**kept, **document}
+
+    record = await modify(resource, id, apply, if_match=if_match, context=context)
+    resource.find_lost(document, used=resource.version_for_change(context), context=context)
+    return record
 
 
 async def modify(
@@ -53,22 +65,22 @@ async def modify(
     """
     Reads the record, writes what `change` returns for it, and returns the stored record.
 
-    Keys are kept as in `replace`. With `if_match` it writes only if that is the record's etag, and
-    does not retry.
+    It does so at the API version of `EnrollmentResource.version_for_change`. Keys are kept as in
+    `replace`. With `if_match` it writes only if that is the record's etag, and does not retry.
     """
     context = resource.with_deadline(context)
     attempt = 0
     while True:
         attempt += 1
         # The etag is read before the keys: if the keys change in between, the write fails.
-        stored = await resource.get(id, context=context)
+        stored, newest = await resource.get_for_change(id, context=context)
         document = change(stored)
         if omits_keys(document):
-            mechanism = await resource.get_attestation_mechanism(id, context=context)
+            mechanism = await resource.get_attestation_mechanism(id, context=newest)
             document = _with_stored_keys(document, mechanism)
         try:
             return await resource.create_or_update(
-                id, document, if_match=if_match or stored.etag, context=context
+                id, document, if_match=if_match or stored.etag, context=newest
             )
         except (DpsPreconditionFailedError, DpsConflictError) as error:
             if if_match or attempt == _MAX_ATTEMPTS or not _is_concurrent_write(error):

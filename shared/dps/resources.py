@@ -1,7 +1,9 @@
 """The resources of the DPS service API and their operations."""
 
 import asyncio
+import logging
 import math
+from collections import ChainMap
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,6 +11,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from shared.dps.api_versions import find_lost, is_unknown_version, own_members
 from shared.dps.context import DEFAULT_CONTEXT, Attempts, CallContext
 from shared.dps.models import BulkMode, Document, RecordKind
 from shared.dps.reconciliation import (
@@ -23,10 +26,12 @@ from shared.dps.reconciliation import (
 from shared.dps.responses import Answer, Page, Record, bulk_item_errors
 from shared.dps.server_clock import NEVER, Moment
 from shared.dps.webhook_urls import complete_document, complete_operation
-from shared.errors import DpsError, DpsNotFoundError
+from shared.errors import DpsBadRequestError, DpsError, DpsNotFoundError
 
 if TYPE_CHECKING:
     from shared.dps.transport import Transport
+
+_LOG = logging.getLogger(__name__)
 
 # However late a bulk call ended, its records can still be read.
 _MIN_READ_SECONDS = 10.0
@@ -87,6 +92,10 @@ class Resource:
         """Returns the context with the deadline of one call, at most the loop's time `latest`."""
         started = self._transport.with_deadline(context)
         return replace(started, deadline=min(latest, started.deadline or latest))
+
+    def api_version(self, context: CallContext) -> str:
+        """Returns the API version of a call."""
+        return context.api_version or self._transport.api_versions.default
 
     async def acquire_permit(self, context: CallContext) -> CallContext:
         """
@@ -175,6 +184,10 @@ class Resource:
             error.retry_after = error.retry_after or read_error.retry_after
             raise unresolved(error)  # noqa: B904  it has its own cause
         since = attempts.in_doubt_since or NEVER
+        if write.document is not None:
+            # The version of the write shows what it can have stored, and nothing else.
+            shown = own_members(write.document, self.api_version(context))
+            write = replace(write, document=shown)
         return write.find(stored, partial(self._transport.clock.is_before, moment=since))
 
     async def _read(self, write: Write, context: CallContext) -> Record:
@@ -212,6 +225,34 @@ class EnrollmentResource(Resource):
     def __init__(self, transport: "Transport", kind: RecordKind) -> None:
         super().__init__(transport, kind.path)
         self.kind = kind
+
+    async def get_for_change(self, id: str, *, context: CallContext) -> tuple[Record, CallContext]:
+        """
+        Returns the record as `version_for_change` shows it, and the context for writing it back.
+
+        A version that DPS does not know is tried once per client.
+        """
+        while True:
+            version = self.version_for_change(context)
+            is_own = version == self.api_version(context)
+            newest = context if is_own else replace(context, api_version=version)
+            try:
+                return await self.get(id, context=newest), newest
+            except DpsBadRequestError as error:
+                if is_own or not is_unknown_version(error):
+                    raise
+                self._transport.api_versions.on_unknown(version)
+
+    def version_for_change(self, context: CallContext) -> str:
+        """Returns the newest API version that DPS accepts, or the context's if that is newer."""
+        return self._transport.api_versions.for_change(self.api_version(context))
+
+    def find_lost(self, sent: Mapping[str, Any], *, used: str, context: CallContext) -> list[str]:
+        """Returns the members that a write at the version `used` loses, and logs a warning."""
+        lost = find_lost(sent, requested=self.api_version(context), used=used)
+        if lost:
+            _LOG.warning("API version %s has no %s: DPS does not store them", used, ", ".join(lost))
+        return lost
 
     async def create_or_update(
         self,
@@ -314,6 +355,8 @@ class EnrollmentResource(Resource):
         context = self._transport.with_deadline(context)
         if operation["mode"] != BulkMode.DELETE:  # which reads only the ids
             operation = complete_operation(operation, self.kind.path)
+            sent = ChainMap(*operation[self.kind.path])
+            self.find_lost(sent, used=self.api_version(context), context=context)
         documents = operation[self.kind.path]
         writes = [Write.of_bulk_item(operation["mode"], each, self.kind) for each in documents]
         attempts = Attempts(repeats_in_doubt=not any(each.is_unconditional for each in writes))

@@ -132,8 +132,13 @@ def parse_response(status: int, headers: Mapping[str, str], body: bytes) -> Answ
 
 def _redacted(item: Any) -> Any:
     """Returns the error of a record in a bulk result, which may repeat what was sent, masked."""
-    text = item.get("errorStatus") if isinstance(item, dict) else None
-    return {**item, "errorStatus": redact(text)} if isinstance(text, str) else item
+    if not isinstance(item, dict):
+        return item
+    masked = {
+        name: value if name in _ID_MEMBERS else mask_secrets(value) for name, value in item.items()
+    }
+    text = item.get("errorStatus")
+    return {**masked, "errorStatus": redact(text)} if isinstance(text, str) else masked
 
 
 def _parse_json(body: bytes) -> Any:

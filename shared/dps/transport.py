@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import httpx
 
 from shared import errors
+from shared.dps.api_versions import ApiVersions, is_unknown_version
 from shared.dps.auth import Credential, create_credential
 from shared.dps.context import Attempts, CallContext
 from shared.dps.http_transport import HEADERS, HostError, create_transport
@@ -36,6 +37,8 @@ _RETRYABLE = (
     errors.DpsUnreachableError,
 )
 
+_UNKNOWN_DEFAULT = {"DPS_DEFAULT_API_VERSION": "names an API version that this DPS does not know"}
+
 
 class Transport:
     """The sender of calls to one DPS instance; belongs to the event loop that created it."""
@@ -50,6 +53,7 @@ class Transport:
         self._extensions = {
             "timeout": httpx.Timeout(settings.dps_attempt_timeout_seconds).as_dict()
         }
+        self.api_versions = ApiVersions(settings.dps_default_api_version)
         self.clock = ServerClock()
         self.rate_limiter = RateLimiter(
             start=settings.initial_operations_per_minute, quota=settings.dps_operations_per_minute
@@ -81,7 +85,8 @@ class Transport:
         writes: Attempts | None = None,
     ) -> Answer:
         """
-        Sends a request, with retries, and returns the response; raises the last error.
+        Sends a request, with retries, and returns the response; raises the last error, or
+        `NotConfiguredError` if DPS does not know the API version of the settings.
 
         `path` is percent-encoded; headers that are `None` are not sent. If the request `writes`,
         the response or error is `in_doubt` when an attempt may have been applied without a
@@ -111,7 +116,7 @@ class Transport:
                 error.in_doubt = attempts.in_doubt
                 delay = self._delay(error, attempts, context)
                 if delay is None:
-                    raise _final_error(error, last)  # noqa: B904  it has its own cause
+                    raise _final_error(error, last, context)  # noqa: B904  it has its own cause
                 last = error
             await asyncio.sleep(delay)
         raise last
@@ -170,9 +175,10 @@ class Transport:
             "traceparent": context.traceparent,
             **headers,
         }
+        version = context.api_version or self.api_versions.default
         return httpx.Request(
             method,
-            f"{self._url}/{path}?{urlencode({'api-version': context.api_version})}",
+            f"{self._url}/{path}?{urlencode({'api-version': version})}",
             content=content,
             headers={name: value for name, value in merged.items() if value is not None},
             extensions=self._extensions,
@@ -206,8 +212,12 @@ class Transport:
 _UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
-def _final_error(error: errors.DpsError, last: errors.DpsError | None) -> errors.DpsError:
+def _final_error(
+    error: errors.DpsError, last: errors.DpsError | None, context: CallContext
+) -> errors.AppError:
     """Returns the error of the last attempt that was sent: it says more than a missing permit."""
+    if context.api_version is None and is_unknown_version(error):
+        return errors.NotConfiguredError(_UNKNOWN_DEFAULT)
     if last is None or not isinstance(error, errors.NoPermitError):
         return error
     if last.retry_after is None:

@@ -83,8 +83,12 @@ class ResultDelivery:
             _LOG.warning(text, self.message.original_id)
         messages = [result_message(self.message, result) for result in results]
         last_error = None
-        queues = dict.fromkeys((reply.queue, self.settings.enrollment_results_queue))
-        for queue in filter(None, queues):
+        names = dict.fromkeys((reply.queue, self.settings.enrollment_results_queue))
+        queues = [name for name in names if name]
+        if self.message.has_results and not queues:
+            text = "%s results of message %r not sent: ENROLLMENT_RESULTS_QUEUE is not set any more"
+            _LOG.warning(text, len(results), self.message.original_id)
+        for queue in queues:
             try:
                 await self.sender.send(queue, *messages)
             except QueueError as error:

@@ -1,7 +1,6 @@
 """The app's settings, read from environment variables."""
 
 from shared.settings.app import (
-    DEFAULT_API_VERSION,
     KNOWN_API_VERSIONS,
     AuthLevel,
     PolicyFileSetting,

@@ -3,18 +3,25 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
 from shared.settings.base import EnvironmentSettings, comma_separated, normalized, read_variable
 from shared.settings.connection_strings import (
     ConnectionString,
     check_webhook_urls,
     parse_host_url,
+    validation_error,
 )
 
-# Sent by Microsoft's SDKs: C; C# and Java; Python and Node.
-KNOWN_API_VERSIONS = ("2018-04-01", "2019-03-31", "2021-10-01")
-DEFAULT_API_VERSION = "2021-10-01"
+# The first are sent by Microsoft's SDKs: C; C# and Java; Python and Node.
+KNOWN_API_VERSIONS = ("2018-04-01", "2019-03-31", "2021-10-01", "2026-04-01", "2026-11-01")
 
 AuthLevel = Literal["anonymous", "function", "admin"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -57,6 +64,11 @@ class Settings(WebhookSettings):
         default=(),
         description="API versions to accept in addition to "
         f"{', '.join(KNOWN_API_VERSIONS)}, separated by commas.",
+    )
+    dps_default_api_version: str = Field(
+        default="2021-10-01",
+        description="API version of messages, and of requests without `api-version`. From 2026-04-01 "
+        "on it is also the one at which the app changes records.",
     )
     dps_timeout_seconds: float = Field(
         default=30,
@@ -118,6 +130,14 @@ class Settings(WebhookSettings):
         description="Lowest level of the log lines of Azure's SDKs: `debug`, `info`, `warning` or "
         "`error`. At `info` they log every request and connection; host.json does not filter them.",
     )
+
+    @field_validator("dps_default_api_version")
+    @classmethod
+    def _is_accepted(cls, value: str, info: ValidationInfo) -> str:
+        accepted = (*KNOWN_API_VERSIONS, *info.data.get("dps_api_versions", ()))
+        if value not in accepted:
+            raise validation_error(f"must be one of {', '.join(accepted)}")
+        return value
 
     @classmethod
     def _combination_faults(cls, values: Mapping[str, str]) -> Mapping[str, str]:

@@ -114,7 +114,7 @@ class ServiceBusSettings(EnvironmentSettings):
     )
     enrollment_results_queue: str | None = Field(
         default=None,
-        description="Queue for the result of each request; unset: no results are sent.",
+        description="Queue for the result of each request; unset: only a request with `reply_to` has one.",
     )
     enrollment_rejected_queue: str = Field(
         default="enrollment-rejected",

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from shared.settings.base import EnvironmentSettings, comma_separated, read_variable
-from shared.settings.connection_strings import decode_key, validation_error
+from shared.settings.connection_strings import decode_key, parse_host_url, validation_error
 
 # The docs page names no shortest key; 128 bits cannot be guessed.
 _MIN_KEY_BYTES = 16
@@ -84,6 +84,11 @@ def _parse_policies(value: str) -> Sequence[SharedAccessPolicy]:
     return policies
 
 
+def _parse_hosts(value: object) -> tuple[str, ...]:
+    """Returns the host names, each with its port if it has one, in lower case."""
+    return tuple(parse_host_url(name).partition("//")[2] for name in comma_separated(value))
+
+
 class SharedAccessSettings(EnvironmentSettings):
     """The settings of SAS mode."""
 
@@ -92,10 +97,10 @@ class SharedAccessSettings(EnvironmentSettings):
     ] = Field(
         default=(),
         description="The app's own shared access policies, as JSON or a Key Vault reference; "
-        "see [SAS mode](clients.md#sas-mode). If set, DPS's own routes require a signature with "
+        "see *SAS mode* in `docs/clients.md`. If set, DPS's own routes require a signature with "
         "a key of one of them instead of a function key.",
     )
-    shared_access_hosts: Annotated[tuple[str, ...], BeforeValidator(comma_separated)] = Field(
+    shared_access_hosts: Annotated[tuple[str, ...], BeforeValidator(_parse_hosts)] = Field(
         default=(),
         description="Host names for which signatures are accepted, in addition to the app's own "
         "in `WEBSITE_HOSTNAME`: those of a custom domain, Front Door or API Management, separated "

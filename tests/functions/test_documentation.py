@@ -24,6 +24,13 @@ def test_pages_allow_only_their_own_scripts(app: httpx.Client, path: str) -> Non
     assert {"default-src 'none'", "script-src 'self'", "connect-src 'self'"} < set(policy)
 
 
+def test_docs_with_a_slash_leads_to_the_page(app: httpx.Client) -> None:
+    """Its links are relative: below `/docs/` they would lead nowhere."""
+    response = app.get("/docs/?code=a%26b")
+
+    assert (response.status_code, response.headers["location"]) == (307, "../docs?code=a%26b")
+
+
 @pytest.mark.parametrize("name", ["index.html.bak", "..%2Fopenapi.json", "__init__.py"])
 def test_other_files_are_not_served(app: httpx.Client, name: str) -> None:
     """Only the files of the pages, whatever the path says."""

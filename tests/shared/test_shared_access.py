@@ -129,6 +129,7 @@ def test_expired_signature_is_valid_for_five_minutes(*, expiry: int, is_valid: b
         signed().replace("skn=owner", "skn=nobody"),
         signed(key=READER["primaryKey"]),
         shared_access_signature(HOST, "", expiry=NOW),
+        signed().replace("sr=", "sr=\udcff"),
     ],
 )
 def test_header_without_a_valid_signature(header: str | None) -> None:

@@ -45,6 +45,8 @@ def individual_steps(demo: DemoContext) -> list[Step]:
         Step(Client.SDK, "update policy and twin, with etag", partial(_update, demo)),
         Step(Client.SDK, "update with the old etag", partial(_update_with_old_etag, demo)),
         Step(Client.SDK, "create an existing enrollment", partial(_create_again, demo)),
+        Step(Client.HTTP, "send what other tools spell", partial(_respell, demo)),
+        Step(Client.HTTP, "write a masked webhook URL back", partial(_write_masked_url, demo)),
     ]
 
 
@@ -190,6 +192,41 @@ def _update_with_old_etag(demo: DemoContext) -> str:
 def _create_again(demo: DemoContext) -> str:
     id_, record = demo.first_enrollment()
     return expect_error(lambda: _put(demo, id_, record, None), 409, 409201)
+
+
+def _respell(demo: DemoContext) -> str:
+    """Sends an enum as ARM templates spell it, then a typing error in a member's name."""
+    path, enrollment = "/enrollments/demo-spelling", _enrollment("demo-spelling")
+    stored = expect_document(demo.http.put(path, json={**enrollment, "allocationPolicy": "Hashed"}))
+    expect("policy", stored["allocationPolicy"], "hashed")
+    misspelt = {**enrollment, "provisioningStatuss": "disabled"}
+    faults = expect_document(demo.http.put(path, json=misspelt), 400)["info"]
+    demo.http.delete(path).raise_for_status()
+    return f"Hashed is stored as hashed; {_only_fault(faults)}"
+
+
+def _write_masked_url(demo: DemoContext) -> str:
+    """Reads an enrollment whose webhook URL DPS masks, and writes it back as it was read."""
+    path, webhook = "/enrollments/demo-masked", "https://my-app.example/allocation?code=secret"
+    definition = {"webhookUrl": webhook, "apiVersion": "2021-10-01"}
+    custom = {"allocationPolicy": "custom", "customAllocationDefinition": definition}
+    demo.http.put(path, json={**_enrollment("demo-masked"), **custom}).raise_for_status()
+    read = expect_document(demo.http.get(path))
+    masked = read["customAllocationDefinition"]["webhookUrl"]
+    expect("webhook URL", masked, webhook.replace("code=secret", "****"))
+    response = demo.http.put(path, json=read, headers={"If-Match": read["etag"]})
+    (pointer,) = expect_document(response, 400)["info"]
+    demo.http.delete(path).raise_for_status()
+    return f"refused: {pointer}; ALLOCATION_WEBHOOK_URLS would complete it"
+
+
+def _enrollment(id_: str) -> Document:
+    return {"registrationId": id_, "attestation": {"type": "symmetricKey"}}
+
+
+def _only_fault(faults: Mapping[str, str]) -> str:
+    ((pointer, text),) = faults.items()
+    return f"{pointer} {text}"
 
 
 def _put(demo: DemoContext, id_: str, record: CreatedRecord, etag: str | None) -> object:

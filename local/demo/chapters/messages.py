@@ -49,6 +49,8 @@ MAX_RECORDS_PER_CALL = 10  # the limit of a bulk call to DPS
 MAX_CALLS = BURST // MAX_RECORDS_PER_CALL + 2
 LOCK_SECONDS = 60
 REDELIVERED_ID = "demo-redelivered"
+POSTPONED_ID = "demo-postponed"
+_UNTIL_CLEARED = 1_000_000
 
 THROTTLE_FAULT = {
     "match": {"method": "POST", "path": "^/enrollments$"},
@@ -72,6 +74,7 @@ def steps(demo: DemoContext) -> list[Step]:
             partial(_send_while_throttled, demo),
         ),
         Step(Client.QUEUE, "redelivery of a completed create", partial(_redeliver, demo)),
+        Step(Client.QUEUE, "create while the results queue is full", partial(_postpone, demo)),
     ]
 
 
@@ -219,13 +222,37 @@ def _redeliver(demo: DemoContext) -> str:
     (first,) = demo.run(demo.queues.receive_results([REDELIVERED_ID]))
     etag = _etag(demo)
     _wait_until(lambda: demo.broker.statistics.faults > faults)
-    demo.broker.advance(LOCK_SECONDS + 1)
+    _let_time_pass(demo, LOCK_SECONDS + 1)
     (second,) = demo.run(demo.queues.receive_results([REDELIVERED_ID]))
     statuses = [expect_event(result)["data"]["status"] for result in (first, second)]
     expect("statuses", statuses, [SUCCEEDED, SUCCEEDED])
     expect("id of the second result", second.message_id, first.message_id)
     expect("etag", _etag(demo), etag)
     return "created once, no conflict; both results have the same id"
+
+
+def _postpone(demo: DemoContext) -> str:
+    """Applies a create whose result the results queue refuses for a while."""
+    calls = demo.dps_calls("enrollments.bulk")
+    demo.broker.refuse(
+        BrokerStep.SEND, Condition.RESOURCE_LIMIT_EXCEEDED, times=_UNTIL_CLEARED, queue=RESULTS
+    )
+    try:
+        demo.run(demo.queues.send(REQUESTS, _create_request(POSTPONED_ID)))
+        _wait_until(lambda: demo.broker.queue(REQUESTS).scheduled == 1)
+    finally:
+        demo.broker.clear_faults()
+    _let_time_pass(demo, 2 * LOCK_SECONDS)
+    (result,) = demo.run(demo.queues.receive_results([POSTPONED_ID]))
+    expect("status", expect_event(result)["data"]["status"], SUCCEEDED)
+    expect("calls to DPS", demo.dps_calls("enrollments.bulk") - calls, 1)
+    return "created once; the result was postponed and arrived later"
+
+
+def _let_time_pass(demo: DemoContext, seconds: float) -> None:
+    """Makes what is due within these seconds happen now; the broker's clock stays that of the app."""
+    demo.broker.advance(seconds)
+    demo.broker.advance(-seconds)
 
 
 def _wait_until_queue_is_empty(demo: DemoContext) -> None:

@@ -32,6 +32,9 @@ _LOG = logging.getLogger(__name__)
 # in which nothing else runs.
 _MAX_SUBMITTED = 2 * BatchWriter.MAX_BULK_CALLS * MAX_RECORDS_PER_CALL
 
+# How many faults of all records are listed: a fault takes much more memory than the value.
+_MAX_LISTED_FAULTS = 100_000
+
 # A call that failed with one of these changed nothing, unless it is in doubt.
 _NOT_SENT = (
     errors.DpsUnreachableError,
@@ -156,6 +159,7 @@ class BulkOperation:
         async def apply_next() -> None:
             for index, item in remaining:
                 results[index] = await apply(item)
+                await asyncio.sleep(0)  # items with faults wait for nothing
 
         await asyncio.gather(*(apply_next() for _ in self.items[:_MAX_SUBMITTED]))
         return [results[index] for index in range(len(self.items))]
@@ -171,8 +175,11 @@ class BulkOperation:
         positions = {item.record_key: item.position for item in self.items}
         id_member = self.resource.kind.id_member
         own = ((positions.get(str(e.get(id_member)).casefold()) or 0, e) for e in dps_errors)
+        limit = min(errors.MAX_FAULTS, _MAX_LISTED_FAULTS // max(1, len(results)))
         ours = (
-            (r.item.position or 0, _error(r.item, r.error)) for r in results if r.item and r.error
+            (r.item.position or 0, _error(r.item, r.error, limit))
+            for r in results
+            if r.item and r.error
         )
         failures = [error for _, error in sorted([*own, *ours], key=itemgetter(0))]
         if failures:
@@ -182,13 +189,16 @@ class BulkOperation:
         return {"errors": failures, "isSuccessful": not failures}
 
 
-def _error(item: RequestItem, error: Exception) -> dict[str, Any]:
-    """Returns the error of a record in DPS's shape; `info` has the faults by JSON Pointer."""
+def _error(item: RequestItem, error: Exception, max_faults: int) -> dict[str, Any]:
+    """Returns the error of a record in DPS's shape; `info` has the first faults by JSON Pointer."""
     id = {item.kind.id_member: item.id} if item.id else {}
     if isinstance(error, errors.OutcomeUnknownError):
         return {**id, **error_item(error)}
     if isinstance(error, errors.InvalidRequestError):
-        status = {"errorStatus": error.describe(), "info": error.list_faults()}
+        status = {
+            "errorStatus": error.describe(max_faults),
+            "info": error.list_faults(max_faults),
+        }
     else:
         is_expected = isinstance(error, errors.AppError)
         status = {"errorStatus": str(error) if is_expected else entry_for(error).meaning}

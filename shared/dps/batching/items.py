@@ -25,7 +25,6 @@ from shared.json_documents import (
     exceeds_size,
     pointer,
 )
-from shared.settings import DEFAULT_API_VERSION
 
 MAX_RECORDS_PER_REQUEST = 10_000
 """The limit of one request: the default DPS quota of one minute, at ten records per call."""
@@ -44,8 +43,9 @@ class RequestItem:
 
     `document` is the record as it was sent; `None` for a delete that has only an id. `if_match` is
     an etag, with or without quotes, or `*`. `position` is that in a bulk request, `None` for a single
-    request. `faults` are by JSON Pointer into the request; an item with faults is not sent to DPS.
-    With `native_mode` the document is sent in a bulk call of that mode, and DPS's outcome is final.
+    request. `api_version` is `None` if the request has none. `faults` are by JSON Pointer into the
+    request; an item with faults is not sent to DPS. With `native_mode` the document is sent in a bulk
+    call of that mode, and DPS's outcome is final.
     """
 
     kind: RecordKind = field(repr=False)
@@ -54,7 +54,7 @@ class RequestItem:
     """Empty if it cannot be read."""
     document: Any = field(repr=False)
     if_match: str | None = None
-    api_version: str = DEFAULT_API_VERSION
+    api_version: str | None = None
     position: int | None = None
     occurrence: int = 0
     """The number of equal items before it in the request."""
@@ -165,7 +165,7 @@ class ItemReader:
     at: tuple[str, ...]
     check_size: bool
     is_native: bool = False
-    api_version: str = DEFAULT_API_VERSION
+    api_version: str | None = None
 
     async def read(
         self, documents: Sequence[Any], *, positions: Sequence[int] | None = None

@@ -8,7 +8,7 @@ from shared import errors
 from shared.dps.batching.items import ApplyOptions, RequestItem
 from shared.dps.context import CallContext
 from shared.dps.models import BulkMode, Operation
-from shared.dps.read_modify_write import modify, omits_keys, replace
+from shared.dps.read_modify_write import omits_keys, replace
 from shared.dps.reconciliation import Write, is_state_refusal
 from shared.dps.resources import EnrollmentResource
 from shared.dps.responses import Record
@@ -77,9 +77,7 @@ async def _apply_once(
     if item.operation == Operation.DELETE:
         await resource.delete(item.id, if_match=item.etag, context=context)
         return None
-    record = await modify(
-        resource, item.id, lambda _: item.body, if_match=item.etag, context=context
-    )
+    record = await replace(resource, item.id, item.body, if_match=item.etag, context=context)
     return record.etag
 
 

@@ -27,7 +27,7 @@ class CallKind(NamedTuple):
 
     record_kind: RecordKind
     mode: BulkMode | None
-    api_version: str
+    api_version: str | None
 
 
 @dataclass(eq=False, kw_only=True, slots=True)

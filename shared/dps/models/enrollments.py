@@ -1,8 +1,9 @@
 """
 Individual enrollments, enrollment groups and registration states.
 
-Source: REST reference "Individual Enrollment - Create Or Update", API version 2021-10-01, and the
-Python package azure-iot-deviceprovisioning 1.0.0b1; other rules name their page
+Source: REST reference "Individual Enrollment - Create Or Update", API version 2021-10-01, the REST
+API specifications of 2026-04-01 and 2026-11-01 (Azure/azure-rest-api-specs), and the Python package
+azure-iot-deviceprovisioning 1.0.0b1; other rules name their page
 under learn.microsoft.com/azure/iot-dps.
 """
 
@@ -10,7 +11,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from shared.dps.models.attestation import AttestationMechanism, AttestationType
 from shared.dps.models.document import Document, validation_error
@@ -143,8 +144,44 @@ class DeviceRegistrationState(Document):
     payload: Any = None
 
 
+_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9-]{1,62}[a-z0-9]")
+_CERTIFICATE_NAME = re.compile(r"[0-9a-zA-Z][a-zA-Z0-9-]{2,62}")
+
+
+def _check_namespace(value: str) -> str:
+    if not _NAMESPACE.fullmatch(value):
+        raise validation_error(
+            "must be 3 to 64 lower-case letters, digits or dashes, no dash at either end"
+        )
+    return value
+
+
+def _check_certificate_name(value: str) -> str:
+    if not _CERTIFICATE_NAME.fullmatch(value):
+        raise validation_error("must be 3 to 63 letters, digits or dashes, no dash at the start")
+    return value
+
+
+NamespaceName = Annotated[
+    str,
+    AfterValidator(_check_namespace),
+    WithJsonSchema({"type": "string", "pattern": f"^{_NAMESPACE.pattern}$"}),
+]
+CertificateName = Annotated[
+    str,
+    AfterValidator(_check_certificate_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{_CERTIFICATE_NAME.pattern}$"}),
+]
+
+
 class Enrollment(Document):
-    """The members that individual enrollments and enrollment groups share."""
+    """
+    The members that individual enrollments and enrollment groups share.
+
+    `credential_policy_name` is one of API version 2026-04-01, which 2026-11-01 replaces by the names
+    of a namespace of Azure Device Registry, a certificate authority and a policy in it. They select
+    how DPS issues certificates to devices.
+    """
 
     attestation: AttestationMechanism
     capabilities: DeviceCapabilities | None = None
@@ -156,6 +193,10 @@ class Enrollment(Document):
     reprovision_policy: ReprovisionPolicy | None = None
     created_date_time_utc: Any = None
     last_updated_date_time_utc: Any = None
+    credential_policy_name: str | None = None
+    namespace_name: NamespaceName | None = None
+    certificate_authority_name: CertificateName | None = None
+    certificate_policy_name: CertificateName | None = None
     allocation_policy: AllocationPolicy | None = Field(default=None, validate_default=True)
     custom_allocation_definition: CustomAllocationDefinition | None = Field(
         default=None, validate_default=True

@@ -121,6 +121,16 @@ async def test_signature_for_a_forwarded_host_is_not_valid(sas_app: httpx.AsyncC
     assert response.status_code == 401
 
 
+@pytest.mark.parametrize("tail", ["/enrollments/dev-1?", "/enrollments/dev-1#", "["])
+async def test_host_header_cannot_change_the_path(sas_app: httpx.AsyncClient, tail: str) -> None:
+    """A signature for one record gives no access to another, whatever the URL is made of."""
+    headers = {**signature(resource=f"{HOST}/enrollments/dev-1"), "Host": HOST + tail}
+
+    response = await sas_app.get("/enrollments/dev-2", headers=headers)
+
+    assert response.status_code == 401
+
+
 async def test_invalid_policies_close_the_routes(one_dps: DpsStandIn) -> None:
     """Every call is 401, and `health/ready` names the setting."""
     async with run_app(one_dps, "@Microsoft.KeyVault(SecretUri=https://v/s)") as app:

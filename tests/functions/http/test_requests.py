@@ -560,3 +560,16 @@ def test_unpaired_surrogate_is_stored(app: httpx.Client) -> None:
     assert written.status_code == 200
     assert b'"\\ud800"' in app.get("/enrollments/dev-1").content
     assert len(found.json()) == 1
+
+
+@pytest.mark.usefixtures("no_dps_calls")
+@pytest.mark.parametrize(
+    "query", ["validateOnly", "validateOnly=", "validate_only=yes", "validateOnly%20=1"]
+)
+def test_validation_that_is_asked_for_badly_writes_nothing(app: httpx.Client, query: str) -> None:
+    """The host passes on no parameter without a value."""
+    operation = {"mode": "create", "enrollments": [enrollment()]}
+
+    response = app.post(f"/enrollments?{query}", json=operation)
+
+    assert response.json().get("info") == {"validateOnly": "must be true or false"}

@@ -14,6 +14,9 @@ from tests.shared.dps.documents import enrollment, x509
         ("CN=other", ["primary"]),
         ("O=Contoso", ["primary"]),
         ("O=Contoso CN=dev-1", ["primary"]),
+        ('O="Contoso, CN=dev-1", CN=other', ["primary"]),
+        ('O="Contoso, CN=other", CN="dev-1"', []),
+        ("cn=dev-1+O=Contoso", []),
     ],
 )
 def test_common_name_must_be_the_registration_id(subject: str, misnamed: list[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from shared.dps import Record
 from shared.dps.responses import parse_response
 from shared.errors import DpsBadRequestError, DpsFaultError, DpsThrottledError
-from tests.secret_factory import symmetric_key
+from tests.secret_factory import function_key, symmetric_key
 
 
 def test_error_has_all_members_of_the_response() -> None:
@@ -82,6 +82,20 @@ def test_retry_after_as_a_date() -> None:
             parse_response(429, {"Retry-After": date}, b"")
         assert raised.value.retry_after is not None
         assert earliest <= raised.value.retry_after <= latest
+
+
+def test_error_of_a_record_is_masked_except_for_its_id() -> None:
+    """Any member may repeat what was sent, such as a webhook URL that the app completed."""
+    id = "Device0123456789abcdefAB"  # looks like a key
+    text = f"https://a.example/?code={function_key()}"
+    item = {"registrationId": id, "errorCode": 400004, "errorStatus": text, "info": {"/url": text}}
+
+    answer = parse_response(200, {}, json.dumps({"errors": [item]}).encode())
+
+    masked = "https://a.example/?****"
+    assert answer.document["errors"] == [
+        {**item, "errorStatus": masked, "info": {"/url": masked}},
+    ]
 
 
 def test_json_of_a_record_is_complete() -> None:

@@ -18,6 +18,7 @@ def test_names_of_the_settings_are_fixed() -> None:
         "DPS_CONNECTION_STRING",
         "DPS_ENDPOINT",
         "DPS_API_VERSIONS",
+        "DPS_DEFAULT_API_VERSION",
         "DPS_TIMEOUT_SECONDS",
         "DPS_ATTEMPT_TIMEOUT_SECONDS",
         "DPS_MAX_ATTEMPTS",
@@ -172,10 +173,28 @@ def test_text_of_settings_and_faults_has_no_secret() -> None:
 
 
 def test_api_versions_are_added_to_the_known_ones() -> None:
-    """`DPS_API_VERSIONS` extends the versions that Microsoft's SDKs send."""
-    settings = Settings.read({"DPS_ENDPOINT": HOST, "DPS_API_VERSIONS": "2026-04-01, x"})
+    """`DPS_API_VERSIONS` extends the stable versions; the default may be any of them."""
+    added = {"DPS_API_VERSIONS": "2026-11-02-preview, x", "DPS_DEFAULT_API_VERSION": "x"}
+    settings = Settings.read({"DPS_ENDPOINT": HOST, **added})
 
-    assert settings.api_versions == ("2018-04-01", "2019-03-31", "2021-10-01", "2026-04-01", "x")
+    known = ("2018-04-01", "2019-03-31", "2021-10-01", "2026-04-01", "2026-11-01")
+    assert settings.api_versions == (*known, "2026-11-02-preview", "x")
+    assert settings.dps_default_api_version == "x"
+
+
+@pytest.mark.parametrize("version", ["2026-11-02", "latest", "2026-11-01,2026-04-01"])
+def test_default_api_version_that_is_not_accepted_is_a_fault(version: str) -> None:
+    """The fault says which are."""
+    with pytest.raises(NotConfiguredError) as raised:
+        Settings.read({"DPS_ENDPOINT": HOST, "DPS_DEFAULT_API_VERSION": version})
+
+    fault = raised.value.faults["DPS_DEFAULT_API_VERSION"]
+    assert "2021-10-01, 2026-04-01, 2026-11-01" in fault
+
+
+def test_default_api_version_is_that_of_the_python_sdk() -> None:
+    """Without the setting."""
+    assert Settings.read({"DPS_ENDPOINT": HOST}).dps_default_api_version == "2021-10-01"
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,24 @@ def test_keys_are_not_shown() -> None:
     assert POLICY["primaryKey"] not in f"{read([POLICY])!r}"
 
 
+@pytest.mark.parametrize("hosts", ["[x", "*", "a b", ":443", "gw.contoso.com/path"])
+def test_invalid_hosts_are_a_fault(hosts: str) -> None:
+    """A host that no signature can name."""
+    with pytest.raises(NotConfiguredError) as caught:
+        SharedAccessSettings.read({"SHARED_ACCESS_HOSTS": f"gw.contoso.com, {hosts}"})
+
+    assert "must be a host name" in caught.value.faults["SHARED_ACCESS_HOSTS"]
+
+
+def test_hosts_may_be_urls() -> None:
+    """As people copy them."""
+    settings = SharedAccessSettings.read(
+        {"SHARED_ACCESS_HOSTS": "https://gw.contoso.com/, [::1]:1"}
+    )
+
+    assert settings.shared_access_hosts == ("gw.contoso.com", "[::1]:1")
+
+
 def test_sas_mode_is_off_by_default() -> None:
     """Without the setting there are no policies."""
     assert SharedAccessSettings.read({}).shared_access_policies == ()

@@ -1,5 +1,6 @@
 """Bulk operations over HTTP: validation, calls of ten records, failures, and the mode `upsert`."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ from shared.dps.batching.items import (
     RequestItem,
 )
 from shared.dps.batching.writer import BatchWriter
-from shared.dps.models import INDIVIDUAL_ENROLLMENT
+from shared.dps.models import INDIVIDUAL_ENROLLMENT, BulkMode, Operation
 from shared.error_catalog import code_for
 from shared.errors import (
     DocumentTooLargeError,
@@ -301,6 +302,51 @@ async def test_invalid_record_is_a_failure_of_its_own(run_bulk: RunBulk, client:
     assert isinstance(failures[0].error, InvalidRequestError)
     assert failures[0].error.faults == {"/enrollments/7/attestation": "is required"}
     assert len(await stored_ids(client)) == 11
+
+
+def invalid_operation(client: DpsClient) -> BulkOperation:
+    """Returns an operation with as many records as it may have, each with fifty faults."""
+    faults = {f"/{number}": "is wrong" for number in range(50)}
+    items = [
+        RequestItem(
+            kind=INDIVIDUAL_ENROLLMENT,
+            operation=Operation.CREATE,
+            id=f"d-{position}",
+            document={},
+            position=position,
+            faults=faults,
+        )
+        for position in range(MAX_RECORDS_PER_REQUEST)
+    ]
+    return BulkOperation(client.enrollments, BulkMode.CREATE, items, CallContext())
+
+
+async def test_event_loop_runs_while_invalid_records_are_reported(client: DpsClient) -> None:
+    """They wait for nothing, and all together take a second."""
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    other = asyncio.create_task(count_turns())
+    await invalid_operation(client).run(timeout=60)
+    other.cancel()
+
+    assert turns > 10
+
+
+def test_limited_number_of_faults_is_listed(client: DpsClient) -> None:
+    """A request of 16 MB had a response of 110 MB, in one piece."""
+    operation = invalid_operation(client)
+
+    first, *_ = operation.result(operation.invalid_results())["errors"]
+
+    assert len(first["info"]) == 11
+    assert first["info"][""] == "has more faults than are listed (40 more)"
+    assert first["errorStatus"].endswith("/9 is wrong. It has more faults than these (40 more).")
 
 
 async def test_size_of_a_record_is_that_of_compact_json(client: DpsClient) -> None:

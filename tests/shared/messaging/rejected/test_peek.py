@@ -149,6 +149,7 @@ MISSHAPEN: list[Any] = [
     {"attestation": {"symmetricKey": ["{}", {"primary": "{}"}]}},
     {"attestation": {"key": "{}", "{}": 1, "nested": {"{}": ["{}"]}}},
     {"attestation": {"type": "{}"}},
+    {"atte\u017ftation": {"type": "{}"}},  # the same when its case is folded, as it is in requests
     {"initialTwin": {"tags": {"wifiPassword": "{}", "api_key": "{}", "TOKEN": ["{}"]}}},
     {"tags": {"client-secret": {"value": "{}"}, "Device Key": "{}", "sharedAccessX": "{}"}},
     {"tags": {"dbCredentials": "{}", "connectionString2": "{}", "sasSignature": "{}"}},
