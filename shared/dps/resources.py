@@ -200,10 +200,15 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class BulkOutcome:
-    """The result of a bulk operation; `errors` are those of its records, by case-folded id."""
+    """
+    The result of a bulk operation; `errors` are those of its records, by case-folded id.
+
+    A record may have the `call_error`, that of the call as a whole, after a lost response.
+    """
 
     result: Record
     errors: Mapping[str, DpsError]
+    call_error: DpsError | None = None
 
 
 class EnrollmentResource(Resource):
@@ -317,6 +322,7 @@ class EnrollmentResource(Resource):
         documents = operation[self.kind.path]
         writes = [Write.of_bulk_item(operation["mode"], each, self.kind) for each in documents]
         attempts = Attempts(repeats_in_doubt=not any(each.is_unconditional for each in writes))
+        call_error: DpsError | None = None
         try:
             answer = await self._transport.send(
                 "POST", self._path, document=operation, context=context, writes=attempts
@@ -328,9 +334,11 @@ class EnrollmentResource(Resource):
         except DpsError as error:
             if not error.in_doubt:
                 raise
+            call_error = error
             result, failed = Record(), {write.id.casefold(): error for write in writes}
         attempts.doubt()
-        return await self._settle_items(writes, attempts, result, failed, context)
+        outcome = await self._settle_items(writes, attempts, result, failed, context)
+        return replace(outcome, call_error=call_error)
 
     async def _settle_items(
         self,
