@@ -363,16 +363,17 @@ class EnrollmentResource(Resource):
             return None
 
         settled = await asyncio.gather(*map(settle, writes))
-        remaining = {w.id.casefold(): e for w, e in zip(writes, settled, strict=True) if e}
+        remaining = {w.id: e for w, e in zip(writes, settled, strict=True) if e}
         id_member = self.kind.id_member
         originals = {item[id_member].casefold(): item for item in result.get("errors", ())}
         items = [
-            originals[id]
-            if id in originals and error is failed[id]
+            originals[id.casefold()]
+            if id.casefold() in originals and error is failed[id.casefold()]
             else {id_member: id, **error_item(error)}
             for id, error in remaining.items()
         ]
-        return BulkOutcome(Record(errors=items, isSuccessful=not items), remaining)
+        errors = {id.casefold(): error for id, error in remaining.items()}
+        return BulkOutcome(Record(errors=items, isSuccessful=not items), errors)
 
 
 class RegistrationStates(Resource):

@@ -187,6 +187,18 @@ async def test_repeated_bulk_operation_reports_only_real_conflicts(
     assert result["isSuccessful"] is False
 
 
+async def test_id_in_a_bulk_error_is_as_it_was_sent(
+    client: DpsClient, inject_faults: Callable[..., None]
+) -> None:
+    """A caller that looks its record up among the errors finds it."""
+    inject_faults({"match": {"method": "POST"}, "do": {"resetBefore": True}})
+    ours = [enrollment() | {"registrationId": "Press-0117"}]
+
+    result = await client.enrollments.run_bulk_operation({"mode": "create", "enrollments": ours})
+
+    assert [error["registrationId"] for error in result["errors"]] == ["Press-0117"]
+
+
 async def test_write_that_was_not_applied_is_a_lost_response(
     client: DpsClient, inject_faults: Callable[..., None]
 ) -> None:
