@@ -160,8 +160,9 @@ def matches_request(stored: JsonObject, requested: JsonObject) -> bool:
     A write replaces the whole record, so what it does not set must be absent, or have the default
     of the REST reference. Not compared are members that DPS writes itself, and keys that were not
     sent. Null equals an empty object, an empty list and an absent member. Ids are compared without
-    regard to case, certificates by thumbprint, a masked `webhookUrl` up to its query. To compare
-    keys, `stored` needs the attestation that `get_attestation_mechanism` returns.
+    regard to case, certificates by thumbprint, a masked `webhookUrl` up to its query. A member that
+    this app does not know may be absent: DPS ignores those that its API version does not have. To
+    compare keys, `stored` needs the attestation that `get_attestation_mechanism` returns.
     """
     return _RECORD(stored, requested)
 
@@ -181,15 +182,15 @@ def _is_empty(value: Any) -> bool:
     return value is None or value in ({}, [])
 
 
-def _object(rules: Mapping[str, Rule]) -> Rule:
-    """Returns a rule that compares objects by member."""
+def _object(rules: Mapping[str, Rule], other: Rule = _same) -> Rule:
+    """Returns a rule that compares objects by member, those without a rule by `other`."""
 
     def compare(stored: Any, requested: Any) -> bool:
         held, wanted = ({} if value is None else value for value in (stored, requested))
         if not isinstance(held, Mapping) or not isinstance(wanted, Mapping):
             return False
         return all(
-            rules.get(name, _same)(held.get(name), wanted.get(name)) for name in {*held, *wanted}
+            rules.get(name, other)(held.get(name), wanted.get(name)) for name in {*held, *wanted}
         )
 
     return compare
@@ -207,6 +208,14 @@ def _defaults(*values: Any) -> Rule:
 
 def _ignored(_stored: Any, _requested: Any) -> bool:
     return True
+
+
+def _same_if_stored(stored: Any, requested: Any) -> bool:
+    return stored is None or _same(stored, requested)
+
+
+def _same_device(stored: Any, requested: Any) -> bool:
+    return (stored or None) == (requested or None)  # DPS drops an empty id
 
 
 def _same_id(stored: Any, requested: Any) -> bool:
@@ -271,6 +280,7 @@ _RECORD = _object(
     {
         "registrationId": _same_id,
         "enrollmentGroupId": _same_id,
+        "deviceId": _same_device,
         "attestation": _ATTESTATION,
         "capabilities": _POLICY,
         "reprovisionPolicy": _POLICY,
@@ -278,6 +288,10 @@ _RECORD = _object(
         # The default is that of the DPS instance, which cannot be `custom`.
         "allocationPolicy": _defaults("hashed", "geoLatency", "static"),
         "customAllocationDefinition": _object({"webhookUrl": _same_url}),
+        **dict.fromkeys(
+            ("initialTwin", "iotHubHostName", "iotHubs", "optionalDeviceInformation"), _same
+        ),
         **dict.fromkeys(READ_ONLY_MEMBERS, _ignored),
-    }
+    },
+    other=_same_if_stored,
 )

@@ -213,10 +213,15 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class BulkOutcome:
-    """The result of a bulk operation; `errors` are those of its records, by case-folded id."""
+    """
+    The result of a bulk operation; `errors` are those of its records, by case-folded id.
+
+    A record may have the `call_error`, that of the call as a whole, after a lost response.
+    """
 
     result: Record
     errors: Mapping[str, DpsError]
+    call_error: DpsError | None = None
 
 
 class EnrollmentResource(Resource):
@@ -360,6 +365,7 @@ class EnrollmentResource(Resource):
         documents = operation[self.kind.path]
         writes = [Write.of_bulk_item(operation["mode"], each, self.kind) for each in documents]
         attempts = Attempts(repeats_in_doubt=not any(each.is_unconditional for each in writes))
+        call_error: DpsError | None = None
         try:
             answer = await self._transport.send(
                 "POST", self._path, document=operation, context=context, writes=attempts
@@ -371,9 +377,11 @@ class EnrollmentResource(Resource):
         except DpsError as error:
             if not error.in_doubt:
                 raise
+            call_error = error
             result, failed = Record(), {write.id.casefold(): error for write in writes}
         attempts.mark_in_doubt()
-        return await self._reconcile_items(writes, attempts, result, failed, context)
+        outcome = await self._reconcile_items(writes, attempts, result, failed, context)
+        return replace(outcome, call_error=call_error)
 
     async def _reconcile_items(
         self,
@@ -398,16 +406,17 @@ class EnrollmentResource(Resource):
             return None
 
         errors = await asyncio.gather(*map(reconcile, writes))
-        remaining = {w.id.casefold(): e for w, e in zip(writes, errors, strict=True) if e}
+        remaining = {w.id: e for w, e in zip(writes, errors, strict=True) if e}
         id_member = self.kind.id_member
         originals = {item[id_member].casefold(): item for item in result.get("errors", ())}
         items = [
-            originals[id]
-            if id in originals and error is failed[id]
+            originals[id.casefold()]
+            if id.casefold() in originals and error is failed[id.casefold()]
             else {id_member: id, **error_item(error)}
             for id, error in remaining.items()
         ]
-        return BulkOutcome(Record(errors=items, isSuccessful=not items), remaining)
+        errors = {id.casefold(): error for id, error in remaining.items()}
+        return BulkOutcome(Record(errors=items, isSuccessful=not items), errors)
 
 
 class RegistrationStates(Resource):

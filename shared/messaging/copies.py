@@ -270,11 +270,12 @@ def _copy(
     **options: Any,
 ) -> OutgoingMessage:
     body, positions = (part.body, part.properties) if part else (message.body, {})
+    # A redelivery may split the same message differently, and two of its records may be equal.
+    content = body + format_positions(part.positions).encode() if part else b""
     return _marked(
         OutgoingMessage(
             body=body,
-            # A redelivery may split the same message differently.
-            message_id=_copy_id(kind, message, body if body != message.body else b""),
+            message_id=_copy_id(kind, message, content if body != message.body else b""),
             content_type=message.content_type,
             correlation_id=message.correlation_id,
             subject=message.subject,

@@ -281,6 +281,16 @@ def test_redelivery_has_the_same_results(queues: Queues) -> None:
     }
 
 
+def test_equal_items_are_rejected_each(queues: Queues) -> None:
+    """Duplicate detection drops none of them."""
+    queues.bulk(bulk_request("create", *[{"registrationId": "no-attestation"}] * 2))
+
+    rejected = queues.rejected(2)
+
+    assert {copy["properties"]["positions"] for copy in rejected} == {"0", "1"}
+    assert len(queues.results(2)) == 2
+
+
 def test_thousand_invalid_items_are_rejected_quickly(queues: Queues) -> None:
     """The message is parsed once for all of them."""
     wrong = [{"registrationId": f"device-{number:04}!"} for number in range(1000)]

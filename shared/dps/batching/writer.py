@@ -20,7 +20,7 @@ from shared.dps.batching.operations import (
 from shared.dps.batching.pending import CallKind, CallQueue, PendingItem, PendingItems
 from shared.dps.context import DEFAULT_CONTEXT, CallContext
 from shared.dps.models import BulkMode
-from shared.dps.resources import EnrollmentResource
+from shared.dps.resources import BulkOutcome, EnrollmentResource
 
 _REFUSED = (errors.DpsBadRequestError, errors.DpsRefusedError)
 _THROTTLED = (errors.DpsThrottledError, errors.NoPermitError)
@@ -245,9 +245,21 @@ class BatchWriter:
             return
         for error in outcome.errors.values():
             self._stop_on(error)
+        refused = _refused_with_their_call(batch, outcome)
+        self._requeue_refused(queue, batch, refused)
         for pending in batch:
-            own_error = outcome.errors.get(pending.item.id.casefold())
-            self._resolve(pending, own_error, context.client_request_id)
+            if pending not in refused:
+                own_error = outcome.errors.get(pending.item.id.casefold())
+                self._resolve(pending, own_error, context.client_request_id)
+
+    def _requeue_refused(
+        self, queue: CallQueue, batch: Sequence[PendingItem], refused: Sequence[PendingItem]
+    ) -> None:
+        """Enqueues the items of a refused call again, so that one fails no other."""
+        # In halves, unless they are fewer than in the call.
+        middle = len(refused) // 2 if len(refused) == len(batch) else 0
+        for part in filter(None, (refused[:middle], refused[middle:])):
+            self._pending.requeue(queue, part)
 
     def _resolve_failed_call(
         self, queue: CallQueue, batch: Sequence[PendingItem], error: errors.DpsError
@@ -262,10 +274,7 @@ class BatchWriter:
             for pending in batch:
                 self._pending.enqueue_individually(pending, apply_individually)
         elif isinstance(error, _REFUSED) and len(batch) > 1:
-            # In halves, so that one invalid item does not fail the others.
-            middle = len(batch) // 2
-            self._pending.requeue(queue, batch[:middle])
-            self._pending.requeue(queue, batch[middle:])
+            self._requeue_refused(queue, batch, batch)
         elif isinstance(error, _THROTTLED) and self._profile.waits_until_deadline:
             self._pending.requeue(queue, batch)
         elif mode and isinstance(error, _SINGLE_RECORD_ERRORS):
@@ -294,3 +303,13 @@ class BatchWriter:
             self._pending.enqueue_individually(pending, follow_up)
         else:
             self._pending.fail(pending, error)
+
+
+def _refused_with_their_call(
+    batch: Sequence[PendingItem], outcome: BulkOutcome
+) -> Sequence[PendingItem]:
+    """Returns the items that were not applied because DPS refused their call as a whole."""
+    if len(batch) == 1 or not isinstance(outcome.call_error, _REFUSED):
+        return []
+    errors = outcome.errors
+    return [each for each in batch if errors.get(each.item.id.casefold()) is outcome.call_error]

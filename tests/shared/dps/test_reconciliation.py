@@ -48,6 +48,22 @@ def lose_response(inject_faults: Callable[..., None]) -> Callable[[str], None]:
     return lambda method: inject_faults({"match": {"method": method}, "times": 1, "do": LOST})
 
 
+@pytest.mark.parametrize(
+    "ignored",
+    [{"credentialPolicyName": "policy-1"}, {"namespaceName": "namespace-1"}, {"deviceId": ""}],
+    ids=str,
+)
+async def test_lost_response_to_a_member_that_dps_ignores(
+    client: DpsClient, lose_response: Callable[[str], None], ignored: dict[str, str]
+) -> None:
+    """The record is the request's without the members of other API versions, and empty ones."""
+    lose_response("PUT")
+
+    record = await client.enrollments.create_or_update(ID, enrollment(**ignored))
+
+    assert not record.keys() & ignored.keys()
+
+
 @pytest.mark.parametrize("attestation", ATTESTATIONS.values(), ids=ATTESTATIONS)
 async def test_create_with_a_lost_response_succeeds(
     client: DpsClient, lose_response: Callable[[str], None], attestation: Any
@@ -169,6 +185,18 @@ async def test_repeated_bulk_operation_reports_only_real_conflicts(
 
     assert [error["registrationId"] for error in result["errors"]] == ["dev-0"]
     assert result["isSuccessful"] is False
+
+
+async def test_id_in_a_bulk_error_is_as_it_was_sent(
+    client: DpsClient, inject_faults: Callable[..., None]
+) -> None:
+    """A caller that looks its record up among the errors finds it."""
+    inject_faults({"match": {"method": "POST"}, "do": {"resetBefore": True}})
+    ours = [enrollment() | {"registrationId": "Press-0117"}]
+
+    result = await client.enrollments.run_bulk_operation({"mode": "create", "enrollments": ours})
+
+    assert [error["registrationId"] for error in result["errors"]] == ["Press-0117"]
 
 
 async def test_write_that_was_not_applied_is_a_lost_response(
@@ -327,10 +355,15 @@ STORED_CERTIFICATE = with_certificate(info={"sha256Thumbprint": THUMBPRINT})
         (STORED_CERTIFICATE, with_certificate(certificate=PEM, info={"sha256Thumbprint": "00"})),
         (with_webhook("https://x/y?****"), with_webhook("https://x/y?code=1")),
         (with_webhook("https://x/y?code=1"), with_webhook("https://x/y?****")),
+        ({}, {"deviceId": "", "credentialPolicyName": "of another API version"}),
     ],
 )
 def test_stored_record_matches_the_request(stored: Any, requested: Any) -> None:
-    """Nulls, keys not sent, read-only members, documented defaults and masks do not differ."""
+    """
+    Nulls, keys not sent, read-only members, documented defaults and masks do not differ.
+
+    Nor does a member that DPS has not stored, if it is not of this app's API version.
+    """
     assert matches_request(stored, requested)
 
 
@@ -339,6 +372,9 @@ def test_stored_record_matches_the_request(stored: Any, requested: Any) -> None:
     [
         ({"registrationId": "dev-1"}, {"registrationId": "dev-2"}),
         ({}, {"deviceId": "d"}),
+        ({}, {"iotHubHostName": "h"}),
+        ({"x": 1}, {"x": 2}),
+        ({"x": 1}, {}),
         ({"deviceId": "d"}, {}),
         ({"initialTwin": {"tags": {"a": 1, "b": 2}}}, {"initialTwin": {"tags": {"a": 1}}}),
         ({"initialTwin": {"tags": {"a": 1}}}, {"initialTwin": {"tags": {}}}),

@@ -154,6 +154,22 @@ async def test_refused_call_is_split_into_halves(
     assert len(dps.requests) == 3
 
 
+@pytest.mark.parametrize("effect", ["resetBefore", "resetAfterCommit"])
+async def test_call_that_is_refused_after_a_lost_response_is_split(
+    writer: BatchWriter, client: DpsClient, inject_faults: Callable[..., None], effect: str
+) -> None:
+    """The refusal of the call is not told of its valid changes: they are applied."""
+    inject_faults(
+        {"match": BULK, "times": 1, "do": {effect: True}},
+        {"match": BULK, "times": 1, "do": {"status": 400}},
+    )
+
+    results = await apply_all(writer, creates(10))
+
+    assert types_of(results) == [ItemResult] * 10
+    assert await stored_ids(client) == {f"d-{n}" for n in range(10)}
+
+
 async def test_refused_call_with_one_change_fails_it(
     writer: BatchWriter, inject_faults: Callable[..., None]
 ) -> None:
