@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli.client import DEFAULT_URL, Connection
 from cli.profile import Profile
 from cli.tables import Table
 from shared.dps.models import (
@@ -92,3 +93,12 @@ def read_table(
 ) -> Table:
     """Returns the table in a file; raises `CommandError` if it cannot be read as one."""
     return Table.open(file, profile, kind.kind if kind else None)
+
+
+def connection(url: str | None, key: str | None, profile: Profile) -> Connection:
+    """Returns the connection of the options, else the profile's, else that of `make run`."""
+    if url or not profile.url:
+        # The profile's key is for the profile's app only.
+        own = url in (None, profile.url)
+        return Connection(url=url or DEFAULT_URL, key=key or (profile.key if own else None))
+    return Connection(url=profile.url, key=key or profile.key)

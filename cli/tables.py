@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
-from cli.columns import Column, find_overlaps, insert, resolve
+from cli.columns import Column, escaped, find_overlaps, insert, resolve
 from cli.errors import CommandError
 from cli.profile import Profile
 from shared.dps.models import (
@@ -423,29 +423,39 @@ def _array_records(text: TextIO) -> Iterator[tuple[int, str]]:
             buffer = buffer[end:]
 
 
-def rewritten(table: Table, rows: Iterable[tuple[Row, Mapping[str, str]]]) -> Iterator[str]:
+def rewritten(
+    table: Table, rows: Iterable[tuple[Row, Mapping[str, str]]], extra: Sequence[str]
+) -> Iterator[str]:
     """
     Yields the lines of a file with these rows as they are in the table, each with more columns.
 
-    The names of the columns begin with `#`, so that the file can be read again as it is.
+    The names of the `extra` columns begin with `#`, so that the file can be read as it is.
     """
-    if table.format is not Format.CSV:
-        for row, extra in rows:
-            record = json.loads(row.source) if not row.faults or row.document else {}
-            yield json.dumps({**record, **extra}, ensure_ascii=False) + "\n"
+    if table.format is Format.CSV:
+        yield from _rewritten_csv(table, rows, extra)
         return
-    line: list[str] = []
-    writer = csv.writer(_Lines(line.append), delimiter=table.delimiter)
-    is_first = True
-    for row, extra in rows:
-        if is_first:
-            kept = [index for index, name in enumerate(table.header) if name.strip() not in extra]
-            writer.writerow([*(table.header[index] for index in kept), *extra])
-            is_first = False
+    for row, values in rows:
+        try:
+            record = json.loads(row.source)
+        except ValueError:
+            record = None
+        members = record if isinstance(record, dict) else {}
+        yield json.dumps({**members, **values}, ensure_ascii=False) + "\n"
+
+
+def _rewritten_csv(
+    table: Table, rows: Iterable[tuple[Row, Mapping[str, str]]], extra: Sequence[str]
+) -> Iterator[str]:
+    lines: list[str] = []
+    writer = csv.writer(_Lines(lines.append), delimiter=table.delimiter, lineterminator="\n")
+    kept = [index for index, name in enumerate(table.header) if name.strip() not in extra]
+    writer.writerow([*(table.header[index] for index in kept), *extra])
+    for row, values in rows:
         cells = [row.source[index] if index < len(row.source) else "" for index in kept]
-        writer.writerow([*cells, *extra.values()])
-        yield from line
-        line.clear()
+        writer.writerow([*cells, *(escaped(values[name]) for name in extra)])
+        yield from lines
+        lines.clear()
+    yield from lines
 
 
 class _Lines:

@@ -29,6 +29,7 @@ _COLUMN_WIDTH = 34
 
 def verb(
     file: FileArgument,
+    *,
     mode: ModeOption = Mode.CREATE,
     column: ColumnOption = None,
     constant: SetOption = None,
