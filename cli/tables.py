@@ -151,7 +151,7 @@ class Table:
             for row in rows:
                 id = row.document.get(id_member)
                 row.id = id if isinstance(id, str) else ""
-                if validate and not row.faults:
+                if validate and (row.document or not row.faults):
                     faults = find_faults(row.document, model)
                     row.faults += [
                         Fault(line=row.line, column=_header(at, headers), message=message)

@@ -173,10 +173,9 @@ class _Application:
                 reason = f"{self.table.kind.id_member}: line {row.line} has the same id"
                 faulty[first] = Failure(code=_TWICE, reason=reason)
             progress.advance()
-        if not self.files.resume:
-            items = list(faulty.items())
-            for start in range(0, len(items), _FAILURES_PER_LINE):
-                self.state.settled({}, dict(items[start : start + _FAILURES_PER_LINE]))
+        new = [item for item in faulty.items() if self.state.status(item[0]) not in FINAL]
+        for start in range(0, len(new), _FAILURES_PER_LINE):
+            self.state.settled({}, dict(new[start : start + _FAILURES_PER_LINE]))
 
     def run(self) -> None:
         """Applies the rows, then writes failures and keys; keeps the error that ended it."""
@@ -299,7 +298,8 @@ class _Application:
         """Prints the counts, the failures and how to go on."""
         failures = self.state.failures
         if as_json:
-            listed = {str(n): asdict(failure) for n, failure in sorted(failures.items())}
+            lines = self._lines(set(failures))
+            listed = [{"line": lines[n], **asdict(f)} for n, f in sorted(failures.items())]
             print_json({"rows": self.total, **self._counts(), "failures": listed})
         else:
             self._print_failures()
