@@ -22,6 +22,9 @@ from shared.json_documents import parse_json, pointer
 
 Path = tuple[str, ...]
 
+ABSENT = object()
+"""What an empty cell stands for; a cell `null` of JSON is a value."""
+
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _SEPARATORS = re.compile(r"[\s,;|]+")
 
@@ -157,11 +160,11 @@ class Column:
     value: Any = None
 
     def read(self, row: Sequence[str]) -> Any:
-        """Returns the value for a row, `None` if its cell is empty; raises ValueError."""
+        """Returns the value for a row, `ABSENT` if its cell is empty; raises ValueError."""
         if self.index is None:
             return self.value
         cell = row[self.index].strip() if self.index < len(row) else ""
-        return self.parse(unescaped(cell)) if cell else None
+        return self.parse(unescaped(cell)) if cell else ABSENT
 
 
 def resolve(name: str, kind: RecordKind) -> tuple[Path, Parse]:

@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
-from cli.columns import Column, escaped, find_overlaps, insert, resolve
+from cli.columns import ABSENT, Column, escaped, find_overlaps, insert, resolve
 from cli.errors import CommandError
 from cli.profile import Profile
 from shared.dps.models import (
@@ -174,7 +174,7 @@ class Table:
                     fault = Fault(line=line, column=column.header, message=str(error))
                     row.faults.append(fault)
                 else:
-                    if value is not None:
+                    if value is not ABSENT:
                         insert(row.document, column.path, value)
             yield row
 

@@ -167,7 +167,7 @@ class _Export:
             columns.close()
             spool.seek(0)
             writer = csv.writer(out, lineterminator="\n")
-            writer.writerow(columns.headers())
+            writer.writerow(columns.headers(is_table=not self._with_registrations))
             writer.writerows(columns.cells(json.loads(line)) for line in spool)
 
     async def _documents(self, client: AppClient) -> AsyncIterator[Document]:
@@ -240,7 +240,7 @@ class _CsvColumns:
                 value or path in members.objects or path in members.free_form
             ):
                 yield from self._leaves(value, path)
-            elif value is not None:
+            elif value is not None or len(at) > 1:  # a null of a twin is a value of its own
                 yield path, value
 
     def _is_plain(self, path: MemberPath, value: Any) -> bool:
@@ -262,8 +262,10 @@ class _CsvColumns:
         id = (self._kind.id_member,)
         self._is_json = dict(sorted(self._is_json.items(), key=lambda item: item[0] != id))
 
-    def headers(self) -> list[str]:
-        """Returns the names of the columns, the id first."""
+    def headers(self, *, is_table: bool) -> list[str]:
+        """Returns the names of the columns, the id first; those of a table for `apply` have types."""
+        if not is_table:
+            return [".".join(path) for path in self._is_json]
         return [header_for(p, self._kind, is_json=is_json) for p, is_json in self._is_json.items()]
 
     def cells(self, document: Document) -> list[str]:
@@ -272,8 +274,10 @@ class _CsvColumns:
 
     def _cell(self, document: Any, path: MemberPath, is_json: bool) -> str:
         for step in path:
-            document = document.get(step) if isinstance(document, Mapping) else None
-        if document is None:
+            if not isinstance(document, Mapping) or step not in document:
+                return ""
+            document = document[step]
+        if document is None and not is_json:
             return ""
         return escaped(json.dumps(document) if is_json else _text(document))
 

@@ -56,7 +56,7 @@ async def report_of(command: Command) -> dict[str, Any]:
 
 async def wait_for_state(lines: int, command: Command) -> None:
     """Waits until the state file has so many lines, or the command has ended."""
-    while command.returncode is None and state_lines() < lines:
+    while command.returncode is None and state_lines() < lines:  # noqa: ASYNC110  a file
         await asyncio.sleep(0.002)
 
 
