@@ -36,7 +36,7 @@ check: .venv/ready   ## check style, types, import contracts and the requirement
 	$(BIN)/lint-imports
 	@cp requirements.txt .venv/requirements.txt && cp requirements-dev.txt .venv/requirements-dev.txt
 	@$(LOCK) -o .venv/requirements.txt
-	@$(LOCK) --group dev -c requirements.txt -o .venv/requirements-dev.txt
+	@$(LOCK) --extra cli --group dev -c requirements.txt -o .venv/requirements-dev.txt
 	@diff requirements.txt .venv/requirements.txt && diff requirements-dev.txt .venv/requirements-dev.txt \
 		|| { echo "requirements files do not match pyproject.toml: run make lock"; exit 1; }
 
@@ -46,7 +46,7 @@ fix: .venv/ready   ## apply the fixes of the linter, and format
 
 lock: .venv/ready   ## update requirements.txt and requirements-dev.txt from pyproject.toml
 	$(LOCK) --upgrade -o requirements.txt
-	$(LOCK) --upgrade --group dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) --upgrade --extra cli --group dev -c requirements.txt -o requirements-dev.txt
 
 package: .venv/ready ## build dist/app.zip for deployment; PYTHON= is the Python it is compiled for
 	$(BIN)/python -m local.package --python $(PYTHON)

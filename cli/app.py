@@ -1,7 +1,6 @@
 """The command line application: one verb per module of `cli.commands`."""
 
 import logging
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pkgutil import iter_modules
@@ -38,15 +37,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     # httpx logs every URL on this level.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        code = create_app()(args=arguments, prog_name="python -m cli", standalone_mode=False)
+        create_app()(args=arguments, prog_name="python -m cli")
     except CommandError as error:
         print_error(str(error))
         return error.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
-    except typer.Exit as exit_request:
-        return exit_request.exit_code
-    except typer.BadParameter as error:
-        error.show(sys.stderr)
-        return ExitCode.USAGE
-    return int(code or ExitCode.OK)
+    except SystemExit as end:
+        return int(end.code or ExitCode.OK)
+    return ExitCode.OK
