@@ -8,7 +8,7 @@ REQUESTS ?= 50000
 SEED ?= 1
 LOCK = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-header --quiet
 
-.PHONY: demo run test test-all soak bench check fix lock package
+.PHONY: demo run test test-all soak bench check fix lock package recording
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready   ## run the main use cases end to end on this machine
@@ -50,6 +50,9 @@ lock: .venv/ready   ## update requirements.txt and requirements-dev.txt from pyp
 
 package: .venv/ready ## build dist/app.zip for deployment; PYTHON= is the Python it is compiled for
 	$(BIN)/python -m local.package --python $(PYTHON)
+
+recording: .venv/ready   ## record the command line at work as docs/cli.svg
+	$(BIN)/python -m local.recording docs/cli.svg
 
 .venv/ready: requirements-dev.txt
 	@$(if $(PYTHON),:,echo "Python 3.11 or newer is required: apt-get install python3 or https://www.python.org" && exit 1)

@@ -103,9 +103,9 @@ def _run(*arguments: str) -> _Ran:
     """Runs a verb in a process; raises RuntimeError if its exit code is not 0."""
     started = time.monotonic()
     command = [sys.executable, "-m", "cli", *arguments]
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603  our own Python and our own module
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )  # noqa: S603  our own
+    )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

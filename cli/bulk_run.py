@@ -31,8 +31,10 @@ _MAX_BYTES = 8 << 20
 _REQUESTS_PER_RUN = 20
 
 _CONFLICT = 409
-_UNKNOWN_OUTCOME = 503004
+_UNKNOWN_OUTCOME, _INTERNAL_ERROR = 503004, 500001
 _RETRIED = {429, 500, 502, 503, 504}
+_MAX_FAULTS = 3
+"""How often a single row may make the app fail before it is called failed."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -44,6 +46,7 @@ class Item:
     body: bytes = field(repr=False)
     in_doubt: bool = False
     error: Failure | None = None
+    faults: int = 0
 
     @property
     def document(self) -> dict[str, Any]:
@@ -189,8 +192,22 @@ class BulkRun:
         for item in items:
             item.in_doubt = item.in_doubt or error.in_doubt
         self._state.settled({item.number: Status.OPEN for item in items if not item.in_doubt}, {})
-        self._waiting.extend(items)
+        if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._isolate(items, error)
+        else:
+            self._waiting.extend(items)
         self._back_off(error)
+
+    def _isolate(self, items: Sequence[Item], error: CallFailedError) -> None:
+        """Tries smaller requests: one of the rows may be what makes the app fail."""
+        self._size = max(1, len(items) // 2)
+        for item in items:
+            item.faults += len(items) == 1
+            if item.faults < _MAX_FAULTS:
+                self._waiting.append(item)
+            else:
+                item.error = Failure(code=_INTERNAL_ERROR, reason=str(error))
+                self._compared.append(item)
 
     def _back_off(self, error: CallFailedError) -> None:
         """Pauses all calls after one without success; raises `NoProgressError` in the end."""
@@ -232,7 +249,7 @@ class BulkRun:
             elif outcome is not Status.SENT:
                 statuses[item.number] = outcome
         if by_id:
-            raise CommandError("The app answered with errors of records that were not sent.")
+            raise AppError("The app answered with errors of records that were not sent.")
         self._state.settled(statuses, failures)
         if failures or Status.DONE in statuses.values() or items[0] in self._compared:
             self._last_success = time.monotonic()

@@ -207,6 +207,7 @@ def _error(response: "httpx.Response") -> CallFailedError | CallRefusedError:
             message,
             in_doubt=status in _IN_DOUBT or code == _UNKNOWN_OUTCOME,
             retry_after=_seconds(response.headers.get("retry-after")),
+            status=status,
         )
     return CallRefusedError(message, status=status, code=code)
 

@@ -20,14 +20,21 @@ class CallFailedError(AppError):
     A call that can be repeated.
 
     `in_doubt` is true if the app may have carried it out. `retry_after` is in seconds, if known.
+    `status` is that of the response, `None` without one.
     """
 
     def __init__(
-        self, message: str, *, in_doubt: bool = False, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        in_doubt: bool = False,
+        retry_after: float | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.in_doubt = in_doubt
         self.retry_after = retry_after
+        self.status = status
 
 
 class CallRefusedError(AppError):

@@ -310,6 +310,14 @@ def test_keys_do_not_travel_in_plain_text(run_cli: Run) -> None:
     assert "https://" in ran.err
 
 
+def test_large_records(cli: Run, app: httpx.Client) -> None:
+    """Records are applied however large they are together."""
+    write_csv([f"press-{n},symmetricKey,{'x' * 120_000}" for n in range(30)])
+
+    assert apply(cli, "devices.csv", "--mode", "create")["done"] == 30
+    assert len(stored(app)) == 30
+
+
 def test_an_ended_run_is_reported_again(cli: Run, stack: Stack) -> None:
     """--resume of a run that has ended sends nothing and has the same result."""
     write_csv([*device_rows(3), "press-x,fingerprint,x"])
