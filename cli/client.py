@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -28,7 +29,7 @@ _MAX_DELAY = 15.0
 _RETRIED = {408, 429, 500, 502, 503, 504}
 # With these the app, or something in front of it, may have carried out the call.
 _IN_DOUBT = {408, 500, 502, 504}
-_UNKNOWN_OUTCOME = 503004
+_UNKNOWN_OUTCOME, _NO_ROUTE = 503004, 404003
 _ADVICE = {
     401: "the function key is missing or wrong: set ENROLLMENT_KEY",
     403: "access is refused, by the function key or by the network",
@@ -120,8 +121,8 @@ class AppClient:
         try:
             document: dict[str, Any] = _json(await self.send("GET", path))
         except CallRefusedError as error:
-            # Without a code the 404 is not from the app, but from the host.
-            if error.status == 404 and error.code:  # noqa: PLR2004
+            # Without a code the 404 is from the host or from something in front of it.
+            if error.status == HTTPStatus.NOT_FOUND and error.code not in (0, _NO_ROUTE):
                 return None
             raise
         return document

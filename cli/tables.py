@@ -26,6 +26,7 @@ from shared.dps.models import (
     BulkMode,
     RecordKind,
     find_faults,
+    respelled,
 )
 from shared.errors import InvalidRequestError
 from shared.json_documents import parse_json, pointer
@@ -190,7 +191,7 @@ class Table:
                     for at, message in error.faults.items()
                 ]
             if isinstance(document, dict):
-                row.document = self._with_constants(document)
+                row.document = self._with_constants(respelled(document, self.kind.record))
             else:
                 row.faults.append(Fault(line=line, column="", message="must be an object"))
             yield row

@@ -25,7 +25,7 @@ from cli.progress import Progress
 from cli.tables import Format
 from shared.dps.models import AllocationPolicy, ProvisioningStatus, RecordKind
 from shared.dps.responses import READ_ONLY_MEMBERS
-from shared.redaction import mask_secrets
+from shared.redaction import MASK, mask_secrets
 
 Document = dict[str, Any]
 _DEFAULT_STATUS = ProvisioningStatus.ENABLED
@@ -196,14 +196,16 @@ class _Export:
     def _exported(self, record: Document) -> Document:
         """Returns a record without keys and without what DPS writes itself."""
         kept = {k: v for k, v in record.items() if k not in READ_ONLY_MEMBERS and v is not None}
-        attestation = dict(kept.get("attestation") or {})
+        attestation = dict(kept.pop("attestation", None) or {})
         attestation.pop("symmetricKey", None)
-        kept["attestation"] = attestation
         x509 = attestation.get("x509") or {}
         self._certificates += any(name.endswith("Certificates") for name in x509)
         masked: Document = mask_secrets(kept)
-        self._masked += masked != kept
-        return masked
+        webhook = json.dumps(masked.get("customAllocationDefinition"))
+        self._masked += masked != kept or MASK in webhook
+        # In the order of the record. The endorsement key of a TPM is public.
+        exported = masked | {"attestation": attestation}
+        return {name: exported[name] for name in record if name in exported}
 
     def report(self) -> None:
         """Prints the count, and what has to be added before the file is applied elsewhere."""

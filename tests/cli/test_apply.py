@@ -35,8 +35,11 @@ def apply(cli: Run, *arguments: object, code: int = 0) -> dict[str, Any]:
 
 def test_rows_become_records(cli: Run, app: httpx.Client) -> None:
     """Each row is created with the types of the model; a tag stays text."""
-    header = "registrationId,attestation.type,capabilities.iotEdge,iotHubs,initialTwin.tags.plant"
-    rows = [f"press-{n},symmetricKey,yes,{HUBS},007" for n in range(3)]
+    header = (
+        "registrationId,attestation.type,capabilities.iotEdge,allocationPolicy,iotHubs,"
+        "initialTwin.tags.plant"
+    )
+    rows = [f"press-{n},symmetricKey,yes,hashed,{HUBS},007" for n in range(3)]
     write_csv([row + ",4" for row in rows], header=header + ",initialTwin.tags.line:number")
 
     report = apply(cli, "devices.csv", "--mode", "create")
@@ -284,8 +287,8 @@ def test_dps_away_for_a_while(cli: Run, app: httpx.Client, set_faults: Callable[
     assert len(stored(app)) == 60
 
 
-def test_function_key_is_missing(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An app that cannot be reached for the caller ends the run at once, with what to do."""
+def test_a_wrong_address(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address without the app's routes ends the run at once, with what to do."""
     write_csv(device_rows(2))
     monkeypatch.setenv("ENROLLMENT_URL", os.environ["ENROLLMENT_URL"] + "/no-app")  # noqa: TID251
 
@@ -293,7 +296,7 @@ def test_function_key_is_missing(cli: Run, monkeypatch: pytest.MonkeyPatch) -> N
 
     assert ran.code == 3
     assert counts(ran.json) == NONE | {"notAttempted": 2}
-    assert "check the URL" in ran.err
+    assert "no such route" in ran.err
     assert "--resume" in ran.err
 
 

@@ -221,6 +221,24 @@ def test_ndjson_faults_have_paths(run_cli: Run) -> None:
     ]
 
 
+def test_members_in_any_case(run_cli: Run) -> None:
+    """NDJSON has members and values in any case, as other tools write them; typing errors are faults."""
+    lines = [
+        {"RegistrationId": "press-1", "attestation": {"Type": "SymmetricKey"}},
+        {
+            "registrationId": "press-2",
+            "attestation": {"type": "symmetricKey"},
+            "alocationPolicy": 1,
+        },
+    ]
+    Path("a.ndjson").write_text("\n".join(map(json.dumps, lines)))
+
+    [(line, column, message)] = faults(run_cli, "a.ndjson")
+
+    assert (line, column) == (2, "alocationPolicy")
+    assert "did you mean 'allocationPolicy'?" in message
+
+
 def test_delete_needs_only_the_id(run_cli: Run) -> None:
     """For a delete the other members are not required."""
     write_csv(["press-1"], header="registrationId")
