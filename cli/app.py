@@ -41,6 +41,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print_error(str(error))
         return error.exit_code
+    except OSError as error:
+        print_error(f"{error.filename or 'A file'}: {error.strerror or type(error).__name__}.")
+        return ExitCode.UNAVAILABLE
     except SystemExit as end:
         return int(end.code or ExitCode.OK)
     return ExitCode.OK

@@ -20,7 +20,7 @@ from cli.client import AppClient, parse_result, retry_delay
 from cli.errors import AppError, CallFailedError, CallRefusedError, CommandError
 from cli.keys import KeyFile
 from cli.state import Failure, StateFile, Status
-from cli.stored import find_stored, is_stored
+from cli.stored import find_stored, has_keys, is_stored
 from shared.dps.models import BulkMode, RecordKind
 
 REQUESTS_AT_ONCE = 4
@@ -31,6 +31,7 @@ _MAX_BYTES = 8 << 20
 _REQUESTS_PER_RUN = 20
 
 _CONFLICT = 409
+_COMPARED_AT_ONCE = 16
 _UNKNOWN_OUTCOME, _INTERNAL_ERROR = 503004, 500001
 _RETRIED = {429, 500, 502, 503, 504}
 _MAX_FAULTS = 3
@@ -45,6 +46,8 @@ class Item:
     id: str
     body: bytes = field(repr=False)
     in_doubt: bool = False
+    has_new_keys: bool = False
+    """Whether its keys were made by this run: a record of someone else's cannot have them."""
     error: Failure | None = None
     faults: int = 0
 
@@ -160,14 +163,15 @@ class BulkRun:
                 break
             new.append(row)
             size += len(json.dumps(row[2]))
+        without_keys = {number for number, _, document in new if not has_keys(document)}
         if self._keys:
             self._keys.add_to(document for _, _, document in new)
-        return items + [self._item(*row) for row in new]
-
-    def _item(self, number: int, id: str, document: dict[str, Any]) -> Item:
-        body = json.dumps(document).encode()
-        was_sent = self._state.status(number) is Status.SENT
-        return Item(number=number, id=id, body=body, in_doubt=was_sent)
+        for number, id, document in new:
+            item = Item(number=number, id=id, body=json.dumps(document).encode())
+            item.in_doubt = self._state.status(number) is Status.SENT
+            item.has_new_keys = number in without_keys and has_keys(document)
+            items.append(item)
+        return items
 
     async def _apply(self, items: Sequence[Item]) -> None:
         self._state.sent(item.number for item in items)
@@ -279,7 +283,7 @@ class BulkRun:
             self._size = max(_MIN_ROWS, self._size // 2)
             return Status.SENT if item.in_doubt else Status.OPEN
         is_conflict = self._mode == BulkMode.CREATE and code // 1000 == _CONFLICT
-        if not item.in_doubt and not is_conflict:
+        if not item.in_doubt and (not is_conflict or item.has_new_keys):
             return Status.FAILED
         self._compared.append(item)
         return Status.SENT if item.in_doubt else Status.OPEN
@@ -291,39 +295,38 @@ class BulkRun:
         """Compares records with the rows whose outcome only they can show."""
         items = {item.id.casefold(): item for item in self._compared}
         self._compared = []
+        settled = 0
+        some: list[tuple[Item, Mapping[str, Any] | None]] = []
         ids = [item.id for item in items.values()]
-        statuses: dict[int, Status] = {}
-        failures: dict[int, Failure] = {}
         async for key, record in find_stored(self._client, self._kind, ids):
-            item = items.pop(key)
-            await self._compare(item, record, statuses, failures)
-        for item in items.values():
-            await self._compare(item, None, statuses, failures)
-        self._state.settled(statuses, failures)
-        if statuses or failures:
+            some.append((items.pop(key), record))
+            if len(some) == _COMPARED_AT_ONCE:
+                settled += await self._compare(some)
+                some = []
+        settled += await self._compare([*some, *((item, None) for item in items.values())])
+        if settled:
             self._last_success = time.monotonic()
             self._attempt = 0
         else:
             self._back_off(CallFailedError("The outcome of the last rows is unknown."))
-        self._on_progress()
 
-    async def _compare(
-        self,
-        item: Item,
-        record: Mapping[str, Any] | None,
-        statuses: dict[int, Status],
-        failures: dict[int, Failure],
-    ) -> None:
-        if self._mode == BulkMode.DELETE:
-            is_as_asked = record is None
-        else:
-            is_as_asked = record is not None and await is_stored(
-                self._client, self._kind, record, item.document
-            )
-        error = item.error or Failure(code=_UNKNOWN_OUTCOME, reason="The outcome is unknown.")
-        if is_as_asked:
-            statuses[item.number] = Status.DONE if item.in_doubt else Status.UNCHANGED
-        elif error.code == _UNKNOWN_OUTCOME:
-            self._waiting.append(item)
-        else:
-            failures[item.number] = error
+    async def _compare(self, pairs: Sequence[tuple[Item, Mapping[str, Any] | None]]) -> int:
+        """Settles rows by their records; returns how many of them."""
+        are_as_asked = await asyncio.gather(*(self._is_as_asked(*pair) for pair in pairs))
+        statuses: dict[int, Status] = {}
+        failures: dict[int, Failure] = {}
+        for (item, _), is_as_asked in zip(pairs, are_as_asked, strict=True):
+            if is_as_asked:
+                statuses[item.number] = Status.DONE if item.in_doubt else Status.UNCHANGED
+            elif item.error is None or item.error.code == _UNKNOWN_OUTCOME:
+                self._waiting.append(item)
+            else:
+                failures[item.number] = item.error
+        self._state.settled(statuses, failures)
+        self._on_progress()
+        return len(statuses) + len(failures)
+
+    async def _is_as_asked(self, item: Item, record: Mapping[str, Any] | None) -> bool:
+        if self._mode == BulkMode.DELETE or record is None:
+            return self._mode == BulkMode.DELETE and record is None
+        return await is_stored(self._client, self._kind, record, item.document)

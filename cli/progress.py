@@ -22,7 +22,7 @@ class Progress:
     On a terminal only: a log file needs no bar.
     """
 
-    def __init__(self, title: str, *, total: int | None) -> None:
+    def __init__(self, title: str, *, total: int | None, is_shown: bool = True) -> None:
         columns = [progress.TextColumn("{task.description}", markup=False)]
         if total is not None:
             columns.append(progress.BarColumn(bar_width=30))  # type: ignore[arg-type]
@@ -35,7 +35,7 @@ class Progress:
             *columns,
             console=console,
             transient=total is None,
-            disable=not console.is_terminal,
+            disable=not (is_shown and console.is_terminal),
             speed_estimate_period=60,
         )
         self._task = self._bar.add_task(title, total=total, counts="")

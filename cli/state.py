@@ -219,7 +219,10 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 def _open_locked(path: Path) -> int:
     """Opens the file for this process alone; raises `CommandError` if another one has it open."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
     if sys.platform != "win32":
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

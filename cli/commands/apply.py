@@ -90,6 +90,8 @@ def verb(
         raise CommandError("--keys is for --mode create only: other modes keep the keys in DPS.")
     if failures and failures.resolve() == file.resolve():
         raise CommandError("--failures must be another file than the one that is applied.")
+    if failures and not failures.parent.is_dir():
+        raise CommandError(f"The directory of {failures} does not exist.")
     table = read_table(file, profile=options, kind=kind)
     if table.faults:
         first = table.faults[0]
@@ -152,6 +154,8 @@ class _Application:
             self.close()
             if not resume:
                 path.unlink()
+                if self.keys and self.files.keys:
+                    self.files.keys.unlink()  # nothing was sent: it has no keys
             raise
 
     def close(self) -> None:

@@ -129,7 +129,8 @@ class _Export:
 
     async def write(self, where: Connection, out: TextIO, file_format: Format) -> None:
         """Writes the file; CSV at the end, when its columns are known."""
-        with Progress("Reading", total=None) as progress:
+        # On a terminal the records are progress enough.
+        with Progress("Reading", total=None, is_shown=not out.isatty()) as progress:
             async with open_client(where) as client:
                 documents = self._documents(client)
                 if file_format is Format.CSV:

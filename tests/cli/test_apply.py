@@ -196,6 +196,18 @@ def test_keys_are_made_here(cli: Run, app: httpx.Client) -> None:
     assert not any(row["primaryKey"] in written for row in rows.values())
 
 
+def test_conflicts_with_new_keys_cost_no_reads(cli: Run, stack: Stack) -> None:
+    """A record that is there cannot have keys that were just made: it is not read."""
+    write_csv(device_rows(10))
+    apply(cli, "devices.csv", "--mode", "create")
+    before = len(stack.dps.requests)
+
+    report = apply(cli, "devices.csv", "--mode", "create", "--keys", "keys.csv", code=1)
+
+    assert counts(report) == NONE | {"failed": 10}
+    assert [request.method for request in list(stack.dps.requests)[before:]] == ["POST"]
+
+
 def test_keys_cost_no_operation(cli: Run, stack: Stack) -> None:
     """With keys DPS gets the same calls as without: one for ten rows."""
     write_csv(device_rows(100))
@@ -255,8 +267,9 @@ def test_a_broken_row_sends_nothing(cli: Run, stack: Stack) -> None:
     """A quote that is not closed ends the command: the rows after it are unknown."""
     write_csv([*device_rows(20), '"press-x,symmetricKey,x'])
 
-    assert cli("apply", "devices.csv", "--mode", "create").code == 2
+    assert cli("apply", "devices.csv", "--mode", "create", "--keys", "keys.csv").code == 2
     assert list(stack.dps.requests) == []
+    assert [file.name for file in Path().iterdir()] == ["devices.csv"]
 
 
 def test_lost_responses_of_dps(
