@@ -32,6 +32,8 @@ _REQUESTS_PER_RUN = 20
 
 _CONFLICT = 409
 _COMPARED_AT_ONCE = 16
+_SAID_AT = 3
+"""After how many failed calls in a row the reason is said."""
 _UNKNOWN_OUTCOME, _INTERNAL_ERROR = 503004, 500001
 _RETRIED = {429, 500, 502, 503, 504}
 _MAX_FAULTS = 3
@@ -66,7 +68,7 @@ class BulkRun:
     """
     Applies rows; `rows` yields number, id and record of those without outcome.
 
-    `on_progress` is called after each change. The state file has every outcome.
+    `on_progress` is called after each change, `on_wait` with the reason when calls keep failing. The state file has every outcome.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class BulkRun:
         total: int,
         keys: KeyFile | None = None,
         on_progress: Callable[[], None] = lambda: None,
+        on_wait: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._state = state
@@ -88,6 +91,7 @@ class BulkRun:
         self._rows = rows
         self._keys = keys
         self._on_progress = on_progress
+        self._on_wait = on_wait
         self._size = max(_MIN_ROWS, min(MAX_ROWS, -(-total // _REQUESTS_PER_RUN)))
         self._waiting: deque[Item] = deque()
         self._compared: list[Item] = []
@@ -196,11 +200,11 @@ class BulkRun:
         for item in items:
             item.in_doubt = item.in_doubt or error.in_doubt
         self._state.settled({item.number: Status.OPEN for item in items if not item.in_doubt}, {})
+        self._back_off(error)
         if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             self._isolate(items, error)
         else:
             self._waiting.extend(items)
-        self._back_off(error)
 
     def _isolate(self, items: Sequence[Item], error: CallFailedError) -> None:
         """Tries smaller requests: one of the rows may be what makes the app fail."""
@@ -219,6 +223,8 @@ class BulkRun:
             raise NoProgressError(str(error)) from error
         self._resume_at = time.monotonic() + retry_delay(error, self._attempt)
         self._attempt += 1
+        if self._attempt == _SAID_AT:
+            self._on_wait(f"{error} Trying again.")
 
     def _split(self, items: Sequence[Item], error: CallRefusedError) -> None:
         """Tries smaller requests if the app refused the records; raises if it refused the caller."""

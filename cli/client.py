@@ -22,6 +22,7 @@ DEFAULT_URL = "http://127.0.0.1:7071"
 PATIENCE = 300.0
 """Seconds without any success after which a command gives up."""
 
+_FIRST_PATIENCE, _FIRST_PAUSE = 5.0, 0.5
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # The app answers a bulk request within 200 seconds, and Azure's load balancer gives up after 230.
 _TIMEOUTS = {"connect": 10.0, "read": 240.0, "write": 60.0, "pool": 60.0}
@@ -111,6 +112,21 @@ class AppClient:
         if not response.is_success:
             raise _error(response)
         return response
+
+    async def check_reachable(self) -> None:
+        """Raises `CallFailedError` soon, rather than after all the patience, if the app is not there."""
+        started = time.monotonic()
+        while True:
+            try:
+                await self.send_once("GET", "/health/live")
+            except CallFailedError:
+                if time.monotonic() - started > _FIRST_PATIENCE:
+                    raise
+                await asyncio.sleep(_FIRST_PAUSE)
+            except CallRefusedError:
+                return  # the first request says why
+            else:
+                return
 
     async def find(self, kind: RecordKind, id: str) -> dict[str, Any] | None:
         """Returns a record, `None` if DPS has none with this id."""

@@ -7,7 +7,7 @@ from typing import Self
 from rich import progress
 from rich.text import Text
 
-from cli.output import messages
+from cli.output import clean, messages
 
 
 class _Rate(progress.ProgressColumn):
@@ -58,6 +58,10 @@ class Progress:
         """Counts rows."""
         if not self._bar.disable:
             self._bar.advance(self._task, count)
+
+    def note(self, text: str) -> None:
+        """Prints a message above the bar."""
+        self._bar.console.print(Text(clean(text)))
 
     def show(self, counts: Mapping[str, int]) -> None:
         """Shows how many rows have each outcome."""

@@ -197,6 +197,7 @@ class _Application:
 
     async def _run(self) -> None:
         async with open_client(self.connection) as client:
+            await client.check_reachable()
             rows = self._rows()
             if self.mode is Mode.UPDATE:
                 rows = await self._existing_rows(client)
@@ -211,6 +212,7 @@ class _Application:
                     total=self.total,
                     keys=self.keys,
                     on_progress=lambda: progress.show(self._counts()),
+                    on_wait=progress.note,
                 )
                 progress.show(self._counts())
                 with _on_interrupt(self._stop(run)):

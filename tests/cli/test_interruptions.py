@@ -231,7 +231,8 @@ async def running_app(dps: DpsStandIn, port: int) -> AsyncIterator[Command]:
     """Runs the app in a process of its own, on a port."""
     settings = {**UNPACED, **_NO_QUEUES, "DPS_CONNECTION_STRING": dps.connection_string}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "local.host", "--app", str(ROOT), "--port", str(port)),
+        *(sys.executable, "-m", "local.host", "--app", str(ROOT)),
+        *("--port", str(port), "--tls-port", "0"),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
         env=os.environ | settings | {"PYTHONPATH": str(ROOT)},  # noqa: TID251
@@ -255,6 +256,19 @@ async def wait_until_live(url: str) -> None:
             except httpx.TransportError:
                 pass
             await asyncio.sleep(0.05)
+
+
+async def test_no_app_is_said_soon(tmp_path: Path) -> None:
+    """Without an app the command ends soon, and nothing is in doubt."""
+    write_csv(device_rows(3))
+
+    command = await start_apply("http://127.0.0.1:1")
+    out, err = await asyncio.wait_for(command.communicate(), _TIMEOUT)
+
+    report = json.loads(out)
+    assert (command.returncode, report["notAttempted"], report["unknown"]) == (3, 3, 0)
+    assert b"does not respond" in err
+    assert (tmp_path / "devices.csv.apply").exists()
 
 
 @pytest.mark.long
