@@ -68,7 +68,8 @@ class BulkRun:
     """
     Applies rows; `rows` yields number, id and record of those without outcome.
 
-    `on_progress` is called after each change, `on_wait` with the reason when calls keep failing. The state file has every outcome.
+    `on_progress` is called after each change, `on_wait` with the reason when calls keep failing. The
+    state file has every outcome.
     """
 
     def __init__(

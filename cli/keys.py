@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.errors import CommandError
-from cli.state import write_all
+from cli.state import BINARY, write_all
 from shared.dps.models import AttestationType, RecordKind
 
 _KEY_BYTES = 64  # the size of the keys that DPS generates, and the largest that it accepts
@@ -31,7 +31,7 @@ class KeyFile:
         self._path = path
         self._id_member = kind.id_member
         self._keys: dict[str, tuple[str, str, str]] = {}
-        flags = os.O_RDWR | os.O_CREAT | (0 if resume else os.O_EXCL)
+        flags = os.O_RDWR | os.O_CREAT | BINARY | (0 if resume else os.O_EXCL)
         try:
             self._descriptor = os.open(path, flags, _MODE)
         except FileExistsError:
@@ -82,7 +82,7 @@ class KeyFile:
         if len(kept) == len(self._keys):
             return
         temporary = self._path.with_name(self._path.name + ".part")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, _MODE)
         write_all(descriptor, _lines([(self._id_member, *_NAMES), *kept]))
         os.close(descriptor)
         temporary.replace(self._path)

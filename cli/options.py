@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.client import DEFAULT_URL, Connection
+from cli.errors import CommandError
 from cli.profile import Profile
 from cli.tables import Table
 from shared.dps.models import (
@@ -85,14 +86,20 @@ KeyOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
 
 
-def read_table(
-    file: Path,
-    *,
-    profile: Profile,
-    kind: KindName | None,
-) -> Table:
+def open_table(file: Path, profile: Profile, kind: KindName | None) -> Table:
     """Returns the table in a file; raises `CommandError` if it cannot be read as one."""
     return Table.open(file, profile, kind.kind if kind else None)
+
+
+def open_valid_table(file: Path, profile: Profile, kind: KindName | None) -> Table:
+    """Returns the table in a file; raises `CommandError` for a fault of its header, too."""
+    table = open_table(file, profile, kind)
+    if table.faults:
+        first = table.faults[0]
+        raise CommandError(
+            f"The column '{first.column}' {first.message}. See all faults with: check {file}"
+        )
+    return table
 
 
 def connection(url: str | None, key: str | None, profile: Profile) -> Connection:

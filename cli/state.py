@@ -20,6 +20,8 @@ from cli.errors import CommandError
 if sys.platform != "win32":
     import fcntl
 
+BINARY = getattr(os, "O_BINARY", 0)
+"""For `os.open`: Windows would write other line ends than it is given."""
 _VERSION = 1
 _SUFFIX = ".apply"
 
@@ -220,7 +222,7 @@ def write_all(descriptor: int, content: bytes) -> None:
 def _open_locked(path: Path) -> int:
     """Opens the file for this process alone; raises `CommandError` if another one has it open."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | BINARY, 0o600)
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
     if sys.platform != "win32":

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from typing import Any
 
 from cli.client import AppClient
+from shared.dps.batching.items import unquoted
 from shared.dps.models import RecordKind
 from shared.dps.reconciliation import matches_request
 from shared.dps.responses import READ_ONLY_MEMBERS
@@ -65,6 +66,13 @@ async def is_stored(client: AppClient, kind: RecordKind, stored: Document, row: 
     if has_keys(row):
         stored = {**stored, "attestation": await client.attestation(kind, row[kind.id_member])}
     return matches_request(stored, row)
+
+
+def wanted_etag(row: Document) -> str | None:
+    """Returns the etag that the stored record must have, `None` for any."""
+    etag = row.get("etag")
+    bare = unquoted(etag) if isinstance(etag, str) else None
+    return None if bare == "*" else bare
 
 
 def changed_members(stored: Document, requested: Document) -> list[str]:

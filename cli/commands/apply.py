@@ -32,15 +32,14 @@ from cli.options import (
     SetOption,
     UrlOption,
     connection,
-    read_table,
+    open_valid_table,
 )
 from cli.output import print_json, print_note, print_table
 from cli.profile import Profile
 from cli.progress import Progress
 from cli.state import FINAL, Failure, RunKey, StateFile, Status, state_path
-from cli.stored import find_stored
+from cli.stored import find_stored, wanted_etag
 from cli.tables import COMMENT, Row, Table, rewritten
-from shared.dps.batching.items import unquoted
 from shared.dps.models import BulkMode
 
 _INVALID, _TWICE, _NOT_FOUND, _OTHER_ETAG = 400004, 400004, 404201, 412001
@@ -92,12 +91,7 @@ def verb(
         raise CommandError("--failures must be another file than the one that is applied.")
     if failures and not failures.parent.is_dir():
         raise CommandError(f"The directory of {failures} does not exist.")
-    table = read_table(file, profile=options, kind=kind)
-    if table.faults:
-        first = table.faults[0]
-        raise CommandError(
-            f"The column '{first.column}' {first.message}. See all faults with: check {file}"
-        )
+    table = open_valid_table(file, options, kind)
     where = connection(url, key, options)
     files = _Files(keys=keys, failures=failures, resume=resume)
     application = _Application(table=table, mode=mode, connection=where, files=files)
@@ -215,13 +209,13 @@ class _Application:
                     on_wait=progress.note,
                 )
                 progress.show(self._counts())
-                with _on_interrupt(self._stop(run)):
+                with _on_interrupt(self._stop(run, progress)):
                     await run.run()
 
-    def _stop(self, run: BulkRun) -> Callable[[], None]:
+    def _stop(self, run: BulkRun, progress: Progress) -> Callable[[], None]:
         def stop() -> None:
             self.is_interrupted = True
-            print_note("Stopping when the requests in flight have ended; Ctrl-C again: at once.")
+            progress.note("Stopping when the requests in flight have ended; Ctrl-C again: at once.")
             run.stop()
 
         return stop
@@ -242,10 +236,10 @@ class _Application:
             etags[key] = record.get("etag")
         failures: dict[int, Failure] = {}
         for number, id, document in self._rows():
-            etag = unquoted(document.get("etag"))
+            etag = wanted_etag(document)
             if id.casefold() not in etags:
                 failures[number] = Failure(code=_NOT_FOUND, reason="DPS has no such record.")
-            elif etag not in (None, "*", etags[id.casefold()]) and not self._was_sent(number):
+            elif etag not in (None, etags[id.casefold()]) and not self._was_sent(number):
                 reason = "The record was changed: its etag is another."
                 failures[number] = Failure(code=_OTHER_ETAG, reason=reason)
         self.state.settled({}, failures)

@@ -18,7 +18,7 @@ from cli.options import (
     ModeOption,
     ProfileOption,
     SetOption,
-    read_table,
+    open_table,
 )
 from cli.output import clean, console, print_json, print_note
 from cli.profile import Profile
@@ -43,7 +43,7 @@ def verb(
     options = Profile.read(profile).with_options(
         columns=column or (), constants=constant or (), encoding=encoding, delimiter=delimiter
     )
-    table = read_table(file, profile=options, kind=kind)
+    table = open_table(file, options, kind)
     report = _JsonReport() if json else _TextReport()
     for fault in _faults(table, mode, report.counts):
         report.add(fault)

@@ -11,7 +11,6 @@ import typer
 
 from cli.checking import checked_rows
 from cli.client import Connection, open_client
-from cli.errors import CommandError
 from cli.exit_codes import ExitCode
 from cli.options import (
     ColumnOption,
@@ -26,14 +25,13 @@ from cli.options import (
     SetOption,
     UrlOption,
     connection,
-    read_table,
+    open_valid_table,
 )
 from cli.output import print_counts, print_json, print_note, print_table
 from cli.profile import Profile
 from cli.progress import Progress
-from cli.stored import changed_members, find_stored, has_keys
+from cli.stored import changed_members, find_stored, has_keys, wanted_etag
 from cli.tables import Table
-from shared.dps.batching.items import unquoted
 
 # What happens to a row, by mode: without a record, with an equal one, with another one.
 _OUTCOMES: Mapping[Mode, tuple[str, str, str]] = {
@@ -75,12 +73,7 @@ def verb(
     options = Profile.read(profile).with_options(
         columns=column or (), constants=constant or (), encoding=encoding, delimiter=delimiter
     )
-    table = read_table(file, profile=options, kind=kind)
-    if table.faults:
-        first = table.faults[0]
-        raise CommandError(
-            f"The column '{first.column}' {first.message}. See all faults with: check {file}"
-        )
+    table = open_valid_table(file, options, kind)
     plan = _Plan(table, mode)
     asyncio.run(plan.make(connection(url, key, options)))
     plan.report(verbose=verbose, as_json=json)
@@ -130,8 +123,8 @@ class _Plan:
     def _compare(self, line: int, row: Mapping[str, Any], record: Mapping[str, Any]) -> None:
         _, same, other = _OUTCOMES[self._mode]
         id = row[self._table.kind.id_member]
-        etag = unquoted(row.get("etag"))
-        if self._mode is Mode.UPDATE and etag not in (None, "*", record.get("etag")):
+        etag = wanted_etag(row)
+        if self._mode is Mode.UPDATE and etag not in (None, record.get("etag")):
             self._add(line, id, "conflict", ["etag"])
             return
         changed = [] if self._mode is Mode.DELETE else changed_members(record, row)
