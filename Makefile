@@ -10,7 +10,7 @@ REQUESTS ?= 50000
 SEED ?= 1
 LOCK = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-header --quiet
 
-.PHONY: demo run test test-all soak bench check fix lock package
+.PHONY: demo run test test-all soak bench check fix lock package recording
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready   ## run the main use cases end to end on this machine
@@ -38,7 +38,7 @@ check: .venv/ready   ## check style, types, import contracts and the requirement
 	$(BIN)/lint-imports
 	@cp requirements.txt .venv/requirements.txt && cp requirements-dev.txt .venv/requirements-dev.txt
 	@$(LOCK) -o .venv/requirements.txt
-	@$(LOCK) --group dev -c requirements.txt -o .venv/requirements-dev.txt
+	@$(LOCK) --extra cli --group dev -c requirements.txt -o .venv/requirements-dev.txt
 	@diff requirements.txt .venv/requirements.txt && diff requirements-dev.txt .venv/requirements-dev.txt \
 		|| { echo "requirements files do not match pyproject.toml: run make lock"; exit 1; }
 
@@ -48,10 +48,13 @@ fix: .venv/ready   ## apply the fixes of the linter, and format
 
 lock: .venv/ready   ## update requirements.txt and requirements-dev.txt from pyproject.toml
 	$(LOCK) --upgrade -o requirements.txt
-	$(LOCK) --upgrade --group dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) --upgrade --extra cli --group dev -c requirements.txt -o requirements-dev.txt
 
 package: .venv/ready ## build dist/app.zip for deployment; PYTHON= is the Python it is compiled for
 	$(BIN)/python -m local.package --python $(PYTHON)
+
+recording: .venv/ready   ## record the command line at work as docs/cli.svg
+	$(BIN)/python -m local.recording docs/cli.svg
 
 .venv/ready: requirements-dev.txt
 	@$(if $(PYTHON),:,echo "Python 3.11 or newer is required: apt-get install python3 or https://www.python.org" && exit 1)

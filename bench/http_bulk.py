@@ -21,7 +21,7 @@ from table import Figures, Row, Rows, print_table
 NOTE = "peer: the same calls one after another; with a quota: the time that the quota takes"
 _RECORDS_PER_CALL = 10
 _TIMEOUT = 220.0
-_WITHOUT_QUEUE_TRIGGERS = {
+WITHOUT_QUEUE_TRIGGERS = {
     "AzureWebJobs_enrollment_requests_Disabled": "1",
     "AzureWebJobs_bulk_operations_Disabled": "1",
 }
@@ -35,7 +35,7 @@ def rows() -> Rows:
     sizes = [200, 1_000] if is_quick() else list(_GOALS)
     with deploy() as deployment:
         deployment.dps.configure("throttle", {"enabled": False})
-        with deployment.run_app(WITHOUT_RATE_LIMIT | _WITHOUT_QUEUE_TRIGGERS) as app:
+        with deployment.run_app(WITHOUT_RATE_LIMIT | WITHOUT_QUEUE_TRIGGERS) as app:
             found = [_row(app, size) for size in sizes]
         return found if is_quick() else [*found, *_rows_at_quota(deployment)]
 
@@ -56,9 +56,7 @@ def _rows_at_quota(deployment: Deployment) -> Rows:
     size = 10_000
     dps = deployment.dps
     dps.configure("throttle", {"operationsPerMinute": PER_MINUTE, "algorithm": "tokenBucket"})
-    with deployment.run_app(
-        {"DPS_PACING_START": str(PER_MINUTE), **_WITHOUT_QUEUE_TRIGGERS}
-    ) as app:
+    with deployment.run_app({"DPS_PACING_START": str(PER_MINUTE), **WITHOUT_QUEUE_TRIGGERS}) as app:
         exhaust_quota(dps)
         before = dps.stats()
         seconds = _create(app, size)

@@ -26,6 +26,7 @@ NAMES = (
     "http_beside_queue",
     "http_bulk",
     "large_bodies",
+    "command_line",
 )
 
 

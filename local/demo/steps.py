@@ -11,6 +11,7 @@ class Client(StrEnum):
     SDK = "SDK"
     SDK_AIO = "SDK aio"
     HTTP = "HTTP"
+    CLI = "CLI"
     QUEUE = "queue"
     DEVICE = "device"
     STAND_IN = "stand-in"
@@ -20,6 +21,7 @@ CLIENT_DESCRIPTIONS = {
     Client.SDK: "azure-iot-deviceprovisioning, calls the functions",
     Client.SDK_AIO: "the same with asyncio",
     Client.HTTP: "httpx, calls the functions",
+    Client.CLI: "python -m cli, the command line, calls the functions",
     Client.QUEUE: "azure-servicebus, sends messages to the functions",
     Client.DEVICE: "a device, calls the device API of DPS, which calls the allocation webhook",
     Client.STAND_IN: "httpx, calls the control endpoints of the DPS stand-in",

@@ -405,8 +405,8 @@ class EnrollmentResource(Resource):
                 return outcome_unknown(final) if final.in_doubt else final
             return None
 
-        errors = await asyncio.gather(*map(reconcile, writes))
-        remaining = {w.id: e for w, e in zip(writes, errors, strict=True) if e}
+        reconciled = await asyncio.gather(*map(reconcile, writes))
+        remaining = {w.id: e for w, e in zip(writes, reconciled, strict=True) if e}
         id_member = self.kind.id_member
         originals = {item[id_member].casefold(): item for item in result.get("errors", ())}
         items = [

@@ -10,6 +10,7 @@ from local.demo.chapters import (
     queries,
     registration_states,
     rejected_messages,
+    spreadsheets,
 )
 from local.demo.context import DemoContext
 from local.demo.steps import Chapter
@@ -23,6 +24,7 @@ def chapters(demo: DemoContext) -> list[Chapter]:
         Chapter("Enrollment groups, one per file", enrollments.group_steps(demo)),
         Chapter("Queries, page by page", queries.steps(demo)),
         Chapter("Bulk operations", bulk_operations.steps(demo)),
+        Chapter("The command line: a spreadsheet with bad rows", spreadsheets.steps(demo)),
         Chapter("Registration states", registration_states.steps(demo)),
         Chapter("Custom allocation: rules choose each device's IoT hub", allocation.steps(demo)),
         Chapter("Queue messages, each answered with a result", messages.steps(demo)),

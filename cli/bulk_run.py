@@ -1,0 +1,339 @@
+"""
+A run of `apply`: the rows of a table as bulk requests, several at once, until each has its outcome.
+
+A row whose response was lost is sent again. If that fails, the stored record shows which of the
+attempts took effect, before the row is called failed.
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from cli.client import AppClient, parse_result, retry_delay
+from cli.errors import AppError, CallFailedError, CallRefusedError, CommandError
+from cli.keys import KeyFile
+from cli.state import Failure, StateFile, Status
+from cli.stored import find_stored, has_keys, is_stored
+from shared.dps.models import BulkMode, RecordKind
+
+REQUESTS_AT_ONCE = 4
+MAX_ROWS = 500
+"""The rows of a request: the app sends them to DPS ten a call, within seconds."""
+_MIN_ROWS = 10
+_MAX_BYTES = 8 << 20
+_REQUESTS_PER_RUN = 20
+
+_CONFLICT = 409
+_COMPARED_AT_ONCE = 16
+_SAID_AT = 3
+"""After how many failed calls in a row the reason is said."""
+_UNKNOWN_OUTCOME, _INTERNAL_ERROR = 503004, 500001
+_RETRIED = {429, 500, 502, 503, 504}
+_MAX_FAULTS = 3
+"""How often a single row may make the app fail before it is called failed."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Item:
+    """A row to apply; `body` is its record as JSON, with keys."""
+
+    number: int
+    id: str
+    body: bytes = field(repr=False)
+    in_doubt: bool = False
+    has_new_keys: bool = False
+    """Whether its keys were made by this run: a record of someone else's cannot have them."""
+    error: Failure | None = None
+    faults: int = 0
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The record."""
+        document: dict[str, Any] = json.loads(self.body)
+        return document
+
+
+class NoProgressError(AppError):
+    """The app or DPS has been away for too long."""
+
+
+class BulkRun:
+    """
+    Applies rows; `rows` yields number, id and record of those without outcome.
+
+    `on_progress` is called after each change, `on_wait` with the reason when calls keep failing. The
+    state file has every outcome.
+    """
+
+    def __init__(
+        self,
+        client: AppClient,
+        state: StateFile,
+        *,
+        kind: RecordKind,
+        mode: BulkMode,
+        rows: Iterator[tuple[int, str, dict[str, Any]]],
+        total: int,
+        keys: KeyFile | None = None,
+        on_progress: Callable[[], None] = lambda: None,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._state = state
+        self._kind = kind
+        self._mode = mode
+        self._rows = rows
+        self._keys = keys
+        self._on_progress = on_progress
+        self._on_wait = on_wait
+        self._size = max(_MIN_ROWS, min(MAX_ROWS, -(-total // _REQUESTS_PER_RUN)))
+        self._waiting: deque[Item] = deque()
+        self._compared: list[Item] = []
+        self._in_flight = 0
+        self._attempt = 0
+        self._resume_at = 0.0
+        self._last_success = time.monotonic()
+        self._changed = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Starts no further request; `run` returns when those in flight have ended."""
+        self._stopping.set()
+        self._changed.set()
+
+    async def run(self) -> None:
+        """
+        Applies all rows, or as many as there is time for after `stop`.
+
+        Raises `NoProgressError` after a long time without success, and `CallRefusedError` if the
+        app refuses the caller.
+        """
+        while True:
+            await self._send_all()
+            if self._stopping.is_set() or not self._compared:
+                return
+            await self._compare_all()
+
+    async def _send_all(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(REQUESTS_AT_ONCE):
+                    workers.create_task(self._work())
+        except* CommandError as errors:
+            raise errors.exceptions[0] from None
+
+    async def _work(self) -> None:
+        while not self._stopping.is_set():
+            await self._pause()
+            if self._stopping.is_set():
+                return
+            if items := self._take():
+                self._in_flight += 1
+                try:
+                    await self._apply(items)
+                finally:
+                    self._in_flight -= 1
+                    self._changed.set()
+            elif not self._in_flight:
+                return
+            else:
+                # A request in flight may bring rows back.
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def _pause(self) -> None:
+        """Waits after a failed call, but not once the run is to stop."""
+        while (delay := self._resume_at - time.monotonic()) > 0 and not self._stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), delay)
+
+    def _take(self) -> list[Item]:
+        """Returns the rows of the next request: those that came back first."""
+        items: list[Item] = []
+        size = 0
+        while len(items) < self._size and size < _MAX_BYTES and self._waiting:
+            items.append(self._waiting.popleft())
+            size += len(items[-1].body)
+        new: list[tuple[int, str, dict[str, Any]]] = []
+        while len(items) + len(new) < self._size and size < _MAX_BYTES:
+            row = next(self._rows, None)
+            if row is None:
+                break
+            new.append(row)
+            size += len(json.dumps(row[2]))
+        without_keys = {number for number, _, document in new if not has_keys(document)}
+        if self._keys:
+            self._keys.add_to(document for _, _, document in new)
+        for number, id, document in new:
+            item = Item(number=number, id=id, body=json.dumps(document).encode())
+            item.in_doubt = self._state.status(number) is Status.SENT
+            item.has_new_keys = number in without_keys and has_keys(document)
+            items.append(item)
+        return items
+
+    async def _apply(self, items: Sequence[Item]) -> None:
+        self._state.sent(item.number for item in items)
+        content = b'{"mode":"%s","%s":[%s]}' % (
+            self._mode.encode(),
+            self._kind.path.encode(),
+            b",".join(item.body for item in items),
+        )
+        try:
+            response = await self._client.send_once("POST", f"/{self._kind.path}", content=content)
+            errors = parse_result(response)
+        except CallFailedError as error:
+            self._put_back(items, error)
+        except CallRefusedError as error:
+            self._split(items, error)
+        else:
+            self._settle(items, errors)
+        self._on_progress()
+
+    def _put_back(self, items: Sequence[Item], error: CallFailedError) -> None:
+        """Puts rows back after a call that failed."""
+        for item in items:
+            item.in_doubt = item.in_doubt or error.in_doubt
+        self._state.settled({item.number: Status.OPEN for item in items if not item.in_doubt}, {})
+        self._back_off(error)
+        if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._isolate(items, error)
+        else:
+            self._waiting.extend(items)
+
+    def _isolate(self, items: Sequence[Item], error: CallFailedError) -> None:
+        """Tries smaller requests: one of the rows may be what makes the app fail."""
+        self._size = max(1, len(items) // 2)
+        for item in items:
+            item.faults += len(items) == 1
+            if item.faults < _MAX_FAULTS:
+                self._waiting.append(item)
+            else:
+                item.error = Failure(code=_INTERNAL_ERROR, reason=str(error))
+                self._compared.append(item)
+
+    def _back_off(self, error: CallFailedError) -> None:
+        """Pauses all calls after one without success; raises `NoProgressError` in the end."""
+        if time.monotonic() - self._last_success > self._client.patience:
+            raise NoProgressError(str(error)) from error
+        self._resume_at = time.monotonic() + retry_delay(error, self._attempt)
+        self._attempt += 1
+        if self._attempt == _SAID_AT:
+            self._on_wait(f"{error} Trying again.")
+
+    def _split(self, items: Sequence[Item], error: CallRefusedError) -> None:
+        """Tries smaller requests if the app refused the records; raises if it refused the caller."""
+        is_about_records = error.status in (
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        )
+        if not is_about_records:
+            self._state.settled(
+                {item.number: Status.OPEN for item in items if not item.in_doubt}, {}
+            )
+            raise error
+        if len(items) > 1:
+            self._size = max(1, len(items) // 2)
+            self._waiting.extendleft(reversed(items))
+            return
+        self._fail(items[0], Failure(code=error.code or error.status, reason=str(error)))
+
+    def _settle(self, items: Sequence[Item], errors: Sequence[Mapping[str, Any]]) -> None:
+        by_id = {str(error.get(self._kind.id_member)).casefold(): error for error in errors}
+        statuses: dict[int, Status] = {}
+        failures: dict[int, Failure] = {}
+        for item in items:
+            error = by_id.pop(item.id.casefold(), None)
+            if error is None:
+                statuses[item.number] = Status.DONE
+                continue
+            item.error = self._failure(error)
+            outcome = self._outcome(item, item.error.code)
+            if outcome is Status.FAILED:
+                failures[item.number] = item.error
+            elif outcome is not Status.SENT:
+                statuses[item.number] = outcome
+        if by_id:
+            raise AppError("The app answered with errors of records that were not sent.")
+        self._state.settled(statuses, failures)
+        if failures or Status.DONE in statuses.values() or items[0] in self._compared:
+            self._last_success = time.monotonic()
+            self._attempt = 0
+        else:
+            reason = items[0].error.reason if items[0].error else ""
+            self._back_off(CallFailedError(f"No record could be applied: {reason}"))
+
+    def _failure(self, error: Mapping[str, Any]) -> Failure:
+        """Returns the failure for an error of a bulk result, with every fault."""
+        in_record = re.compile(rf"/{self._kind.path}/\d+/?")
+        faults = [
+            f"{in_record.sub('', at, count=1).replace('/', '.')} {text}"
+            for at, text in (error.get("info") or {}).items()
+        ]
+        code = error.get("errorCode")
+        text = "; ".join(faults) or str(error.get("errorStatus"))
+        return Failure(code=code if isinstance(code, int) else 0, reason=text)
+
+    def _outcome(self, item: Item, code: int) -> Status:
+        """Returns what an error says about a row, and puts the row where it goes on."""
+        if code == _UNKNOWN_OUTCOME:
+            item.in_doubt = True
+        elif code // 1000 in _RETRIED:
+            self._waiting.append(item)
+            # The app had no time for all of them.
+            self._size = max(_MIN_ROWS, self._size // 2)
+            return Status.SENT if item.in_doubt else Status.OPEN
+        is_conflict = self._mode == BulkMode.CREATE and code // 1000 == _CONFLICT
+        if not item.in_doubt and (not is_conflict or item.has_new_keys):
+            return Status.FAILED
+        self._compared.append(item)
+        return Status.SENT if item.in_doubt else Status.OPEN
+
+    def _fail(self, item: Item, failure: Failure) -> None:
+        self._state.settled({}, {item.number: failure})
+
+    async def _compare_all(self) -> None:
+        """Compares records with the rows whose outcome only they can show."""
+        items = {item.id.casefold(): item for item in self._compared}
+        self._compared = []
+        settled = 0
+        some: list[tuple[Item, Mapping[str, Any] | None]] = []
+        ids = [item.id for item in items.values()]
+        async for key, record in find_stored(self._client, self._kind, ids):
+            some.append((items.pop(key), record))
+            if len(some) == _COMPARED_AT_ONCE:
+                settled += await self._compare(some)
+                some = []
+        settled += await self._compare([*some, *((item, None) for item in items.values())])
+        if settled:
+            self._last_success = time.monotonic()
+            self._attempt = 0
+        else:
+            self._back_off(CallFailedError("The outcome of the last rows is unknown."))
+
+    async def _compare(self, pairs: Sequence[tuple[Item, Mapping[str, Any] | None]]) -> int:
+        """Settles rows by their records; returns how many of them."""
+        are_as_asked = await asyncio.gather(*(self._is_as_asked(*pair) for pair in pairs))
+        statuses: dict[int, Status] = {}
+        failures: dict[int, Failure] = {}
+        for (item, _), is_as_asked in zip(pairs, are_as_asked, strict=True):
+            if is_as_asked:
+                statuses[item.number] = Status.DONE if item.in_doubt else Status.UNCHANGED
+            elif item.error is None or item.error.code == _UNKNOWN_OUTCOME:
+                self._waiting.append(item)
+            else:
+                failures[item.number] = item.error
+        self._state.settled(statuses, failures)
+        self._on_progress()
+        return len(statuses) + len(failures)
+
+    async def _is_as_asked(self, item: Item, record: Mapping[str, Any] | None) -> bool:
+        if self._mode == BulkMode.DELETE or record is None:
+            return self._mode == BulkMode.DELETE and record is None
+        return await is_stored(self._client, self._kind, record, item.document)

@@ -1,0 +1,308 @@
+"""`export`: the records in DPS as a file that `apply` takes; without keys."""
+
+import asyncio
+import csv
+import json
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+from urllib.parse import quote
+
+import typer
+
+from cli.client import AppClient, Connection, open_client
+from cli.columns import Path as MemberPath
+from cli.columns import escaped, header_for, schema
+from cli.errors import CommandError
+from cli.options import KeyOption, KindName, ProfileOption, UrlOption, connection
+from cli.output import print_note
+from cli.profile import Profile
+from cli.progress import Progress
+from cli.tables import Format
+from shared.dps.models import AllocationPolicy, ProvisioningStatus, RecordKind
+from shared.dps.responses import READ_ONLY_MEMBERS
+from shared.redaction import MASK, mask_secrets
+
+Document = dict[str, Any]
+_DEFAULT_STATUS = ProvisioningStatus.ENABLED
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Filter:
+    """Conditions that a record must meet, all of those that are set."""
+
+    status: str | None
+    id_prefix: str | None
+    tags: list[tuple[MemberPath, str]]
+    hub: str | None
+    allocation: str | None
+
+    def matches(self, record: Mapping[str, Any], id: str) -> bool:
+        """Returns whether a record is to be exported."""
+        return (
+            self.status in (None, record.get("provisioningStatus") or _DEFAULT_STATUS)
+            and id.casefold().startswith((self.id_prefix or "").casefold())
+            and all(_tag(record, path) == value for path, value in self.tags)
+            and (self.hub is None or self.hub.casefold() in _hubs(record))
+            and self.allocation in (None, record.get("allocationPolicy"))
+        )
+
+
+def verb(
+    *,
+    kind: Annotated[KindName, typer.Option(help="The kind of records.")] = KindName.ENROLLMENT,
+    status: Annotated[
+        ProvisioningStatus | None, typer.Option(help="Only with this status.")
+    ] = None,
+    id_prefix: Annotated[
+        str | None, typer.Option("--id-prefix", help="Only ids that begin like this, in any case.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="NAME=VALUE", help="Only with this tag in the initial twin."),
+    ] = None,
+    hub: Annotated[
+        str | None, typer.Option("--hub", help="Only if it may be, or is, assigned to this hub.")
+    ] = None,
+    allocation: Annotated[
+        AllocationPolicy | None, typer.Option(help="Only with this allocation policy.")
+    ] = None,
+    registrations: Annotated[
+        bool,
+        typer.Option("--registrations", help="The devices' registration states instead."),
+    ] = False,
+    file_format: Annotated[Format, typer.Option("--format", help="The format.")] = Format.CSV,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Default: standard output.")
+    ] = None,
+    profile: ProfileOption = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Write the records in DPS, filtered, as a file that `apply` takes; keys are left out."""
+    condition = _Filter(
+        status=status,
+        id_prefix=id_prefix,
+        tags=[_tag_condition(text) for text in tag or ()],
+        hub=hub,
+        allocation=allocation,
+    )
+    export = _Export(kind.kind, condition, with_registrations=registrations)
+    where = connection(url, key, Profile.read(profile))
+    with _open_output(output) as out:
+        asyncio.run(export.write(where, out, file_format))
+    export.report()
+
+
+def _tag_condition(text: str) -> tuple[MemberPath, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise CommandError("--tag must be NAME=VALUE, such as --tag region=de.")
+    return ("initialTwin", "tags", *name.split(".")), value
+
+
+def _tag(record: Mapping[str, Any], path: MemberPath) -> str | None:
+    value: Any = record
+    for step in path:
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) or value is None else json.dumps(value)
+
+
+def _hubs(record: Mapping[str, Any]) -> set[str]:
+    state = record.get("registrationState") or {}
+    names = [*(record.get("iotHubs") or ()), record.get("iotHubHostName"), state.get("assignedHub")]
+    return {str(name).casefold() for name in names if name}
+
+
+class _Export:
+    """The records of one kind, read page by page, and what the file lacks."""
+
+    def __init__(self, kind: RecordKind, condition: _Filter, *, with_registrations: bool) -> None:
+        self._kind = kind
+        self._condition = condition
+        self._with_registrations = with_registrations
+        self._count = self._certificates = self._masked = 0
+
+    async def write(self, where: Connection, out: TextIO, file_format: Format) -> None:
+        """Writes the file; CSV at the end, when its columns are known."""
+        # On a terminal the records are progress enough.
+        with Progress("Reading", total=None, is_shown=not out.isatty()) as progress:
+            async with open_client(where) as client:
+                documents = self._documents(client)
+                if file_format is Format.CSV:
+                    await self._write_csv(documents, out, progress)
+                else:
+                    await self._write_json(documents, out, progress, file_format)
+
+    async def _write_json(
+        self,
+        documents: AsyncIterator[Document],
+        out: TextIO,
+        progress: Progress,
+        file_format: Format,
+    ) -> None:
+        begin, between, end = (
+            ("[\n", ",\n", "\n]\n") if file_format is Format.JSON else ("", "\n", "\n")
+        )
+        out.write(begin)
+        async for document in documents:
+            out.write((between if self._count else "") + json.dumps(document))
+            self._count += 1
+            progress.advance()
+        out.write(end if self._count or file_format is Format.JSON else "")
+
+    async def _write_csv(
+        self, documents: AsyncIterator[Document], out: TextIO, progress: Progress
+    ) -> None:
+        columns = _CsvColumns(self._kind)
+        with tempfile.TemporaryFile("w+", encoding="ascii") as spool:
+            async for document in documents:
+                columns.add(document)
+                spool.write(json.dumps(document) + "\n")
+                self._count += 1
+                progress.advance()
+            columns.close()
+            spool.seek(0)
+            writer = csv.writer(out, lineterminator="\n")
+            writer.writerow(columns.headers(is_table=not self._with_registrations))
+            writer.writerows(columns.cells(json.loads(line)) for line in spool)
+
+    async def _documents(self, client: AppClient) -> AsyncIterator[Document]:
+        async for page in client.pages(f"/{self._kind.path}/query"):
+            for record in page:
+                id = str(record.get(self._kind.id_member))
+                if not self._condition.matches(record, id):
+                    continue
+                if self._with_registrations:
+                    async for state in self._registrations(client, record, id):
+                        yield state
+                else:
+                    yield self._exported(record)
+
+    async def _registrations(
+        self, client: AppClient, record: Document, id: str
+    ) -> AsyncIterator[Document]:
+        """Yields the registration state of an enrollment, or those of a group's devices."""
+        if state := record.get("registrationState"):
+            yield state
+        if "enrollmentGroupId" in record:
+            async for page in client.pages(f"/registrations/{quote(id, safe='')}/query"):
+                for registered in page:
+                    yield {"enrollmentGroupId": id, **registered}
+
+    def _exported(self, record: Document) -> Document:
+        """Returns a record without keys and without what DPS writes itself."""
+        kept = {k: v for k, v in record.items() if k not in READ_ONLY_MEMBERS and v is not None}
+        attestation = dict(kept.pop("attestation", None) or {})
+        attestation.pop("symmetricKey", None)
+        x509 = attestation.get("x509") or {}
+        self._certificates += any(name.endswith("Certificates") for name in x509)
+        masked: Document = mask_secrets(kept)
+        webhook = json.dumps(masked.get("customAllocationDefinition"))
+        self._masked += masked != kept or MASK in webhook
+        # In the order of the record. The endorsement key of a TPM is public.
+        exported = masked | {"attestation": attestation}
+        return {name: exported[name] for name in record if name in exported}
+
+    def report(self) -> None:
+        """Prints the count, and what has to be added before the file is applied elsewhere."""
+        print_note(f"{self._count:,} {'registrations' if self._with_registrations else 'records'}")
+        if self._certificates:
+            print_note(
+                f"{self._certificates:,} have X.509 certificates, which DPS does not return: add"
+                " them before the file is applied to another DPS."
+            )
+        if self._masked:
+            print_note(
+                f"{self._masked:,} have a key that is masked, such as the query of a webhookUrl:"
+                " replace it before the file is applied."
+            )
+
+
+class _CsvColumns:
+    """The columns of records: texts where all values of a member are texts, else JSON."""
+
+    def __init__(self, kind: RecordKind) -> None:
+        self._kind = kind
+        self._is_json: dict[MemberPath, bool] = {}
+
+    def add(self, document: Document) -> None:
+        """Adds the columns for a record."""
+        for path, value in self._leaves(document, ()):
+            self._is_json[path] = self._is_json.get(path, False) or not self._is_plain(path, value)
+
+    def _leaves(self, node: Mapping[str, Any], at: MemberPath) -> Iterator[tuple[MemberPath, Any]]:
+        members = schema(self._kind)
+        for name, value in node.items():
+            path = (*at, name)
+            if isinstance(value, Mapping) and (
+                value or path in members.objects or path in members.free_form
+            ):
+                yield from self._leaves(value, path)
+            elif value is not None or len(at) > 1:  # a null of a twin is a value of its own
+                yield path, value
+
+    def _is_plain(self, path: MemberPath, value: Any) -> bool:
+        """Returns whether a cell with the value's text is read as the value."""
+        if member := schema(self._kind).leaves.get(path):
+            try:
+                return bool(member.parse(_text(value)) == value)
+            except ValueError:
+                return False
+        return isinstance(value, str) and bool(value) and value == value.strip()
+
+    def close(self) -> None:
+        """Makes a member that is an object in some records one column of JSON."""
+        for path in sorted(self._is_json, key=len):
+            below = [p for p in self._is_json if len(p) > len(path) and p[: len(path)] == path]
+            for longer in below if path in self._is_json else ():
+                del self._is_json[longer]
+                self._is_json[path] = True
+        id = (self._kind.id_member,)
+        self._is_json = dict(sorted(self._is_json.items(), key=lambda item: item[0] != id))
+
+    def headers(self, *, is_table: bool) -> list[str]:
+        """Returns the names of the columns, the id first; those of a table for `apply` have types."""
+        if not is_table:
+            return [".".join(path) for path in self._is_json]
+        return [header_for(p, self._kind, is_json=is_json) for p, is_json in self._is_json.items()]
+
+    def cells(self, document: Document) -> list[str]:
+        """Returns the cells of a record; none is a formula for a spreadsheet."""
+        return [self._cell(document, path, is_json) for path, is_json in self._is_json.items()]
+
+    def _cell(self, document: Any, path: MemberPath, is_json: bool) -> str:
+        for step in path:
+            if not isinstance(document, Mapping) or step not in document:
+                return ""
+            document = document[step]
+        if document is None and not is_json:
+            return ""
+        return escaped(json.dumps(document) if is_json else _text(document))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@contextmanager
+def _open_output(file: Path | None) -> Iterator[TextIO]:
+    """Opens the file, or standard output; a file appears only when it is complete."""
+    if file is None:
+        yield sys.stdout
+        return
+    part = file.with_name(file.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as out:
+            yield out
+        part.replace(file)
+    except OSError as error:
+        raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
+    finally:
+        part.unlink(missing_ok=True)

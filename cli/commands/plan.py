@@ -1,0 +1,152 @@
+"""`plan`: what `apply` would do, by reading DPS; nothing is written."""
+
+import asyncio
+import json as json_module
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
+
+import typer
+
+from cli.checking import checked_rows
+from cli.client import Connection, open_client
+from cli.exit_codes import ExitCode
+from cli.options import (
+    ColumnOption,
+    DelimiterOption,
+    EncodingOption,
+    FileArgument,
+    JsonOption,
+    KeyOption,
+    KindOption,
+    Mode,
+    ProfileOption,
+    SetOption,
+    UrlOption,
+    connection,
+    open_valid_table,
+)
+from cli.output import print_counts, print_json, print_note, print_table
+from cli.profile import Profile
+from cli.progress import Progress
+from cli.stored import changed_members, find_stored, has_keys, wanted_etag
+from cli.tables import Table
+
+# What happens to a row, by mode: without a record, with an equal one, with another one.
+_OUTCOMES: Mapping[Mode, tuple[str, str, str]] = {
+    Mode.CREATE: ("new", "unchanged", "conflict"),
+    Mode.UPDATE: ("missing", "unchanged", "changed"),
+    Mode.UPSERT: ("new", "unchanged", "changed"),
+    Mode.DELETE: ("missing", "deleted", "deleted"),
+}
+_FAILING = ("invalid", "missing", "conflict")
+_ORDER = ("new", "changed", "deleted", "unchanged", "missing", "conflict", "invalid")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _PlannedRow:
+    line: int
+    id: str
+    outcome: str
+    members: list[str] = field(default_factory=list)
+
+
+def verb(
+    file: FileArgument,
+    *,
+    mode: Annotated[Mode, typer.Option("--mode", help="What to do with each record.")],
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Each row that is not unchanged.")
+    ] = False,
+    column: ColumnOption = None,
+    constant: SetOption = None,
+    profile: ProfileOption = None,
+    kind: KindOption = None,
+    encoding: EncodingOption = None,
+    delimiter: DelimiterOption = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what `apply` would do: which records are new, changed (and how), unchanged, missing."""
+    options = Profile.read(profile).with_options(
+        columns=column or (), constants=constant or (), encoding=encoding, delimiter=delimiter
+    )
+    table = open_valid_table(file, options, kind)
+    plan = _Plan(table, mode)
+    asyncio.run(plan.make(connection(url, key, options)))
+    plan.report(verbose=verbose, as_json=json)
+    if any(plan.counts[name] for name in _FAILING):
+        raise typer.Exit(ExitCode.FAULTS)
+
+
+class _Plan:
+    """The outcome of each row."""
+
+    def __init__(self, table: Table, mode: Mode) -> None:
+        self.counts: Counter[str] = Counter()
+        self._table = table
+        self._mode = mode
+        self._rows: list[_PlannedRow] = []
+        self._have_keys = 0
+
+    async def make(self, where: Connection) -> None:
+        """Reads the records that the rows are about, and compares them."""
+        # As JSON, which takes a fraction of the memory of the objects.
+        pending: dict[str, tuple[int, bytes]] = {}
+        for row in checked_rows(self._table, self._mode.bulk):
+            if first := pending.pop(row.id.casefold(), None) if row.id else None:
+                reason = f"line {row.line} has the same id"
+                self._add(first[0], row.id, "invalid", [reason])
+            if row.faults:
+                texts = [f"{fault.column} {fault.message}".strip() for fault in row.faults]
+                self._add(row.line, row.id, "invalid", texts)
+            else:
+                document = json_module.dumps(row.document).encode()
+                pending[row.id.casefold()] = (row.line, document)
+                self._have_keys += has_keys(row.document)
+        if not pending:
+            return
+        id_member = self._table.kind.id_member
+        ids = [json_module.loads(document)[id_member] for _, document in pending.values()]
+        absent, _, _ = _OUTCOMES[self._mode]
+        with Progress("Reading", total=None) as progress:
+            async with open_client(where) as client:
+                async for key, record in find_stored(client, self._table.kind, ids):
+                    line, document = pending.pop(key)
+                    self._compare(line, json_module.loads(document), record)
+                    progress.advance()
+        for line, document in pending.values():
+            self._add(line, json_module.loads(document)[id_member], absent)
+
+    def _compare(self, line: int, row: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+        _, same, other = _OUTCOMES[self._mode]
+        id = row[self._table.kind.id_member]
+        etag = wanted_etag(row)
+        if self._mode is Mode.UPDATE and etag not in (None, record.get("etag")):
+            self._add(line, id, "conflict", ["etag"])
+            return
+        changed = [] if self._mode is Mode.DELETE else changed_members(record, row)
+        self._add(line, id, other if changed else same, changed)
+
+    def _add(self, line: int, id: str, outcome: str, members: list[str] | None = None) -> None:
+        self.counts[outcome] += 1
+        if outcome != "unchanged":
+            row = _PlannedRow(line=line, id=id, outcome=outcome, members=members or [])
+            self._rows.append(row)
+
+    def report(self, *, verbose: bool, as_json: bool) -> None:
+        """Prints the counts, and with `verbose` the rows."""
+        rows = sorted(self._rows, key=lambda row: row.line)
+        counts = {name: self.counts[name] for name in _ORDER}
+        if as_json:
+            print_json({"counts": counts, "rows": [asdict(row) for row in rows]})
+            return
+        print_counts(counts)
+        if verbose and rows:
+            heads = ("Line", "Id", "Outcome", "Members, or faults")
+            cells = [(row.line, row.id, row.outcome, ", ".join(row.members)) for row in rows]
+            print_table("", heads, cells)
+        if self._have_keys and self._mode in (Mode.UPDATE, Mode.UPSERT):
+            print_note(f"The symmetric keys of {self._have_keys:,} rows were not compared.")

@@ -1,0 +1,183 @@
+"""`rejected`: list, replay and discard the messages that the app rejected."""
+
+import asyncio
+import json as json_module
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import typer
+
+from cli.client import Connection, open_client
+from cli.errors import CommandError
+from cli.exit_codes import ExitCode
+from cli.options import JsonOption, KeyOption, ProfileOption, UrlOption, connection
+from cli.output import print_json, print_note, print_table
+from cli.profile import Profile
+from shared.errors import InvalidRequestError
+from shared.json_documents import parse_json
+
+_PAGE = 100
+
+verb = typer.Typer(
+    help="List, replay and discard the messages that the app rejected.", no_args_is_help=True
+)
+
+QueueOption = Annotated[
+    str | None, typer.Option("--queue", help="Default: the queue of rejected messages.")
+]
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only with this reason.")]
+IdOption = Annotated[str | None, typer.Option("--id", help="Only about this record.")]
+AgeOption = Annotated[
+    str | None,
+    typer.Option("--older-than", help="Only older ones: a time or a duration (ISO 8601), as PT1H."),
+]
+NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="Its sequence number.")]
+
+
+@verb.command("list")
+def list_messages(
+    *,
+    queue: QueueOption = None,
+    reason: ReasonOption = None,
+    id: IdOption = None,
+    older_than: AgeOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 100,
+    profile: ProfileOption = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List rejected messages with their reasons; `--json` has their bodies, keys masked."""
+    where = connection(url, key, Profile.read(profile))
+    messages = asyncio.run(_list(where, _filter(queue, reason, id, older_than), limit))
+    if json:
+        for message in messages:
+            print_json(message)
+        return
+    rows = [_row(message) for message in messages]
+    print_table("", ["Number", "Rejected", "Reason", "Ids", "Description"], rows)
+    print_note(f"{len(messages)} messages")
+
+
+@verb.command()
+def replay(
+    number: Annotated[
+        int | None, typer.Argument(metavar="[NUMBER]", help="One message, by sequence number.")
+    ] = None,
+    *,
+    patch: Annotated[
+        str | None, typer.Option("--patch", help="A merge patch (JSON) for the message's body.")
+    ] = None,
+    all_messages: Annotated[
+        bool, typer.Option("--all", help="All messages that the options select.")
+    ] = False,
+    queue: QueueOption = None,
+    reason: ReasonOption = None,
+    id: IdOption = None,
+    older_than: AgeOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")] = 100,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which, send none.")] = False,
+    profile: ProfileOption = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Send rejected messages back to the queues they came from: one, or `--all` of a selection."""
+    if (number is None) != all_messages:
+        raise CommandError("Name one message, or select some with --all and the options.")
+    body: dict[str, Any] = {**_filter(queue, reason, id, older_than)}
+    if number is not None:
+        merge_patch = {"patch": _parse_patch(patch)} if patch else {}
+        body = {"sequenceNumber": number, **merge_patch, **({"queue": queue} if queue else {})}
+    else:
+        body |= {"max": limit, "dryRun": dry_run}
+    where = connection(url, key, Profile.read(profile))
+    _report(asyncio.run(_send(where, "POST", "/rejected/replay", body)), as_json=json)
+
+
+@verb.command()
+def discard(
+    number: NumberArgument,
+    *,
+    queue: QueueOption = None,
+    profile: ProfileOption = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Remove one rejected message for good."""
+    where = connection(url, key, Profile.read(profile))
+    query = f"?{urlencode({'queue': queue})}" if queue else ""
+    _report(asyncio.run(_send(where, "DELETE", f"/rejected/{number}{query}")), as_json=json)
+
+
+def _filter(
+    queue: str | None, reason: str | None, id: str | None, older_than: str | None
+) -> dict[str, str]:
+    values = {"queue": queue, "reason": reason, "id": id, "olderThan": older_than}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _parse_patch(text: str) -> Any:
+    try:
+        return parse_json(text.encode())
+    except InvalidRequestError as error:
+        raise CommandError(f"--patch {'; '.join(error.faults.values())}.") from None
+
+
+async def _list(where: Connection, condition: Mapping[str, str], limit: int) -> list[Any]:
+    return [message async for message in _pages(where, condition, limit)]
+
+
+async def _pages(
+    where: Connection, condition: Mapping[str, str], limit: int
+) -> AsyncIterator[dict[str, Any]]:
+    start: int | None = 0
+    async with open_client(where) as client:
+        while start is not None and limit > 0:
+            query = urlencode({**condition, "start": start, "top": min(limit, _PAGE)})
+            page = await client.read(f"/rejected?{query}") or {}
+            for message in page.get("messages", ()):
+                yield message
+                limit -= 1
+            start = page.get("next")
+
+
+async def _send(where: Connection, method: str, path: str, document: Any = None) -> dict[str, Any]:
+    content = None if document is None else json_module.dumps(document).encode()
+    async with open_client(where) as client:
+        # Not repeated: a message that is gone would look like one that never was.
+        response = await client.send_once(method, path, content=content)
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def _row(message: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    ids = message.get("ids") or []
+    more = f" … {len(ids)}" if len(ids) > 1 else ""
+    return (
+        str(message.get("sequenceNumber")),
+        str(message.get("rejectedTimeUtc") or "")[:19],
+        str(message.get("reason") or ""),
+        f"{ids[0]}{more}" if ids else "",
+        str(message.get("description") or ""),
+    )
+
+
+def _report(report: Mapping[str, Any], *, as_json: bool) -> None:
+    """Prints what became of the messages; exits with 1 if some are left or failed."""
+    if as_json:
+        print_json(report)
+    else:
+        shown = {name: value for name, value in report.items() if value not in (None, [], {})}
+        rows = [(name, _text(value)) for name, value in shown.items()]
+        print_table("", ["What", "Messages"], rows)
+    if report.get("failed") or report.get("uncompleted") or report.get("stopped"):
+        raise typer.Exit(ExitCode.FAULTS)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return value if isinstance(value, str) else json_module.dumps(value)

@@ -1,0 +1,18 @@
+"""The exit codes of the command line."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """docs/cli.md lists them; a test compares the two."""
+
+    OK = 0
+    """Everything was done."""
+    FAULTS = 1
+    """The file has faults, or rows failed; the other rows were applied."""
+    USAGE = 2
+    """The command or the file cannot be used; nothing was sent."""
+    UNAVAILABLE = 3
+    """The app cannot be reached or refused the call; `apply --resume` goes on."""
+    INTERRUPTED = 130
+    """Ctrl-C; `apply --resume` goes on."""

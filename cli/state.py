@@ -1,0 +1,251 @@
+"""
+The state file of `apply`: which rows were sent, and what became of them.
+
+It is append-only, with one JSON object per line, and written to disk before and after each request.
+So after a crash the rows that were in flight are known. A last line that is cut off is dropped. It
+never contains a record or a key.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Self
+
+from cli.errors import CommandError
+
+if sys.platform != "win32":
+    import fcntl
+
+BINARY = getattr(os, "O_BINARY", 0)
+"""For `os.open`: Windows would write other line ends than it is given."""
+_VERSION = 1
+_SUFFIX = ".apply"
+
+
+class Status(IntEnum):
+    """What is known about a row."""
+
+    OPEN = 0
+    """Not applied by this run."""
+    SENT = 1
+    """In flight, or its response was lost: it may be applied."""
+    DONE = 2
+    UNCHANGED = 3
+    """DPS already had the record as the row asks for."""
+    FAILED = 4
+
+
+FINAL = frozenset({Status.DONE, Status.UNCHANGED, Status.FAILED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunKey:
+    """What a run belongs to; `options` is a digest of how the file is read."""
+
+    sha256: str
+    mode: str
+    kind: str
+    url: str
+    options: str
+    has_keys: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why a row failed: an error code of six digits and a text."""
+
+    code: int
+    reason: str
+
+
+class StateFile:
+    """The state of one run; `statuses` is by row number, from 1."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.is_ended = False
+        self.failures: dict[int, Failure] = {}
+        self._statuses = bytearray(1)
+        self._descriptor = descriptor
+
+    @classmethod
+    def create(cls, path: Path, key: RunKey) -> Self:
+        """Begins a run; raises `CommandError` if another one of this file has not ended."""
+        if path.exists():
+            previous = cls._open(path)
+            previous.close()
+            if previous.key is not None and not previous.is_ended:
+                raise CommandError(
+                    f"An earlier run of this file has not ended. Go on with --resume, or delete "
+                    f"{path} to forget it."
+                )
+        state = cls(path, _open_locked(path))
+        os.ftruncate(state._descriptor, 0)
+        state.key = key
+        state._append({"version": _VERSION, **asdict(key)})
+        return state
+
+    @classmethod
+    def resume(cls, path: Path, key: RunKey) -> Self:
+        """Goes on with a run; raises `CommandError` if there is none, or it is another one."""
+        if not path.exists():
+            raise CommandError("There is no run of this file to go on with: leave out --resume.")
+        state = cls._open(path)
+        differences = [
+            _DIFFERENCES[name]
+            for name, value in asdict(key).items()
+            if state.key is None or getattr(state.key, name) != value
+        ]
+        if differences:
+            state.close()
+            raise CommandError(
+                f"This run cannot go on: {'; '.join(differences)}. Apply the file as before, or "
+                f"delete {path} to forget the run."
+            )
+        return state
+
+    @classmethod
+    def _open(cls, path: Path) -> Self:
+        state = cls(path, _open_locked(path))
+        content = path.read_bytes()
+        complete = content[: content.rfind(b"\n") + 1]
+        os.ftruncate(state._descriptor, len(complete))
+        state.key = None
+        for line in complete.splitlines():
+            try:
+                state._read(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                state.close()
+                raise CommandError(f"{path} is damaged: delete it to begin again.") from error
+        return state
+
+    key: RunKey | None
+
+    def _read(self, entry: Mapping[str, Any]) -> None:
+        if "version" in entry:
+            names = RunKey.__dataclass_fields__
+            self.key = RunKey(**{name: entry[name] for name in names})
+        for name, status in _NAMES.items():
+            for number in _numbers(entry.get(name, ())):
+                self._set(number, status)
+        for number, (code, reason) in entry.get("failed", {}).items():
+            self._set(int(number), Status.FAILED)
+            self.failures[int(number)] = Failure(code=code, reason=reason)
+        self.is_ended = bool(entry.get("ended", False))
+
+    def status(self, number: int) -> Status:
+        """Returns what is known about a row."""
+        known = number < len(self._statuses)
+        return Status(self._statuses[number]) if known else Status.OPEN
+
+    def count(self, status: Status) -> int:
+        """Returns the number of rows with a status other than `OPEN`."""
+        return bytes(self._statuses).count(bytes([status]))
+
+    def sent(self, numbers: Iterable[int]) -> None:
+        """Records rows before they are sent."""
+        self._record({Status.SENT: list(numbers)}, {})
+
+    def settled(self, statuses: Mapping[int, Status], failures: Mapping[int, Failure]) -> None:
+        """Records what became of rows after a request."""
+        by_status: dict[Status, list[int]] = {}
+        for number, status in statuses.items():
+            by_status.setdefault(status, []).append(number)
+        self._record(by_status, failures)
+
+    def end(self) -> None:
+        """Records that every row has its outcome."""
+        self.is_ended = True
+        self._append({"ended": True})
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._descriptor)
+
+    def _record(
+        self, by_status: Mapping[Status, list[int]], failures: Mapping[int, Failure]
+    ) -> None:
+        entry: dict[str, Any] = {}
+        for name, status in _NAMES.items():
+            if numbers := by_status.get(status):
+                entry[name] = list(_ranges(sorted(numbers)))
+        if failures:
+            entry["failed"] = {n: [f.code, f.reason] for n, f in failures.items()}
+        if entry:
+            self._append(entry)
+            self._read(entry)
+
+    def _set(self, number: int, status: Status) -> None:
+        missing = number + 1 - len(self._statuses)
+        if missing > 0:
+            self._statuses.extend(bytes(max(missing, len(self._statuses))))
+        self._statuses[number] = status
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        os.lseek(self._descriptor, 0, os.SEEK_END)
+        write_all(self._descriptor, json.dumps(entry).encode() + b"\n")
+
+
+_NAMES = {
+    "sent": Status.SENT,
+    "open": Status.OPEN,
+    "done": Status.DONE,
+    "unchanged": Status.UNCHANGED,
+}
+_DIFFERENCES = {
+    "sha256": "the file was changed",
+    "mode": "--mode is another",
+    "kind": "--kind is another",
+    "url": "the app is another",
+    "options": "--column, --set or the profile are others",
+    "has_keys": "--keys was given only one of the times",
+}
+
+
+def state_path(file: Path) -> Path:
+    """Returns the path of the state file for an input file."""
+    return file.with_name(file.name + _SUFFIX)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Writes to a file, and returns when the content is on disk."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
+
+
+def _open_locked(path: Path) -> int:
+    """Opens the file for this process alone; raises `CommandError` if another one has it open."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | BINARY, 0o600)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise CommandError("Another run of this file is going on.") from None
+    return descriptor
+
+
+def _numbers(ranges: Iterable[tuple[int, int]]) -> Iterator[int]:
+    for first, last in ranges:
+        yield from range(first, last + 1)
+
+
+def _ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    first = last = 0
+    for number in numbers:
+        if number != last + 1 and last:
+            yield first, last
+            first = number
+        first = first or number
+        last = number
+    if last:
+        yield first, last

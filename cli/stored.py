@@ -1,0 +1,108 @@
+"""Records stored in DPS, read through the app, and how they differ from rows."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from typing import Any
+
+from cli.client import AppClient
+from shared.dps.batching.items import unquoted
+from shared.dps.models import RecordKind
+from shared.dps.reconciliation import matches_request
+from shared.dps.responses import READ_ONLY_MEMBERS
+
+Document = Mapping[str, Any]
+
+_CONCURRENT_READS = 16
+# Below, the records are read one by one even if DPS should store no others.
+_FEW = 20
+_MISSING = object()
+
+
+async def find_stored(
+    client: AppClient, kind: RecordKind, ids: Collection[str]
+) -> AsyncIterator[tuple[str, Document]]:
+    """
+    Yields the stored record, without keys, for each id that DPS has, by case-folded id.
+
+    Reads pages, but no more than there are ids: if DPS stores many more records than that, the rest
+    is read one by one.
+    """
+    remaining = {id.casefold(): id for id in ids}
+    budget = len(remaining) if len(remaining) > _FEW else 0
+    if budget:
+        async for page in client.pages(f"/{kind.path}/query"):
+            for record in page:
+                key = str(record.get(kind.id_member)).casefold()
+                if remaining.pop(key, None) is not None:
+                    yield key, record
+            budget -= 1
+            if not budget or not remaining:
+                break
+        else:
+            return
+    async for found in _read_each(client, kind, remaining):
+        yield found
+
+
+async def _read_each(
+    client: AppClient, kind: RecordKind, ids: Mapping[str, str]
+) -> AsyncIterator[tuple[str, Document]]:
+    keys = list(ids)
+    for first in range(0, len(keys), _CONCURRENT_READS):
+        some = keys[first : first + _CONCURRENT_READS]
+        records = await asyncio.gather(*(client.find(kind, ids[key]) for key in some))
+        for key, record in zip(some, records, strict=True):
+            if record is not None:
+                yield key, record
+
+
+def has_keys(requested: Document) -> bool:
+    """Returns whether a row has symmetric keys, which DPS returns only where asked for them."""
+    return bool(_attestation(requested).get("symmetricKey"))
+
+
+async def is_stored(client: AppClient, kind: RecordKind, stored: Document, row: Document) -> bool:
+    """Returns whether the stored record is as the row asks for, keys included."""
+    if has_keys(row):
+        stored = {**stored, "attestation": await client.attestation(kind, row[kind.id_member])}
+    return matches_request(stored, row)
+
+
+def wanted_etag(row: Document) -> str | None:
+    """Returns the etag that the stored record must have, `None` for any."""
+    etag = row.get("etag")
+    bare = unquoted(etag) if isinstance(etag, str) else None
+    return None if bare == "*" else bare
+
+
+def changed_members(stored: Document, requested: Document) -> list[str]:
+    """Returns the members, by dotted path, that the row would change; keys are not compared."""
+    attestation = {k: v for k, v in _attestation(requested).items() if k != "symmetricKey"}
+    kept = {**_attestation(stored)}
+    kept.pop("symmetricKey", None)
+    requested = {**requested, "attestation": attestation} if attestation else requested
+    stored = {**stored, "attestation": kept} if kept else stored
+    if matches_request(stored, requested):
+        return []
+    names = sorted({*stored, *requested} - READ_ONLY_MEMBERS)
+    changed = []
+    for name in names:
+        before, after = stored.get(name), requested.get(name)
+        if not matches_request({name: before}, {name: after}):
+            changed += list(_differences(before, after, name)) or [name]
+    return changed
+
+
+def _attestation(document: Document) -> Mapping[str, Any]:
+    value = document.get("attestation")
+    return value if isinstance(value, Mapping) else {}
+
+
+def _differences(before: Any, after: Any, at: str) -> Iterator[str]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for name in sorted({*before, *after}):
+            yield from _differences(
+                before.get(name, _MISSING), after.get(name, _MISSING), f"{at}.{name}"
+            )
+    elif before != after:
+        yield at

@@ -1,0 +1,345 @@
+"""`apply`: files into DPS, and what became of each row."""
+
+import csv
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from local.stack import Stack
+from tests import secret_factory
+from tests.cli.conftest import Run
+from tests.cli.files import attestation, device_rows, stored, write_csv
+
+HUBS = "hub-1.azure-devices.net hub-2.azure-devices.net"
+NONE = {"done": 0, "unchanged": 0, "failed": 0, "unknown": 0, "notAttempted": 0}
+
+
+def counts(report: dict[str, Any]) -> dict[str, int]:
+    """Returns the counts in a report."""
+    return {name: report[name] for name in NONE}
+
+
+def apply(cli: Run, *arguments: object, code: int = 0) -> dict[str, Any]:
+    """Applies a file and returns the report; checks the exit code."""
+    ran = cli("apply", *arguments, "--json")
+    assert ran.code == code, ran.err
+    report: dict[str, Any] = ran.json
+    return report
+
+
+def test_rows_become_records(cli: Run, app: httpx.Client) -> None:
+    """Each row is created with the types of the model; a tag stays text."""
+    header = (
+        "registrationId,attestation.type,capabilities.iotEdge,allocationPolicy,iotHubs,"
+        "initialTwin.tags.plant"
+    )
+    rows = [f"press-{n},symmetricKey,yes,hashed,{HUBS},007" for n in range(3)]
+    write_csv([row + ",4" for row in rows], header=header + ",initialTwin.tags.line:number")
+
+    report = apply(cli, "devices.csv", "--mode", "create")
+
+    records = stored(app)
+    assert counts(report) == NONE | {"done": 3}
+    assert sorted(records) == ["press-0", "press-1", "press-2"]
+    assert records["press-1"]["capabilities"] == {"iotEdge": True}
+    assert records["press-1"]["iotHubs"] == HUBS.split()
+    assert records["press-1"]["initialTwin"]["tags"] == {"plant": "007", "line": 4}
+
+
+def test_groups_are_found_by_their_columns(cli: Run, app: httpx.Client) -> None:
+    """A file with group ids creates enrollment groups."""
+    write_csv(["presses,symmetricKey"], header="enrollmentGroupId,attestation.type")
+
+    apply(cli, "devices.csv", "--mode", "create")
+
+    assert sorted(stored(app, "enrollmentGroups")) == ["presses"]
+
+
+def test_failed_rows_come_back(cli: Run, app: httpx.Client) -> None:
+    """Failed rows are written as they were, with line, code and reason, and can be applied mended."""
+    write_csv(
+        [
+            *device_rows(20),
+            "bad id!,symmetricKey,a",
+            '"press-b","fingerprint","x, ""y"""',
+            "press-0003,symmetricKey,b",
+        ]
+    )
+
+    ran = cli("apply", "devices.csv", "--mode", "create", "--failures", "failed.csv")
+
+    rows = list(csv.reader(Path("failed.csv").read_text("utf-8-sig").splitlines()))
+    assert ran.code == 1
+    assert "23 rows: 19 done, 4 failed" in ran.out
+    assert rows[0] == [
+        "registrationId",
+        "attestation.type",
+        "initialTwin.tags.plant",
+        "#line",
+        "#code",
+        "#reason",
+    ]
+    assert [(row[0], row[2], row[3], row[4]) for row in rows[1:]] == [
+        ("press-0003", "007", "5", "400004"),
+        ("bad id!", "a", "22", "400004"),
+        ("press-b", 'x, "y"', "23", "400004"),
+        ("press-0003", "b", "24", "400004"),
+    ]
+
+    mended = Path("failed.csv").read_text("utf-8-sig").replace("fingerprint", "symmetricKey")
+    lines = mended.replace("bad id!", "press-a").splitlines()
+    Path("mended.csv").write_text("\n".join(lines[:-1]))
+    report = apply(cli, "mended.csv", "--mode", "create")
+    assert counts(report) == NONE | {"done": 3}
+    assert len(stored(app)) == 22
+
+
+def test_failed_ndjson_comes_back(cli: Run) -> None:
+    """Failed records of NDJSON are written with members that a next run ignores."""
+    record = {"registrationId": "press-1", "attestation": {"type": "fingerprint"}}
+    Path("a.ndjson").write_text(json.dumps(record) + "\n")
+
+    apply(cli, "a.ndjson", "--mode", "create", "--failures", "failed.ndjson", code=1)
+
+    failed = json.loads(Path("failed.ndjson").read_text("utf-8-sig"))
+    assert {name: failed[name] for name in record} == record
+    assert (failed["#line"], failed["#code"]) == ("1", "400004")
+    Path("mended.ndjson").write_text(
+        json.dumps({**failed, "attestation": {"type": "symmetricKey"}})
+    )
+    assert apply(cli, "mended.ndjson", "--mode", "create")["done"] == 1
+
+
+def test_a_conflict_is_unchanged_or_failed(cli: Run, app: httpx.Client) -> None:
+    """A create of a record that is there is unchanged if it is as asked for, else failed."""
+    write_csv(device_rows(30))
+    apply(cli, "devices.csv", "--mode", "create")
+    app.patch("/enrollments/press-0007", json={"initialTwin": {"tags": {"plant": "1"}}})
+
+    report = apply(cli, "devices.csv", "--mode", "create", code=1)
+
+    assert counts(report) == NONE | {"unchanged": 29, "failed": 1}
+    assert [(f["line"], f["code"]) for f in report["failures"]] == [(9, 409201)]
+
+
+def test_upsert_keeps_keys(cli: Run, app: httpx.Client) -> None:
+    """An upsert creates and replaces; keys of records that exist are kept."""
+    write_csv(device_rows(5))
+    apply(cli, "devices.csv", "--mode", "create")
+    before = attestation(app, "press-0001")
+    write_csv(device_rows(7, tag="008"))
+
+    report = apply(cli, "devices.csv", "--mode", "upsert")
+
+    assert counts(report) == NONE | {"done": 7}
+    assert attestation(app, "press-0001") == before
+    assert {r["initialTwin"]["tags"]["plant"] for r in stored(app).values()} == {"008"}
+
+
+def test_update_changes_only_records_that_exist(cli: Run, app: httpx.Client) -> None:
+    """An update of a record that is missing, or has another etag, fails; the others keep keys."""
+    write_csv(device_rows(3))
+    apply(cli, "devices.csv", "--mode", "create")
+    before = attestation(app, "press-0000")
+    rows = [
+        "press-0000,symmetricKey,008,",
+        "press-0001,symmetricKey,008,old",
+        "new,symmetricKey,1,",
+    ]
+    write_csv(rows, header="registrationId,attestation.type,initialTwin.tags.plant,etag")
+
+    report = apply(cli, "devices.csv", "--mode", "update", code=1)
+
+    records = stored(app)
+    assert [(f["line"], f["code"] // 1000) for f in report["failures"]] == [(3, 412), (4, 404)]
+    assert sorted(records) == ["press-0000", "press-0001", "press-0002"]
+    tags = [record["initialTwin"]["tags"]["plant"] for record in records.values()]
+    assert sorted(tags) == ["007", "007", "008"]
+    assert attestation(app, "press-0000") == before
+
+
+def test_delete(cli: Run, app: httpx.Client) -> None:
+    """A delete removes the records; one that is missing is a failure."""
+    write_csv(device_rows(15))
+    apply(cli, "devices.csv", "--mode", "create")
+    write_csv([f"press-{n:04}" for n in range(16)], header="registrationId")
+
+    report = apply(cli, "devices.csv", "--mode", "delete", code=1)
+
+    assert counts(report) == NONE | {"done": 15, "failed": 1}
+    assert stored(app) == {}
+
+
+def test_keys_are_made_here(cli: Run, app: httpx.Client) -> None:
+    """The keys in the file are those in DPS, its mode is 0600, and no key is read from DPS."""
+    write_csv([*device_rows(40), "tpm-1,none,x"])
+
+    ran = cli("apply", "devices.csv", "--mode", "create", "--keys", "keys.csv")
+
+    rows = {
+        row["registrationId"]: row
+        for row in csv.DictReader(Path("keys.csv").read_text().splitlines())
+    }
+    assert ran.code == 0
+    assert stat.S_IMODE(Path("keys.csv").stat().st_mode) == 0o600
+    assert sorted(rows) == [f"press-{number:04}" for number in range(40)]
+    for id in ("press-0000", "press-0039"):
+        keys = attestation(app, id)["symmetricKey"]
+        assert keys == {name: rows[id][name] for name in ("primaryKey", "secondaryKey")}
+    written = Path("devices.csv.apply").read_text() + ran.out + ran.err
+    assert not any(row["primaryKey"] in written for row in rows.values())
+
+
+def test_conflicts_with_new_keys_cost_no_reads(cli: Run, stack: Stack) -> None:
+    """A record that is there cannot have keys that were just made: it is not read."""
+    write_csv(device_rows(10))
+    apply(cli, "devices.csv", "--mode", "create")
+    before = len(stack.dps.requests)
+
+    report = apply(cli, "devices.csv", "--mode", "create", "--keys", "keys.csv", code=1)
+
+    assert counts(report) == NONE | {"failed": 10}
+    assert [request.method for request in list(stack.dps.requests)[before:]] == ["POST"]
+
+
+def test_keys_cost_no_operation(cli: Run, stack: Stack) -> None:
+    """With keys DPS gets the same calls as without: one for ten rows."""
+    write_csv(device_rows(100))
+
+    cli("apply", "devices.csv", "--mode", "create", "--keys", "keys.csv")
+
+    assert [request.method for request in stack.dps.requests] == ["POST"] * 10
+
+
+def test_keys_of_failed_rows_are_removed(cli: Run, app: httpx.Client) -> None:
+    """A record that was there keeps its key, and the file of keys has none for it."""
+    write_csv(device_rows(1))
+    apply(cli, "devices.csv", "--mode", "create")
+    before = attestation(app, "press-0000")
+    write_csv(device_rows(12))
+
+    report = apply(cli, "devices.csv", "--mode", "create", "--keys", "keys.csv", code=1)
+
+    lines = Path("keys.csv").read_text().splitlines()
+    assert counts(report) == NONE | {"done": 11, "failed": 1}
+    assert len(lines) == 12
+    assert not any(line.startswith("press-0000,") for line in lines)
+    assert attestation(app, "press-0000") == before
+
+
+def test_a_file_of_keys_is_never_overwritten(cli: Run, stack: Stack) -> None:
+    """A file of keys that exists is a usage error; nothing is sent."""
+    write_csv(device_rows(2))
+    Path("keys.csv").write_text("the only copy")
+
+    ran = cli("apply", "devices.csv", "--mode", "create", "--keys", "keys.csv")
+
+    assert ran.code == 2
+    assert Path("keys.csv").read_text() == "the only copy"
+    assert list(stack.dps.requests) == []
+    assert not Path("devices.csv.apply").exists()
+
+
+@pytest.mark.parametrize("mode", ["upsert", "update", "delete"])
+def test_keys_are_for_create_only(cli: Run, stack: Stack, mode: str) -> None:
+    """With another mode new keys would lock devices out."""
+    write_csv(device_rows(2))
+
+    assert cli("apply", "devices.csv", "--mode", mode, "--keys", "keys.csv").code == 2
+    assert list(stack.dps.requests) == []
+
+
+def test_a_faulty_header_sends_nothing(cli: Run, stack: Stack) -> None:
+    """A column that is unknown ends the command before anything is sent."""
+    write_csv(["press-1,symmetricKey,x"], header="registrationId,attestation.type,tgs")
+
+    assert cli("apply", "devices.csv", "--mode", "create").code == 2
+    assert list(stack.dps.requests) == []
+
+
+def test_a_broken_row_sends_nothing(cli: Run, stack: Stack) -> None:
+    """A quote that is not closed ends the command: the rows after it are unknown."""
+    write_csv([*device_rows(20), '"press-x,symmetricKey,x'])
+
+    assert cli("apply", "devices.csv", "--mode", "create", "--keys", "keys.csv").code == 2
+    assert list(stack.dps.requests) == []
+    assert [file.name for file in Path().iterdir()] == ["devices.csv"]
+
+
+def test_lost_responses_of_dps(
+    cli: Run, app: httpx.Client, set_faults: Callable[..., None]
+) -> None:
+    """Rows whose response was lost between app and DPS are done, once, and none is reported wrong."""
+    write_csv(device_rows(200))
+    set_faults(
+        {"match": {"method": "POST"}, "every": 3, "do": {"resetAfterCommit": True}},
+        {"match": {"method": "GET"}, "every": 4, "do": {"status": 503}},
+    )
+
+    report = apply(cli, "devices.csv", "--mode", "create")
+
+    set_faults()
+    assert counts(report) == NONE | {"done": 200}
+    assert len(stored(app)) == 200
+
+
+def test_dps_away_for_a_while(cli: Run, app: httpx.Client, set_faults: Callable[..., None]) -> None:
+    """While DPS cannot be reached the run waits, then goes on."""
+    write_csv(device_rows(60))
+    set_faults({"times": 30, "do": {"resetBefore": True}})
+
+    report = apply(cli, "devices.csv", "--mode", "create")
+
+    assert counts(report) == NONE | {"done": 60}
+    assert len(stored(app)) == 60
+
+
+def test_a_wrong_address(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address without the app's routes ends the run at once, with what to do."""
+    write_csv(device_rows(2))
+    monkeypatch.setenv("ENROLLMENT_URL", os.environ["ENROLLMENT_URL"] + "/no-app")  # noqa: TID251
+
+    ran = cli("apply", "devices.csv", "--mode", "create", "--json")
+
+    assert ran.code == 3
+    assert counts(ran.json) == NONE | {"notAttempted": 2}
+    assert "no such route" in ran.err
+    assert "--resume" in ran.err
+
+
+def test_keys_do_not_travel_in_plain_text(run_cli: Run) -> None:
+    """A function key is not sent over http to another machine; the message has no key."""
+    write_csv(device_rows(1))
+    key = secret_factory.function_key()
+
+    ran = run_cli(
+        "apply", "devices.csv", "--mode", "create", "--url", "http://10.0.0.1", "--key", key
+    )
+
+    assert ran.code == 2
+    assert "https://" in ran.err
+
+
+def test_large_records(cli: Run, app: httpx.Client) -> None:
+    """Records are applied however large they are together."""
+    write_csv([f"press-{n},symmetricKey,{'x' * 120_000}" for n in range(30)])
+
+    assert apply(cli, "devices.csv", "--mode", "create")["done"] == 30
+    assert len(stored(app)) == 30
+
+
+def test_an_ended_run_is_reported_again(cli: Run, stack: Stack) -> None:
+    """--resume of a run that has ended sends nothing and has the same result."""
+    write_csv([*device_rows(3), "press-x,fingerprint,x"])
+    first = apply(cli, "devices.csv", "--mode", "create", code=1)
+    sent = len(stack.dps.requests)
+
+    again = apply(cli, "devices.csv", "--mode", "create", "--resume", code=1)
+
+    assert (again, len(stack.dps.requests)) == (first, sent)

@@ -1,0 +1,266 @@
+"""`check`: every fault of a file, found without network."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.cli.files import device_rows, write_csv
+
+GERMAN = "registrationId;attestation.type;initialTwin.tags.city\r\npress-1;symmetricKey;Köln\r\n"
+
+
+def faults(run_cli: Run, *arguments: object) -> list[tuple[int, str, str]]:
+    """Returns line, column and message of each fault."""
+    lines = [json.loads(line) for line in run_cli("check", *arguments, "--json").out.splitlines()]
+    return [(fault["line"], fault["column"], fault["message"]) for fault in lines[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "delimiter"),
+    [
+        ("utf-8", ";"),
+        ("utf-8-sig", ","),
+        ("utf-16", "\t"),
+        ("utf-16-le", ";"),
+        ("utf-16-be", ","),
+        ("cp1252", ";"),
+    ],
+)
+def test_encoding_and_delimiter_are_found(run_cli: Run, encoding: str, delimiter: str) -> None:
+    """A file is read in its encoding, with its delimiter."""
+    Path("a.csv").write_bytes(GERMAN.replace(";", delimiter).encode(encoding))
+
+    report = run_cli("check", "a.csv", "--json")
+
+    assert (report.code, report.json["rows"], report.json["delimiter"]) == (0, 1, delimiter)
+    # A UTF-16 file without a mark of its byte order is named by its order.
+    assert report.json["encoding"] == {"utf-16": "utf-16"}.get(encoding, encoding)
+
+
+def test_a_guessed_encoding_is_reported(run_cli: Run) -> None:
+    """That a file is not Unicode is said, because its characters may be others."""
+    Path("a.csv").write_bytes(GERMAN.encode("cp1252"))
+
+    assert "encoding cp1252 (a guess" in run_cli("check", "a.csv").err
+
+
+def test_separator_line_of_excel(run_cli: Run) -> None:
+    """The line `sep=` names the delimiter and is no header."""
+    Path("a.csv").write_text("sep=|\nregistrationId|attestation.type\npress-1|symmetricKey\n")
+
+    assert run_cli("check", "a.csv", "--json").json["rows"] == 1
+
+
+def test_every_fault_has_line_and_column(run_cli: Run) -> None:
+    """All faults of all rows are reported, those of cells and those of records."""
+    header = "registrationId,attestation.type,allocationPolicy,capabilities.iotEdge,iotHubs"
+    write_csv(
+        [
+            "press-1,symmetricKey,hashed,true,hub-1",
+            '"press\n2",fingerprint,nearest,perhaps,',
+            "press-3,symmetricKey,custom,no,",
+        ],
+        header=header,
+    )
+
+    found = faults(run_cli, "devices.csv")
+
+    assert [(line, column) for line, column, _ in found] == [
+        (3, "capabilities.iotEdge"),
+        (3, "attestation.type"),
+        (3, "allocationPolicy"),
+        (3, "registrationId"),
+        (5, "customAllocationDefinition"),
+    ]
+    assert "must be one of 'hashed', 'geoLatency', 'static' or 'custom'" in found[2][2]
+
+
+def test_values_are_not_repeated(run_cli: Run) -> None:
+    """A fault says what is allowed, not what the cell has: it may be a key."""
+    write_csv(["press-1,sEcReT-value,x", "b/sEcReT,symmetricKey,x"])
+
+    ran = run_cli("check", "devices.csv")
+
+    assert "sEcReT" not in ran.out + ran.err
+
+
+def test_faults_are_a_table(run_cli: Run) -> None:
+    """Without --json a fault is a line of a table, and the exit code is 1."""
+    write_csv(["press-1,fingerprint,x"])
+
+    ran = run_cli("check", "devices.csv")
+
+    assert ran.code == 1
+    assert "      2  attestation.type" in ran.out
+    assert "1 rows, 1 faults in 1 rows" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("column", "suggestion"),
+    [
+        ("registrationID2", "registrationId"),
+        ("iotHub", "iotHubs"),
+        ("Provisioning Status", "provisioningStatus"),
+        ("attestation.symetricKey.primaryKey", "attestation.symmetricKey.primaryKey"),
+        ("initialTwin.tag.plant", "initialTwin.tags"),
+        ("endorsementKey", "attestation.tpm.endorsementKey"),
+    ],
+)
+def test_unknown_columns_are_faults(run_cli: Run, column: str, suggestion: str) -> None:
+    """A column that is no member of a record is a fault, with the member that was meant."""
+    write_csv([], header=f"registrationId,attestation.type,{column}")
+
+    [(line, name, message)] = faults(run_cli, "devices.csv")
+
+    assert (line, name) == (1, column)
+    assert f"did you mean '{suggestion}'?" in message
+
+
+def test_case_of_columns_and_values(run_cli: Run) -> None:
+    """Columns and fixed values are known in any case."""
+    header = "REGISTRATIONID,Attestation.Type,provisioningstatus,Capabilities.IotEdge"
+    write_csv(["press-1,SymmetricKey,ENABLED,TRUE"], header=header)
+
+    assert faults(run_cli, "devices.csv") == []
+
+
+def test_ids_twice_in_any_case(run_cli: Run) -> None:
+    """An id that another row has in another case is a fault that names the first row."""
+    write_csv(["press-1,symmetricKey,x", "PRESS-1,symmetricKey,x"])
+
+    assert faults(run_cli, "devices.csv") == [
+        (3, "registrationId", "must be unique, without regard to case; line 2 has the same id")
+    ]
+
+
+def test_columns_are_mapped(run_cli: Run) -> None:
+    """Columns of an ERP are mapped or ignored, and constants fill in, from options or a profile."""
+    write_csv(["press-1,north,x,"], header="Serial No,Plant,Remark,attestation.type")
+    Path("erp.toml").write_text(
+        '[columns]\n"Serial No" = "registrationId"\n"Remark" = ""\n'
+        '[set]\n"attestation.type" = "symmetricKey"\n'
+    )
+    plant = ("--column", "Plant=initialTwin.tags.plant")
+    options = ("--column", "Serial No=registrationId", "--column", "Remark=")
+
+    by_profile = faults(run_cli, "devices.csv", "--profile", "erp.toml", *plant)
+    by_options = faults(
+        run_cli, "devices.csv", *options, *plant, "--set", "attestation.type=symmetricKey"
+    )
+
+    assert (by_profile, by_options) == ([], [])
+
+
+def test_a_mapped_column_must_exist(run_cli: Run) -> None:
+    """A mapping of a column that the file lacks is a fault."""
+    write_csv([])
+
+    [(_, column, message)] = faults(run_cli, "devices.csv", "--column", "Serial=deviceId")
+
+    assert (column, message) == ("Serial", "is mapped, but not a column of the file")
+
+
+def test_a_faulty_profile_is_a_usage_error(run_cli: Run) -> None:
+    """A profile with an unknown section names it; no value is repeated."""
+    write_csv([])
+    Path("erp.toml").write_text('[colums]\n"Serial No" = "sEcReT"\n')
+
+    ran = run_cli("check", "devices.csv", "--profile", "erp.toml")
+
+    assert (ran.code, "sEcReT" in ran.err) == (2, False)
+    assert "did you mean 'columns'?" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no header"),
+        (b"PK\x03\x04....", "save the sheet as CSV"),
+        (b"registrationId,attestation.type\n\x81\xff\n", "name its encoding"),
+    ],
+)
+def test_files_that_are_no_tables(run_cli: Run, content: bytes, message: str) -> None:
+    """A file that cannot be read is a usage error that says what to do."""
+    Path("a.csv").write_bytes(content)
+
+    ran = run_cli("check", "a.csv")
+
+    assert ran.code == 2
+    assert message in ran.err
+
+
+def test_a_quote_that_is_not_closed(run_cli: Run) -> None:
+    """The row where a quote begins is named, because the rest of the file is one cell."""
+    write_csv(["press-1,symmetricKey,x", '"press-2,symmetricKey,x', "press-3,symmetricKey,x"])
+
+    [(line, _, message)] = faults(run_cli, "devices.csv")
+
+    assert line == 3
+    assert "quotes" in message
+
+
+def test_ndjson_faults_have_paths(run_cli: Run) -> None:
+    """Faults of NDJSON have the line and the path of the member; other lines are read."""
+    lines: list[Any] = [
+        {"registrationId": "press-1", "attestation": {"type": "symmetricKey"}},
+        {"registrationId": "press-2", "attestation": {"type": "fingerprint"}},
+        [1],
+    ]
+    text = "\n".join(map(json.dumps, lines)) + '\n{"registrationId": \n'
+    Path("a.ndjson").write_text(text)
+
+    found = faults(run_cli, "a.ndjson")
+
+    assert [(line, column) for line, column, _ in found] == [
+        (2, "attestation.type"),
+        (3, ""),
+        (4, ""),
+    ]
+
+
+def test_members_in_any_case(run_cli: Run) -> None:
+    """NDJSON has members and values in any case, as other tools write them; typing errors are faults."""
+    lines = [
+        {"RegistrationId": "press-1", "attestation": {"Type": "SymmetricKey"}},
+        {
+            "registrationId": "press-2",
+            "attestation": {"type": "symmetricKey"},
+            "alocationPolicy": 1,
+        },
+    ]
+    Path("a.ndjson").write_text("\n".join(map(json.dumps, lines)))
+
+    [(line, column, message)] = faults(run_cli, "a.ndjson")
+
+    assert (line, column) == (2, "alocationPolicy")
+    assert "did you mean 'allocationPolicy'?" in message
+
+
+def test_delete_needs_only_the_id(run_cli: Run) -> None:
+    """For a delete the other members are not required."""
+    write_csv(["press-1"], header="registrationId")
+
+    assert run_cli("check", "devices.csv").code == 1
+    assert run_cli("check", "devices.csv", "--mode", "delete").code == 0
+
+
+def test_empty_rows_and_comments_are_skipped(run_cli: Run) -> None:
+    """Empty rows and comments before the header are no records."""
+    header = "registrationId,attestation.type"
+    Path("a.csv").write_text(f"# one, with a comma\n\n{header}\n,\npress-1,symmetricKey\n\n,,\n")
+
+    report = run_cli("check", "a.csv", "--json")
+
+    assert (report.code, report.json["rows"]) == (0, 1)
+
+
+def test_rows_with_too_many_cells(run_cli: Run) -> None:
+    """A row with more cells than the header is a fault: a delimiter may be in a value."""
+    write_csv([*device_rows(1), "press-9,symmetricKey,a,b"])
+
+    [(line, _, message)] = faults(run_cli, "devices.csv")
+
+    assert (line, message) == (3, "has 4 cells, the header has 3")
