@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
@@ -54,7 +55,10 @@ def main() -> None:
                 console.print(Text.from_ansi(line))
             console.print()
     # The same picture for the same output.
-    file.write_text(console.export_svg(title="python -m cli", unique_id="cli"), encoding="utf-8")
+    # The font of rich's own format is loaded from elsewhere; the fallback is monospace.
+    code_format = re.sub(r" *@font-face {{.*?}}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    text = console.export_svg(title="python -m cli", unique_id="cli", code_format=code_format)
+    file.write_text(text, encoding="utf-8")
 
 
 def _run(command: str, directory: Path, url: str) -> str:
