@@ -128,6 +128,8 @@ class BulkRun:
                     workers.create_task(self._work())
         except* CommandError as errors:
             raise errors.exceptions[0] from None
+        except* OSError as errors:  # of the state or the keys
+            raise errors.exceptions[0] from None
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
@@ -242,7 +244,11 @@ class BulkRun:
             self._size = max(1, len(items) // 2)
             self._waiting.extendleft(reversed(items))
             return
-        self._fail(items[0], Failure(code=error.code or error.status, reason=str(error)))
+        items[0].error = Failure(code=error.code or error.status, reason=str(error))
+        if items[0].in_doubt:
+            self._compared.append(items[0])
+        else:
+            self._state.settled({}, {items[0].number: items[0].error})
 
     def _settle(self, items: Sequence[Item], errors: Sequence[Mapping[str, Any]]) -> None:
         by_id = {str(error.get(self._kind.id_member)).casefold(): error for error in errors}
@@ -251,6 +257,7 @@ class BulkRun:
         for item in items:
             error = by_id.pop(item.id.casefold(), None)
             if error is None:
+                item.error = None
                 statuses[item.number] = Status.DONE
                 continue
             item.error = self._failure(error)
@@ -262,7 +269,12 @@ class BulkRun:
         if by_id:
             raise AppError("The app answered with errors of records that were not sent.")
         self._state.settled(statuses, failures)
-        if failures or Status.DONE in statuses.values() or items[0] in self._compared:
+        codes = [item.error.code for item in items if item.error]
+        if any(code // 1000 in _RETRIED and code != _UNKNOWN_OUTCOME for code in codes):
+            # The app had no time for all of them.
+            self._size = max(_MIN_ROWS, min(self._size, len(items) // 2))
+        is_answered = any(code // 1000 not in _RETRIED for code in codes)
+        if is_answered or Status.DONE in statuses.values():
             self._last_success = time.monotonic()
             self._attempt = 0
         else:
@@ -286,17 +298,12 @@ class BulkRun:
             item.in_doubt = True
         elif code // 1000 in _RETRIED:
             self._waiting.append(item)
-            # The app had no time for all of them.
-            self._size = max(_MIN_ROWS, self._size // 2)
             return Status.SENT if item.in_doubt else Status.OPEN
         is_conflict = self._mode == BulkMode.CREATE and code // 1000 == _CONFLICT
         if not item.in_doubt and (not is_conflict or item.has_new_keys):
             return Status.FAILED
         self._compared.append(item)
         return Status.SENT if item.in_doubt else Status.OPEN
-
-    def _fail(self, item: Item, failure: Failure) -> None:
-        self._state.settled({}, {item.number: failure})
 
     async def _compare_all(self) -> None:
         """Compares records with the rows whose outcome only they can show."""

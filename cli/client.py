@@ -47,13 +47,19 @@ class Connection:
 
     def __post_init__(self) -> None:
         """Raises `CommandError` for a URL that is none, or with which the key could be read."""
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(self.url)
+            is_url = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # of the host or the port
+            is_url = False
+        if not is_url:
             raise CommandError("The URL of the app must be like https://my-app.azurewebsites.net.")
         if parts.query or parts.username or parts.password:
             raise CommandError("The URL of the app must have no query and no password: use --key.")
         if self.key and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise CommandError("The URL must begin with https://, or others could read the key.")
+        if self.key and not (self.key.isascii() and self.key.isprintable()):
+            raise CommandError("The function key has characters that no key has: copy it again.")
 
 
 class AppClient:
@@ -180,7 +186,7 @@ async def open_client(connection: Connection) -> AsyncIterator[AppClient]:
 
 def retry_delay(error: CallFailedError, attempt: int) -> float:
     """Returns the seconds before the next attempt: the app's wish, else more each time."""
-    if error.retry_after is not None:
+    if error.retry_after:
         return error.retry_after
     delay: float = min(_MAX_DELAY, 0.25 * 2 ** min(attempt, 10))
     return delay * random.uniform(0.5, 1.0)  # noqa: S311  jitter
@@ -219,10 +225,12 @@ def _error(response: "httpx.Response") -> CallFailedError | CallRefusedError:
     faults = "; ".join(f"{at} {text}" for at, text in (known.get("info") or {}).items())
     text = known.get("message") or _ADVICE.get(status) or response.reason_phrase
     message = f"The app answered {code or status}: {text} {faults}".strip()
+    # It is from something in front of the app, as when the app restarts.
+    is_foreign = status == HTTPStatus.SERVICE_UNAVAILABLE and not code
     if status in _RETRIED:
         return CallFailedError(
             message,
-            in_doubt=status in _IN_DOUBT or code == _UNKNOWN_OUTCOME,
+            in_doubt=status in _IN_DOUBT or code == _UNKNOWN_OUTCOME or is_foreign,
             retry_after=_seconds(response.headers.get("retry-after")),
             status=status,
         )

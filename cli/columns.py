@@ -8,6 +8,7 @@ models, by a JSON Pointer (`/initialTwin/tags/building.floor`). A suffix sets th
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -162,7 +163,7 @@ class Column:
     def read(self, row: Sequence[str]) -> Any:
         """Returns the value for a row, `ABSENT` if its cell is empty; raises ValueError."""
         if self.index is None:
-            return self.value
+            return deepcopy(self.value)  # other columns, and keys, may be added to it
         cell = row[self.index].strip() if self.index < len(row) else ""
         return self.parse(unescaped(cell)) if cell else ABSENT
 
@@ -227,7 +228,9 @@ def insert(document: dict[str, Any], path: Path, value: Any) -> None:
     """Sets a member of the document, creating the objects that lead to it."""
     node = document
     for step in path[:-1]:
-        node = node.setdefault(step, {})
+        if not isinstance(node.get(step), dict):
+            node[step] = {}
+        node = node[step]
     node[path[-1]] = value
 
 

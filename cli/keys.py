@@ -82,7 +82,8 @@ class KeyFile:
         if len(kept) == len(self._keys):
             return
         temporary = self._path.with_name(self._path.name + ".part")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, _MODE)
+        temporary.unlink(missing_ok=True)  # it could be a link, or readable by others
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, _MODE)
         write_all(descriptor, _lines([(self._id_member, *_NAMES), *kept]))
         os.close(descriptor)
         temporary.replace(self._path)

@@ -111,6 +111,11 @@ class Table:
     columns: Sequence[Column]
     faults: Sequence[Fault]
 
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the file has the content with which it was opened."""
+        return _digest(self.file, self.encoding)[0] == self.digest
+
     @classmethod
     def open(cls, file: Path, profile: Profile, kind: RecordKind | None = None) -> "Table":
         """Returns the table in a file; raises `CommandError` if it cannot be read as one."""
@@ -200,7 +205,7 @@ class Table:
         document = {k: v for k, v in document.items() if not k.startswith(COMMENT)}
         for column in self.columns:
             if not _has_value(document, column.path):
-                insert(document, column.path, column.value)
+                insert(document, column.path, column.read(()))
         return document
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json as json_module
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -87,8 +88,11 @@ def verb(
     if keys and mode is not Mode.CREATE:
         # An upsert with new keys would lock out the devices that exist.
         raise CommandError("--keys is for --mode create only: other modes keep the keys in DPS.")
-    if failures and failures.resolve() == file.resolve():
-        raise CommandError("--failures must be another file than the one that is applied.")
+    others = {path.resolve() for path in (file, state_path(file), keys) if path}
+    if failures and failures.resolve() in others:
+        raise CommandError(
+            "--failures must be another file than the one that is applied, its state and --keys."
+        )
     if failures and not failures.parent.is_dir():
         raise CommandError(f"The directory of {failures} does not exist.")
     table = open_valid_table(file, options, kind)
@@ -141,7 +145,7 @@ class _Application:
         self.state = StateFile.resume(path, run) if resume else StateFile.create(path, run)
         try:
             if self.files.keys:
-                self.keys = KeyFile(self.files.keys, self.table.kind, resume=resume)
+                self.keys = self._open_keys(self.files.keys)
             with Progress("Checking", total=None) as progress:
                 self._check(progress)
         except BaseException:
@@ -151,6 +155,13 @@ class _Application:
                 if self.keys and self.files.keys:
                     self.files.keys.unlink()  # nothing was sent: it has no keys
             raise
+
+    def _open_keys(self, path: Path) -> KeyFile:
+        was_sent = any(map(self.state.count, (Status.SENT, Status.DONE)))
+        if was_sent and not path.exists():
+            # New keys would be others than those in DPS.
+            raise CommandError(f"{path}, the file of this run's keys, is missing.")
+        return KeyFile(path, self.table.kind, resume=self.files.resume)
 
     def close(self) -> None:
         """Closes the files."""
@@ -251,6 +262,11 @@ class _Application:
     def _finish(self) -> None:
         """Writes the failed rows, and takes keys out that no record has."""
         failed = self.state.failures
+        if failed and not self.table.is_unchanged:
+            # Its rows cannot be told by their numbers any more: no key is taken out.
+            text = f"{self.table.file} was changed during the run: its failed rows are not written."
+            self.error = self.error or CommandError(text)
+            return
         if self.keys and failed:
             useless = {
                 row.id.casefold()
@@ -264,7 +280,10 @@ class _Application:
                 for row in self.table.rows(self.mode.bulk, validate=False)
                 if row.number in failed
             )
-            with self.files.failures.open("w", encoding="utf-8-sig", newline="") as out:
+            # The rows may have keys.
+            with open(
+                self.files.failures, "w", encoding="utf-8-sig", newline="", opener=_open_private
+            ) as out:
                 out.writelines(rewritten(self.table, rows, _EXTRA))
 
     def _counts(self) -> dict[str, int]:
@@ -329,6 +348,10 @@ class _Application:
     def _lines(self, numbers: set[int]) -> Mapping[int, int]:
         rows = self.table.rows(self.mode.bulk, validate=False)
         return {row.number: row.line for row in rows if row.number in numbers}
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _row_failure(row: Row) -> Failure:

@@ -73,8 +73,10 @@ async def test_certificate_in_ssl_cert_file_is_trusted(
 async def listener() -> AsyncIterator[tuple[str, list[str]]]:
     """A server that records the head of each request and answers with an empty record."""
     heads: list[str] = []
+    writers: list[asyncio.StreamWriter] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
         writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
@@ -86,6 +88,9 @@ async def listener() -> AsyncIterator[tuple[str, list[str]]]:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heads
     server.close()
+    for writer in writers:
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_request_without_a_body_has_no_content_type(listener: tuple[str, list[str]]) -> None:
