@@ -196,6 +196,32 @@ def test_keys_are_made_here(cli: Run, app: httpx.Client) -> None:
     assert not any(row["primaryKey"] in written for row in rows.values())
 
 
+def test_rows_with_the_same_constant_have_keys_of_their_own(cli: Run) -> None:
+    """A constant is a value of each row, not one object of all."""
+    write_csv(["press-1", "press-2"], header="registrationId")
+    constant = 'attestation:json={"type": "symmetricKey"}'
+
+    apply(cli, "devices.csv", "--mode", "create", "--keys", "keys.csv", "--set", constant)
+
+    with Path("keys.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    secret_factory.created.extend(row["primaryKey"] for row in rows)
+    assert [row["registrationId"] for row in rows] == ["press-1", "press-2"]
+    assert len({row["primaryKey"] for row in rows}) == 2
+
+
+def test_keys_failures_and_state_are_different_files(cli: Run, stack: Stack) -> None:
+    """One would overwrite the only copy of the keys, or the state."""
+    write_csv(["press-1,symmetricKey"], header="registrationId,attestation.type")
+
+    for name in ("keys.csv", "devices.csv.apply"):
+        options = ("--mode", "create", "--keys", "keys.csv", "--failures", name)
+        ran = cli("apply", "devices.csv", *options)
+        assert (ran.code, "--failures must be another file" in ran.err) == (2, True)
+
+    assert stack.dps.requests == []
+
+
 def test_conflicts_with_new_keys_cost_no_reads(cli: Run, stack: Stack) -> None:
     """A record that is there cannot have keys that were just made: it is not read."""
     write_csv(device_rows(10))
