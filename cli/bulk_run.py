@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -93,7 +93,8 @@ class BulkRun:
         self._keys = keys
         self._on_progress = on_progress
         self._on_wait = on_wait
-        self._size = max(_MIN_ROWS, min(MAX_ROWS, -(-total // _REQUESTS_PER_RUN)))
+        self._full_size = max(_MIN_ROWS, min(MAX_ROWS, -(-total // _REQUESTS_PER_RUN)))
+        self._size = self._full_size
         self._waiting: deque[Item] = deque()
         self._compared: list[Item] = []
         self._in_flight = 0
@@ -270,9 +271,7 @@ class BulkRun:
             raise AppError("The app answered with errors of records that were not sent.")
         self._state.settled(statuses, failures)
         codes = [item.error.code for item in items if item.error]
-        if any(code // 1000 in _RETRIED and code != _UNKNOWN_OUTCOME for code in codes):
-            # The app had no time for all of them.
-            self._size = max(_MIN_ROWS, min(self._size, len(items) // 2))
+        self._adapt_size(codes, len(items))
         is_answered = any(code // 1000 not in _RETRIED for code in codes)
         if is_answered or Status.DONE in statuses.values():
             self._last_success = time.monotonic()
@@ -280,6 +279,13 @@ class BulkRun:
         else:
             reason = items[0].error.reason if items[0].error else ""
             self._back_off(CallFailedError(f"No record could be applied: {reason}"))
+
+    def _adapt_size(self, codes: Collection[int], sent: int) -> None:
+        """Makes requests smaller if the app had no time for all rows, larger if all were applied."""
+        if any(code // 1000 in _RETRIED and code != _UNKNOWN_OUTCOME for code in codes):
+            self._size = max(_MIN_ROWS, min(self._size, sent // 2))
+        elif not codes and not any(item.faults for item in self._waiting):
+            self._size = min(self._full_size, 2 * self._size)
 
     def _failure(self, error: Mapping[str, Any]) -> Failure:
         """Returns the failure for an error of a bulk result, with every fault."""
@@ -297,8 +303,10 @@ class BulkRun:
         if code == _UNKNOWN_OUTCOME:
             item.in_doubt = True
         elif code // 1000 in _RETRIED:
-            self._waiting.append(item)
-            return Status.SENT if item.in_doubt else Status.OPEN
+            item.faults += code == _INTERNAL_ERROR
+            if item.faults < _MAX_FAULTS:
+                self._waiting.append(item)
+                return Status.SENT if item.in_doubt else Status.OPEN
         is_conflict = self._mode == BulkMode.CREATE and code // 1000 == _CONFLICT
         if not item.in_doubt and (not is_conflict or item.has_new_keys):
             return Status.FAILED

@@ -39,7 +39,7 @@ def one_stack() -> Iterator[RestartableStack]:
     with environment_without_services() as environment:
         environment.setenv("DPS_MAX_ATTEMPTS", "2")
         with in_thread(RestartableStack(FREE_PORTS, functions_port=0)) as stack:
-            httpx.get(f"{stack.host.url}/health/ready").raise_for_status()
+            httpx.get(f"{stack.host.url}/health/ready", timeout=60).raise_for_status()
             yield stack
 
 
