@@ -64,7 +64,7 @@ class Fault:
 
 
 class BrokenTableError(CommandError):
-    """The rows from a line on cannot be told apart."""
+    """The rows after a line cannot be separated."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(f"Line {fault.line}: {fault.message}")

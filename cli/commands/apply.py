@@ -263,7 +263,7 @@ class _Application:
         """Writes the failed rows, and takes keys out that no record has."""
         failed = self.state.failures
         if failed and not self.table.is_unchanged:
-            # Its rows cannot be told by their numbers any more: no key is taken out.
+            # Its rows have other numbers now: no key is taken out.
             text = f"{self.table.file} was changed during the run: its failed rows are not written."
             self.error = self.error or CommandError(text)
             return
@@ -343,7 +343,7 @@ class _Application:
             counts = ", ".join(f"{code}: {count:,}" for code, count in by_code.most_common())
             typer.echo(f"… {len(failures):,} in all; by code: {counts}")
         if self.files.failures:
-            typer.echo(f"The failed rows are in {self.files.failures}: mend and apply them.")
+            typer.echo(f"The failed rows are in {self.files.failures}: correct and apply them.")
 
     def _lines(self, numbers: set[int]) -> Mapping[int, int]:
         rows = self.table.rows(self.mode.bulk, validate=False)

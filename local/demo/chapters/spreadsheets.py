@@ -1,4 +1,4 @@
-"""The command line: a spreadsheet of an ERP checked, applied, mended and exported."""
+"""The command line: a spreadsheet of an ERP checked, applied, corrected and exported."""
 
 import csv
 import json
