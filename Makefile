@@ -67,11 +67,13 @@ recording: .venv/ready   ## record the command line at work as docs/cli.svg
 	$(BIN)/python -m local.swagger_ui
 	@touch $@
 
-# For the long tests: a browser, and the DPS client for Node.js. The packages are those of Debian.
+# For the long tests: a browser, and the DPS client for Node.js. What is missing is installed from Debian.
+APT = DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends
 .venv/tools: .venv/ready
-	@test -x /usr/bin/chromium && command -v chromedriver >/dev/null && command -v npm >/dev/null \
-		|| { apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes \
-			--no-install-recommends chromium chromium-driver nodejs npm; } \
-		|| { echo "The long tests need chromium, chromedriver, node and npm."; exit 1; }
+	@test -x /usr/bin/chromium && command -v chromedriver >/dev/null \
+		|| { apt-get update --quiet; $(APT) chromium chromium-driver; } \
+		|| { echo "The long tests need chromium and chromedriver."; exit 1; }
+	@command -v npm >/dev/null || { apt-get update --quiet; $(APT) nodejs npm; } \
+		|| { echo "The long tests need Node.js and npm."; exit 1; }
 	npm install --silent --no-save --prefix .venv/node azure-iot-provisioning-service@1.11.2
 	@touch $@
