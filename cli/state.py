@@ -1,5 +1,5 @@
 """
-The state file of `apply`: which rows were sent, and what became of them.
+The state file of `apply`: which rows were sent, and their outcomes.
 
 It is append-only, with one JSON object per line, and written to disk before and after each request.
 So after a crash the rows that were in flight are known. A last line that is cut off is dropped. It
@@ -151,7 +151,7 @@ class StateFile:
         self._record({Status.SENT: list(numbers)}, {})
 
     def settled(self, statuses: Mapping[int, Status], failures: Mapping[int, Failure]) -> None:
-        """Records what became of rows after a request."""
+        """Records the outcomes of rows after a request."""
         by_status: dict[Status, list[int]] = {}
         for number, status in statuses.items():
             by_status.setdefault(status, []).append(number)

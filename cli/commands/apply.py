@@ -81,7 +81,7 @@ def verb(
     key: KeyOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Apply a file: create, update, upsert or delete its records, and say what became of each."""
+    """Apply a file: create, update, upsert or delete its records, and report the outcome of each."""
     options = Profile.read(profile).with_options(
         columns=column or (), constants=constant or (), encoding=encoding, delimiter=delimiter
     )

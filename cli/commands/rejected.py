@@ -166,7 +166,7 @@ def _row(message: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
 
 
 def _report(report: Mapping[str, Any], *, as_json: bool) -> None:
-    """Prints what became of the messages; exits with 1 if some are left or failed."""
+    """Prints the outcome of each message; exits with 1 if some are left or failed."""
     if as_json:
         print_json(report)
     else:

@@ -1,4 +1,4 @@
-"""`apply`: files into DPS, and what became of each row."""
+"""`apply`: files into DPS, and the outcome of each row."""
 
 import csv
 import json
@@ -62,7 +62,7 @@ def test_groups_are_found_by_their_columns(cli: Run, app: httpx.Client) -> None:
 
 
 def test_failed_rows_come_back(cli: Run, app: httpx.Client) -> None:
-    """Failed rows are written as they were, with line, code and reason, and can be applied mended."""
+    """Failed rows are written as they were, with line, code and reason, and can be applied once corrected."""
     write_csv(
         [
             *device_rows(20),
@@ -92,10 +92,10 @@ def test_failed_rows_come_back(cli: Run, app: httpx.Client) -> None:
         ("press-0003", "b", "24", "400004"),
     ]
 
-    mended = Path("failed.csv").read_text("utf-8-sig").replace("fingerprint", "symmetricKey")
-    lines = mended.replace("bad id!", "press-a").splitlines()
-    Path("mended.csv").write_text("\n".join(lines[:-1]))
-    report = apply(cli, "mended.csv", "--mode", "create")
+    corrected = Path("failed.csv").read_text("utf-8-sig").replace("fingerprint", "symmetricKey")
+    lines = corrected.replace("bad id!", "press-a").splitlines()
+    Path("corrected.csv").write_text("\n".join(lines[:-1]))
+    report = apply(cli, "corrected.csv", "--mode", "create")
     assert counts(report) == NONE | {"done": 3}
     assert len(stored(app)) == 22
 
@@ -110,10 +110,10 @@ def test_failed_ndjson_comes_back(cli: Run) -> None:
     failed = json.loads(Path("failed.ndjson").read_text("utf-8-sig"))
     assert {name: failed[name] for name in record} == record
     assert (failed["#line"], failed["#code"]) == ("1", "400004")
-    Path("mended.ndjson").write_text(
+    Path("corrected.ndjson").write_text(
         json.dumps({**failed, "attestation": {"type": "symmetricKey"}})
     )
-    assert apply(cli, "mended.ndjson", "--mode", "create")["done"] == 1
+    assert apply(cli, "corrected.ndjson", "--mode", "create")["done"] == 1
 
 
 def test_a_conflict_is_unchanged_or_failed(cli: Run, app: httpx.Client) -> None:

@@ -20,7 +20,7 @@ PROFILE = SOURCE.with_name("erp.toml")
 ROWS, FOUND_BY_CHECK, FAILED = 200, 6, 7
 FAULTS, OK = 1, 0
 
-# What the person who mends the file writes, by id; "" is the row whose id is missing.
+# What the person who corrects the file writes, by id; "" is the row whose id is missing.
 MENDED = {
     "press 0023": {"Serial No": "press-0023"},
     "press-0057": {"Attestation": "symmetricKey"},
@@ -40,7 +40,7 @@ def steps(demo: DemoContext) -> list[Step]:
     return [
         Step(Client.CLI, f"check a spreadsheet of {ROWS} devices", partial(_check, demo)),
         Step(Client.CLI, "apply it, with keys made here", partial(_apply, demo, files)),
-        Step(Client.CLI, "mend the failed rows, apply them", partial(_mend, demo, files)),
+        Step(Client.CLI, "correct the failed rows, apply them", partial(_correct, demo, files)),
         Step(Client.CLI, "plan: is DPS as the file says?", partial(_plan, demo, files)),
         Step(Client.CLI, "export one plant", partial(_export, demo, files)),
         Step(Client.CLI, "delete all of these", partial(_delete, demo, directory)),
@@ -88,25 +88,25 @@ def _apply(demo: DemoContext, files: Path) -> str:
     return f"{ROWS - FAILED} done, {FAILED} failed; DPS has the keys of the file"
 
 
-def _mend(demo: DemoContext, files: Path) -> str:
+def _correct(demo: DemoContext, files: Path) -> str:
     if not (files / "failed.csv").exists():
         raise StepSkippedError("no rows failed")
     rows = _rows(files / "failed.csv")
     for row in rows:
         row.update(MENDED[row["Serial No"]])
-    with (files / "mended.csv").open("w", encoding="utf-8", newline="") as out:
+    with (files / "corrected.csv").open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, list(rows[0]), delimiter=";")
         writer.writeheader()
         writer.writerows(rows)
     options = ("--profile", PROFILE, "--mode", "create")
-    report = _report(demo, "apply", files / "mended.csv", *options)
+    report = _report(demo, "apply", files / "corrected.csv", *options)
     expect("done", report["done"], FAILED)
     return f"{FAILED} done"
 
 
 def _plan(demo: DemoContext, files: Path) -> str:
     options = ("--profile", PROFILE, "--mode", "upsert")
-    counts = _report(demo, "plan", files / "mended.csv", *options)["counts"]
+    counts = _report(demo, "plan", files / "corrected.csv", *options)["counts"]
     expect("unchanged", counts["unchanged"], FAILED)
     return f"{FAILED} unchanged, nothing to do"
 
