@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from cli.client import AppClient, parse_result, retry_delay
+from cli.client import AppClient, faults_in, parse_result, retry_delay
 from cli.errors import AppError, CallFailedError, CallRefusedError, CommandError
 from cli.keys import KeyFile
 from cli.state import Failure, StateFile, Status
-from cli.stored import find_stored, has_keys, is_stored
+from cli.stored import document_for_update, find_stored, has_keys, is_stored
 from shared.dps.models import BulkMode, RecordKind
 
 REQUESTS_AT_ONCE = 4
@@ -31,9 +31,10 @@ _MAX_BYTES = 8 << 20
 _REQUESTS_PER_RUN = 20
 
 _CONFLICT = 409
-_COMPARED_AT_ONCE = 16
-_SAID_AT = 3
-"""After how many failed calls in a row the reason is said."""
+_ETAG_MISMATCH = {409, 412}
+_READS_AT_ONCE = 16
+_REPORT_AFTER = 3
+"""After how many failed calls in a row the reason is reported."""
 _UNKNOWN_OUTCOME, _INTERNAL_ERROR = 503004, 500001
 _RETRIED = {429, 500, 502, 503, 504}
 _MAX_FAULTS = 3
@@ -61,12 +62,16 @@ class Item:
 
 
 class NoProgressError(AppError):
-    """The app or DPS has been away for too long."""
+    """The app or DPS has been unavailable for too long."""
+
+
+Rows = Iterator[tuple[int, str, dict[str, Any]]]
+"""Number, id and record of rows."""
 
 
 class BulkRun:
     """
-    Applies rows; `rows` yields number, id and record of those without outcome.
+    Applies the rows that `rows` yields, those without outcome.
 
     `on_progress` is called after each change, `on_wait` with the reason when calls keep failing. The
     state file has every outcome.
@@ -79,7 +84,7 @@ class BulkRun:
         *,
         kind: RecordKind,
         mode: BulkMode,
-        rows: Iterator[tuple[int, str, dict[str, Any]]],
+        rows: Rows,
         total: int,
         keys: KeyFile | None = None,
         on_progress: Callable[[], None] = lambda: None,
@@ -94,6 +99,8 @@ class BulkRun:
         self._on_progress = on_progress
         self._on_wait = on_wait
         self._full_size = max(_MIN_ROWS, min(MAX_ROWS, -(-total // _REQUESTS_PER_RUN)))
+        if mode == BulkMode.UPDATE_IF_MATCH_ETAG:
+            self._full_size = _READS_AT_ONCE  # the keys of each record are read first
         self._size = self._full_size
         self._waiting: deque[Item] = deque()
         self._compared: list[Item] = []
@@ -182,13 +189,13 @@ class BulkRun:
         return items
 
     async def _apply(self, items: Sequence[Item]) -> None:
-        self._state.sent(item.number for item in items)
-        content = b'{"mode":"%s","%s":[%s]}' % (
-            self._mode.encode(),
-            self._kind.path.encode(),
-            b",".join(item.body for item in items),
-        )
+        self._state.record_sent(item.number for item in items)
         try:
+            content = b'{"mode":"%s","%s":[%s]}' % (
+                self._mode.encode(),
+                self._kind.path.encode(),
+                b",".join(await self._bodies(items)),
+            )
             response = await self._client.send_once("POST", f"/{self._kind.path}", content=content)
             errors = parse_result(response)
         except CallFailedError as error:
@@ -199,16 +206,29 @@ class BulkRun:
             self._settle(items, errors)
         self._on_progress()
 
+    async def _bodies(self, items: Sequence[Item]) -> list[bytes]:
+        """Returns the records to send as JSON."""
+        if self._mode != BulkMode.UPDATE_IF_MATCH_ETAG:
+            return [item.body for item in items]
+        documents = [item.document for item in items]
+        reads = [document_for_update(self._client, self._kind, document) for document in documents]
+        return [json.dumps(document).encode() for document in await asyncio.gather(*reads)]
+
     def _put_back(self, items: Sequence[Item], error: CallFailedError) -> None:
         """Puts rows back after a call that failed."""
         for item in items:
             item.in_doubt = item.in_doubt or error.in_doubt
-        self._state.settled({item.number: Status.OPEN for item in items if not item.in_doubt}, {})
+        self._record_not_applied(items)
         self._back_off(error)
         if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             self._isolate(items, error)
         else:
             self._waiting.extend(items)
+
+    def _record_not_applied(self, items: Sequence[Item]) -> None:
+        """Records rows of a call that changed nothing, unless an earlier one may have done so."""
+        open_rows = {item.number: Status.OPEN for item in items if not item.in_doubt}
+        self._state.record_outcomes(open_rows, {})
 
     def _isolate(self, items: Sequence[Item], error: CallFailedError) -> None:
         """Tries smaller requests: one of the rows may be what makes the app fail."""
@@ -223,12 +243,14 @@ class BulkRun:
 
     def _back_off(self, error: CallFailedError) -> None:
         """Pauses all calls after one without success; raises `NoProgressError` in the end."""
-        if time.monotonic() - self._last_success > self._client.patience:
+        if time.monotonic() - self._last_success > self._client.retry_timeout:
             raise NoProgressError(str(error)) from error
-        self._resume_at = time.monotonic() + retry_delay(error, self._attempt)
-        self._attempt += 1
-        if self._attempt == _SAID_AT:
-            self._on_wait(f"{error} Trying again.")
+        now = time.monotonic()
+        is_first = now >= self._resume_at  # of the requests that fail at the same time
+        self._resume_at = max(self._resume_at, now + retry_delay(error, self._attempt))
+        self._attempt += is_first
+        if is_first and self._attempt == _REPORT_AFTER:
+            self._on_wait(f"{error} Retrying.")
 
     def _split(self, items: Sequence[Item], error: CallRefusedError) -> None:
         """Tries smaller requests if the app refused the records; raises if it refused the caller."""
@@ -237,9 +259,8 @@ class BulkRun:
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         )
         if not is_about_records:
-            self._state.settled(
-                {item.number: Status.OPEN for item in items if not item.in_doubt}, {}
-            )
+            if error.status >= HTTPStatus.BAD_REQUEST:
+                self._record_not_applied(items)
             raise error
         if len(items) > 1:
             self._size = max(1, len(items) // 2)
@@ -249,7 +270,7 @@ class BulkRun:
         if items[0].in_doubt:
             self._compared.append(items[0])
         else:
-            self._state.settled({}, {items[0].number: items[0].error})
+            self._state.record_outcomes({}, {items[0].number: items[0].error})
 
     def _settle(self, items: Sequence[Item], errors: Sequence[Mapping[str, Any]]) -> None:
         by_id = {str(error.get(self._kind.id_member)).casefold(): error for error in errors}
@@ -269,7 +290,7 @@ class BulkRun:
                 statuses[item.number] = outcome
         if by_id:
             raise AppError("The app answered with errors of records that were not sent.")
-        self._state.settled(statuses, failures)
+        self._state.record_outcomes(statuses, failures)
         codes = [item.error.code for item in items if item.error]
         self._adapt_size(codes, len(items))
         is_answered = any(code // 1000 not in _RETRIED for code in codes)
@@ -292,11 +313,14 @@ class BulkRun:
         in_record = re.compile(rf"/{self._kind.path}/\d+/?")
         faults = [
             f"{in_record.sub('', at, count=1).replace('/', '.')} {text}"
-            for at, text in (error.get("info") or {}).items()
+            for at, text in faults_in(error).items()
         ]
         code = error.get("errorCode")
+        code = code if isinstance(code, int) else 0
         text = "; ".join(faults) or str(error.get("errorStatus"))
-        return Failure(code=code if isinstance(code, int) else 0, reason=text)
+        if self._mode == BulkMode.UPDATE_IF_MATCH_ETAG and code // 1000 in _ETAG_MISMATCH:
+            text = f"The record was changed: it has a different etag. ({text})"
+        return Failure(code=code, reason=text)
 
     def _outcome(self, item: Item, code: int) -> Status:
         """Returns what an error says about a row, and puts the row where it goes on."""
@@ -322,7 +346,7 @@ class BulkRun:
         ids = [item.id for item in items.values()]
         async for key, record in find_stored(self._client, self._kind, ids):
             some.append((items.pop(key), record))
-            if len(some) == _COMPARED_AT_ONCE:
+            if len(some) == _READS_AT_ONCE:
                 settled += await self._compare(some)
                 some = []
         settled += await self._compare([*some, *((item, None) for item in items.values())])
@@ -344,7 +368,7 @@ class BulkRun:
                 self._waiting.append(item)
             else:
                 failures[item.number] = item.error
-        self._state.settled(statuses, failures)
+        self._state.record_outcomes(statuses, failures)
         self._on_progress()
         return len(statuses) + len(failures)
 

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from cli.errors import CallFailedError, CallRefusedError, CommandError
@@ -17,13 +18,14 @@ from shared.dps.models import RecordKind
 if TYPE_CHECKING:
     import httpx
 
+_Json = TypeVar("_Json", dict[str, Any], list[Any])
+
 DEFAULT_URL = "http://127.0.0.1:7071"
 """The app that `make run` starts."""
-PATIENCE = 300.0
+RETRY_TIMEOUT = 300.0
 """Seconds without any success after which a command gives up."""
 
-_FIRST_PATIENCE, _FIRST_PAUSE = 5.0, 0.5
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_CONNECT_TIMEOUT, _CONNECT_PAUSE = 5.0, 0.5
 # The app answers a bulk request within 200 seconds, and Azure's load balancer gives up after 230.
 _TIMEOUTS = {"connect": 10.0, "read": 240.0, "write": 60.0, "pool": 60.0}
 _MAX_DELAY = 15.0
@@ -56,8 +58,11 @@ class Connection:
             raise CommandError("The URL of the app must be like https://my-app.azurewebsites.net.")
         if parts.query or parts.username or parts.password:
             raise CommandError("The URL of the app must have no query and no password: use --key.")
-        if self.key and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-            raise CommandError("The URL must begin with https://, or others could read the key.")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+            raise CommandError(
+                "The URL must begin with https://, unless the app is on this machine: others could"
+                " read the keys of devices and of the app."
+            )
         if self.key and not (self.key.isascii() and self.key.isprintable()):
             raise CommandError("The function key has characters that no key has: copy it again.")
 
@@ -66,13 +71,13 @@ class AppClient:
     """
     Calls of the app's routes.
 
-    `send` repeats a call that failed until `patience` seconds have passed; `send_once` does not.
-    Both raise `CallFailedError` and `CallRefusedError`.
+    `send` retries a call that failed until `retry_timeout` seconds have passed; `send_once` does
+    not. Both raise `CallFailedError` and `CallRefusedError`.
     """
 
-    def __init__(self, http: "httpx.AsyncClient", *, patience: float = PATIENCE) -> None:
+    def __init__(self, http: "httpx.AsyncClient", *, retry_timeout: float = RETRY_TIMEOUT) -> None:
         self._http = http
-        self.patience = patience
+        self.retry_timeout = retry_timeout
 
     async def send(
         self,
@@ -90,7 +95,7 @@ class AppClient:
                 return await self.send_once(method, path, content=content, headers=headers)
             except CallFailedError as error:
                 pause = retry_delay(error, attempt)
-                if time.monotonic() + pause - started > self.patience:
+                if time.monotonic() + pause - started > self.retry_timeout:
                     raise
             await asyncio.sleep(pause)
             attempt += 1
@@ -111,7 +116,7 @@ class AppClient:
             response = await self._http.request(
                 method, path, content=content, headers={**types, **(headers or {})}
             )
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             is_unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             message = f"The app does not respond ({type(error).__name__})."
             raise CallFailedError(message, in_doubt=not is_unsent) from None
@@ -120,15 +125,15 @@ class AppClient:
         return response
 
     async def check_reachable(self) -> None:
-        """Raises `CallFailedError` soon, rather than after all the patience, if the app is not there."""
+        """Raises `CallFailedError` within seconds, not after the retry timeout, if there is no app."""
         started = time.monotonic()
         while True:
             try:
                 await self.send_once("GET", "/health/live")
             except CallFailedError:
-                if time.monotonic() - started > _FIRST_PATIENCE:
+                if time.monotonic() - started > _CONNECT_TIMEOUT:
                     raise
-                await asyncio.sleep(_FIRST_PAUSE)
+                await asyncio.sleep(_CONNECT_PAUSE)
             except CallRefusedError:
                 return  # the first request says why
             else:
@@ -138,22 +143,20 @@ class AppClient:
         """Returns a record, `None` if DPS has none with this id."""
         return await self.read(f"/{kind.path}/{quote(id, safe='')}")
 
-    async def read(self, path: str) -> dict[str, Any] | None:
+    async def read(self, path: str, *, method: str = "GET") -> dict[str, Any] | None:
         """Returns the document at a path, `None` if DPS has none."""
         try:
-            document: dict[str, Any] = _json(await self.send("GET", path))
+            return parse_object(await self.send(method, path))
         except CallRefusedError as error:
             # Without a code the 404 is from the host or from something in front of it.
             if error.status == HTTPStatus.NOT_FOUND and error.code not in (0, _NO_ROUTE):
                 return None
             raise
-        return document
 
-    async def attestation(self, kind: RecordKind, id: str) -> dict[str, Any]:
-        """Returns the attestation of a record, with its keys."""
+    async def attestation(self, kind: RecordKind, id: str) -> dict[str, Any] | None:
+        """Returns the attestation of a record, with its keys; `None` if DPS has no such record."""
         path = f"/{kind.path}/{quote(id, safe='')}/attestationmechanism"
-        document: dict[str, Any] = _json(await self.send("POST", path))
-        return document
+        return await self.read(path, method="POST")
 
     async def pages(self, path: str) -> AsyncIterator[list[dict[str, Any]]]:
         """Yields every page of a query."""
@@ -163,7 +166,7 @@ class AppClient:
             response = await self.send(
                 "POST", path, document={"query": "SELECT *"}, headers=headers
             )
-            yield _json(response)
+            yield _parse(response, list)
             continuation = response.headers.get("x-ms-continuation")
             if not continuation:
                 return
@@ -185,32 +188,53 @@ async def open_client(connection: Connection) -> AsyncIterator[AppClient]:
 
 
 def retry_delay(error: CallFailedError, attempt: int) -> float:
-    """Returns the seconds before the next attempt: the app's wish, else more each time."""
+    """Returns the seconds before the next attempt: `Retry-After`, else exponential backoff."""
     if error.retry_after:
         return error.retry_after
     delay: float = min(_MAX_DELAY, 0.25 * 2 ** min(attempt, 10))
     return delay * random.uniform(0.5, 1.0)  # noqa: S311  jitter
 
 
-def _json(response: "httpx.Response") -> Any:
+def parse_object(response: "httpx.Response") -> dict[str, Any]:
+    """Returns the JSON object in a response; raises `CallRefusedError` if it has none."""
+    return _parse(response, dict)
+
+
+def _parse(response: "httpx.Response", expected: type[_Json]) -> _Json:
     try:
-        return response.json()
+        document = response.json()
     except ValueError:
-        raise CallRefusedError(
-            "The response is not from the enrollment functions: check the URL.",
-            status=response.status_code,
-            code=0,
-        ) from None
+        document = None
+    if isinstance(document, expected):
+        return document
+    raise CallRefusedError(
+        "The response is not from the enrollment functions: check the URL.",
+        status=response.status_code,
+        code=0,
+    )
 
 
 def parse_result(response: "httpx.Response") -> list[dict[str, Any]]:
     """Returns the errors in the result of a bulk operation."""
-    document = _json(response)
-    errors = document.get("errors") if isinstance(document, dict) else None
+    document = parse_object(response)
+    errors = document.get("errors")
     if not isinstance(errors, list) or not isinstance(document.get("isSuccessful"), bool):
         # Something else may have carried out the call.
         raise CallFailedError("The response is not a result of a bulk operation.", in_doubt=True)
     return errors
+
+
+def faults_in(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the faults, by JSON Pointer, in an error of the app."""
+    info = error.get("info")
+    return info if isinstance(info, dict) else {}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _error(response: "httpx.Response") -> CallFailedError | CallRefusedError:
@@ -222,7 +246,7 @@ def _error(response: "httpx.Response") -> CallFailedError | CallRefusedError:
     known = body if isinstance(body, dict) else {}
     code = known.get("errorCode")
     code = code if isinstance(code, int) else 0
-    faults = "; ".join(f"{at} {text}" for at, text in (known.get("info") or {}).items())
+    faults = "; ".join(f"{at} {text}" for at, text in faults_in(known).items())
     text = known.get("message") or _ADVICE.get(status) or response.reason_phrase
     message = f"The app answered {code or status}: {text} {faults}".strip()
     # It is from something in front of the app, as when the app restarts.

@@ -13,6 +13,6 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The command or the file cannot be used; nothing was sent."""
     UNAVAILABLE = 3
-    """The app cannot be reached or refused the call; `apply --resume` goes on."""
+    """The app cannot be reached or refused the call; `apply --resume` continues."""
     INTERRUPTED = 130
-    """Ctrl-C; `apply --resume` goes on."""
+    """Ctrl-C; `apply --resume` continues."""

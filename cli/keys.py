@@ -10,16 +10,14 @@ import csv
 import os
 import secrets
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from cli.durable_files import open_private, sync_directory, write_all
 from cli.errors import CommandError
-from cli.state import BINARY, write_all
 from shared.dps.models import AttestationType, RecordKind
 
 _KEY_BYTES = 64  # the size of the keys that DPS generates, and the largest that it accepts
-_MODE = 0o600
 _NAMES = ("primaryKey", "secondaryKey")
 
 
@@ -31,16 +29,14 @@ class KeyFile:
         self._path = path
         self._id_member = kind.id_member
         self._keys: dict[str, tuple[str, str, str]] = {}
-        flags = os.O_RDWR | os.O_CREAT | BINARY | (0 if resume else os.O_EXCL)
+        flags = os.O_RDWR | os.O_CREAT | (0 if resume else os.O_EXCL)
         try:
-            self._descriptor = os.open(path, flags, _MODE)
+            self._descriptor = open_private(path, flags)
         except FileExistsError:
             message = f"{path} exists, and may hold the only copy of keys: name another file."
             raise CommandError(message) from None
         except OSError as error:
             raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
-        with suppress(AttributeError):  # not on Windows
-            os.fchmod(self._descriptor, _MODE)
         self._read()
 
     def _read(self) -> None:
@@ -83,10 +79,13 @@ class KeyFile:
             return
         temporary = self._path.with_name(self._path.name + ".part")
         temporary.unlink(missing_ok=True)  # it could be a link, or readable by others
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, _MODE)
+        descriptor = open_private(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         write_all(descriptor, _lines([(self._id_member, *_NAMES), *kept]))
         os.close(descriptor)
+        os.close(self._descriptor)  # Windows does not replace a file that is open
         temporary.replace(self._path)
+        sync_directory(self._path)
+        self._descriptor = open_private(self._path, os.O_RDWR)
 
     def close(self) -> None:
         """Closes the file."""

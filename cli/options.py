@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.client import DEFAULT_URL, Connection
+from cli.columns import Path as MemberPath
 from cli.errors import CommandError
 from cli.profile import Profile
 from cli.tables import Table
@@ -84,6 +85,14 @@ KeyOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
+
+
+def parse_tag(text: str) -> tuple[MemberPath, str]:
+    """Returns path and value of a tag; raises `CommandError` if the text is not NAME=VALUE."""
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise CommandError("--tag must be NAME=VALUE, such as --tag region=de.")
+    return ("initialTwin", "tags", *name.split(".")), value
 
 
 def open_table(file: Path, profile: Profile, kind: KindName | None) -> Table:

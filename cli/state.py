@@ -15,13 +15,12 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Self
 
+from cli.durable_files import open_private, write_all
 from cli.errors import CommandError
 
 if sys.platform != "win32":
     import fcntl
 
-BINARY = getattr(os, "O_BINARY", 0)
-"""For `os.open`: Windows would write other line ends than it is given."""
 _VERSION = 1
 _SUFFIX = ".apply"
 
@@ -80,7 +79,7 @@ class StateFile:
             previous.close()
             if previous.key is not None and not previous.is_ended:
                 raise CommandError(
-                    f"An earlier run of this file has not ended. Go on with --resume, or delete "
+                    f"An earlier run of this file has not ended. Continue it with --resume, or delete "
                     f"{path} to forget it."
                 )
         state = cls(path, _open_locked(path))
@@ -91,9 +90,9 @@ class StateFile:
 
     @classmethod
     def resume(cls, path: Path, key: RunKey) -> Self:
-        """Goes on with a run; raises `CommandError` if there is none, or it is another one."""
+        """Continues a run; raises `CommandError` if there is none, or it is another one."""
         if not path.exists():
-            raise CommandError("There is no run of this file to go on with: leave out --resume.")
+            raise CommandError("There is no run of this file to continue: leave out --resume.")
         state = cls._open(path)
         differences = [
             _DIFFERENCES[name]
@@ -103,7 +102,7 @@ class StateFile:
         if differences:
             state.close()
             raise CommandError(
-                f"This run cannot go on: {'; '.join(differences)}. Apply the file as before, or "
+                f"This run cannot be continued: {'; '.join(differences)}. Apply the file as before, or "
                 f"delete {path} to forget the run."
             )
         return state
@@ -146,12 +145,14 @@ class StateFile:
         """Returns the number of rows with a status other than `OPEN`."""
         return bytes(self._statuses).count(bytes([status]))
 
-    def sent(self, numbers: Iterable[int]) -> None:
+    def record_sent(self, numbers: Iterable[int]) -> None:
         """Records rows before they are sent."""
         self._record({Status.SENT: list(numbers)}, {})
 
-    def settled(self, statuses: Mapping[int, Status], failures: Mapping[int, Failure]) -> None:
-        """Records the outcomes of rows after a request."""
+    def record_outcomes(
+        self, statuses: Mapping[int, Status], failures: Mapping[int, Failure]
+    ) -> None:
+        """Records what is known about rows after a request."""
         by_status: dict[Status, list[int]] = {}
         for number, status in statuses.items():
             by_status.setdefault(status, []).append(number)
@@ -198,11 +199,11 @@ _NAMES = {
 }
 _DIFFERENCES = {
     "sha256": "the file was changed",
-    "mode": "--mode is another",
-    "kind": "--kind is another",
-    "url": "the app is another",
-    "options": "--column, --set or the profile are others",
-    "has_keys": "--keys was given only one of the times",
+    "mode": "--mode is different",
+    "kind": "--kind is different",
+    "url": "--url names another app",
+    "options": "--column, --set or the profile are different",
+    "has_keys": "--keys was given in one of the runs only",
 }
 
 
@@ -211,18 +212,10 @@ def state_path(file: Path) -> Path:
     return file.with_name(file.name + _SUFFIX)
 
 
-def write_all(descriptor: int, content: bytes) -> None:
-    """Writes to a file, and returns when the content is on disk."""
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.fsync(descriptor)
-
-
 def _open_locked(path: Path) -> int:
     """Opens the file for this process alone; raises `CommandError` if another one has it open."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | BINARY, 0o600)
+        descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
     if sys.platform != "win32":
@@ -230,7 +223,7 @@ def _open_locked(path: Path) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise CommandError("Another run of this file is going on.") from None
+            raise CommandError("Another run of this file is in progress.") from None
     return descriptor
 
 

@@ -9,6 +9,7 @@ from shared.dps.batching.items import unquoted
 from shared.dps.models import RecordKind
 from shared.dps.reconciliation import matches_request
 from shared.dps.responses import READ_ONLY_MEMBERS
+from shared.dps.symmetric_keys import omits_keys, with_stored_keys
 
 Document = Mapping[str, Any]
 
@@ -64,8 +65,20 @@ def has_keys(requested: Document) -> bool:
 async def is_stored(client: AppClient, kind: RecordKind, stored: Document, row: Document) -> bool:
     """Returns whether the stored record is as the row asks for, keys included."""
     if has_keys(row):
-        stored = {**stored, "attestation": await client.attestation(kind, row[kind.id_member])}
+        attestation = await client.attestation(kind, row[kind.id_member])
+        if attestation is None:
+            return False  # it was deleted after it was read
+        stored = {**stored, "attestation": attestation}
     return matches_request(stored, row)
+
+
+async def document_for_update(client: AppClient, kind: RecordKind, row: Document) -> Document:
+    """Returns the record of a row for DPS's own update: with etag, and with the keys that DPS has."""
+    document = {**row, "etag": wanted_etag(row)}
+    if not omits_keys(row):
+        return document
+    mechanism = await client.attestation(kind, row[kind.id_member])
+    return with_stored_keys(document, mechanism or {})
 
 
 def wanted_etag(row: Document) -> str | None:

@@ -77,7 +77,7 @@ class Row:
     A row: the record in it, or its faults.
 
     `number` counts rows from 1; `line` is the line of the file where the row begins. `source` is
-    what the file has: cells, or a JSON object.
+    what the file has: cells, or a JSON text. `repeats` is the number of an earlier row with this id.
     """
 
     number: int
@@ -86,6 +86,7 @@ class Row:
     document: dict[str, Any] = field(repr=False)
     faults: list[Fault] = field(default_factory=list)
     id: str = ""
+    repeats: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -445,8 +446,16 @@ def rewritten(
             record = json.loads(row.source)
         except ValueError:
             record = None
-        members = record if isinstance(record, dict) else {}
-        yield json.dumps({**members, **values}, ensure_ascii=False) + "\n"
+        if isinstance(record, dict):
+            yield json.dumps({**record, **values}, ensure_ascii=False) + "\n"
+        else:
+            # It has no members: the values precede it as a comment.
+            comment = " ".join(f"{name.removeprefix(COMMENT)} {v}" for name, v in values.items())
+            yield f"{COMMENT} {_one_line(comment)}\n{_one_line(row.source)}\n"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
 
 
 def _rewritten_csv(
@@ -458,7 +467,8 @@ def _rewritten_csv(
     writer.writerow([*(table.header[index] for index in kept), *extra])
     for row, values in rows:
         cells = [row.source[index] if index < len(row.source) else "" for index in kept]
-        writer.writerow([*cells, *(escaped(values[name]) for name in extra)])
+        without_header = row.source[len(table.header) :]
+        writer.writerow([*cells, *(escaped(values[name]) for name in extra), *without_header])
         yield from lines
         lines.clear()
     yield from lines

@@ -3,20 +3,20 @@
 import asyncio
 import hashlib
 import json as json_module
-import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cli.bulk_run import BulkRun
-from cli.checking import checked_rows
+from cli.bulk_run import BulkRun, Rows
+from cli.checking import check_rows
 from cli.client import AppClient, Connection, open_client
+from cli.durable_files import open_private
 from cli.errors import CommandError
 from cli.exit_codes import ExitCode
 from cli.keys import KeyFile
@@ -39,11 +39,11 @@ from cli.output import print_json, print_note, print_table
 from cli.profile import Profile
 from cli.progress import Progress
 from cli.state import FINAL, Failure, RunKey, StateFile, Status, state_path
-from cli.stored import find_stored, wanted_etag
+from cli.stored import Document, find_stored, wanted_etag
 from cli.tables import COMMENT, Row, Table, rewritten
 from shared.dps.models import BulkMode
 
-_INVALID, _TWICE, _NOT_FOUND, _OTHER_ETAG = 400004, 400004, 404201, 412001
+_INVALID, _NOT_FOUND = 400004, 404201
 _EXTRA = tuple(f"{COMMENT}{name}" for name in ("line", "code", "reason"))
 _SHOWN_FAILURES = 20
 _FAILURES_PER_LINE = 1000
@@ -69,7 +69,7 @@ def verb(
         typer.Option("--failures", help="Write the rows that failed, with reason, to this file."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run of this file that was interrupted.")
+        bool, typer.Option("--resume", help="Continue a run of this file that was interrupted.")
     ] = False,
     column: ColumnOption = None,
     constant: SetOption = None,
@@ -171,20 +171,15 @@ class _Application:
 
     def _check(self, progress: Progress) -> None:
         """Counts the rows and records those with faults as failed; they are never sent."""
-        faulty: dict[int, Failure] = {}
-        numbers: dict[str, int] = {}
-        for row in checked_rows(self.table, self.mode.bulk):
-            self.total += 1
-            first = numbers.setdefault(row.id.casefold(), row.number) if row.id else row.number
-            if row.faults:
-                faulty[row.number] = _row_failure(row)
-            if first != row.number and first not in faulty:
-                reason = f"{self.table.kind.id_member}: line {row.line} has the same id"
-                faulty[first] = Failure(code=_TWICE, reason=reason)
-            progress.advance()
-        new = [item for item in faulty.items() if self.state.status(item[0]) not in FINAL]
+        result = check_rows(self.table, self.mode.bulk, on_row=progress.advance)
+        self.total = result.total
+        new = [
+            (number, Failure(code=_INVALID, reason="; ".join(texts)))
+            for number, texts in result.faults.items()
+            if self.state.status(number) not in FINAL
+        ]
         for start in range(0, len(new), _FAILURES_PER_LINE):
-            self.state.settled({}, dict(new[start : start + _FAILURES_PER_LINE]))
+            self.state.record_outcomes({}, dict(new[start : start + _FAILURES_PER_LINE]))
 
     def run(self) -> None:
         """Applies the rows, then writes failures and keys; keeps the error that ended it."""
@@ -203,25 +198,38 @@ class _Application:
     async def _run(self) -> None:
         async with open_client(self.connection) as client:
             await client.check_reachable()
-            rows = self._rows()
-            if self.mode is Mode.UPDATE:
-                rows = await self._existing_rows(client)
             with Progress("Applying", total=self.total) as progress:
-                run = BulkRun(
-                    client,
-                    self.state,
-                    kind=self.table.kind,
-                    # An update over HTTP needs an etag; an upsert also keeps the keys.
-                    mode=BulkMode.UPSERT if self.mode is Mode.UPDATE else self.mode.bulk,
-                    rows=rows,
-                    total=self.total,
-                    keys=self.keys,
-                    on_progress=lambda: progress.show(self._counts()),
-                    on_wait=progress.note,
-                )
                 progress.show(self._counts())
-                with _on_interrupt(self._stop(run, progress)):
-                    await run.run()
+                async for mode, rows in self._parts(client):
+                    if not self.is_interrupted:
+                        await self._apply(client, mode, rows, progress)
+
+    async def _parts(self, client: AppClient) -> AsyncIterator[tuple[BulkMode, Rows]]:
+        """Yields bulk mode and rows of each part of the run."""
+        if self.mode is not Mode.UPDATE:
+            yield self.mode.bulk, self._rows()
+            return
+        # An update over HTTP needs an etag; an upsert does not, and keeps the keys.
+        await self._fail_missing(client)
+        yield BulkMode.UPSERT, self._rows(lambda row: wanted_etag(row) is None)
+        yield BulkMode.UPDATE_IF_MATCH_ETAG, self._rows(lambda row: wanted_etag(row) is not None)
+
+    async def _apply(
+        self, client: AppClient, mode: BulkMode, rows: Rows, progress: Progress
+    ) -> None:
+        run = BulkRun(
+            client,
+            self.state,
+            kind=self.table.kind,
+            mode=mode,
+            rows=rows,
+            total=self.total,
+            keys=self.keys,
+            on_progress=lambda: progress.show(self._counts()),
+            on_wait=progress.note,
+        )
+        with _on_interrupt(self._stop(run, progress)):
+            await run.run()
 
     def _stop(self, run: BulkRun, progress: Progress) -> Callable[[], None]:
         def stop() -> None:
@@ -231,33 +239,24 @@ class _Application:
 
         return stop
 
-    def _rows(self) -> Iterator[tuple[int, str, dict[str, Any]]]:
-        """Yields the rows without outcome."""
+    def _rows(self, select: Callable[[Document], bool] = lambda _: True) -> Rows:
+        """Yields the selected rows without outcome."""
+        id_member = self.table.kind.id_member
         for row in self.table.rows(self.mode.bulk, validate=False):
-            if self.state.status(row.number) not in FINAL:
-                id_member = self.table.kind.id_member
+            if self.state.status(row.number) not in FINAL and select(row.document):
                 is_delete = self.mode is Mode.DELETE
                 yield row.number, row.id, {id_member: row.id} if is_delete else row.document
 
-    async def _existing_rows(self, client: AppClient) -> Iterator[tuple[int, str, dict[str, Any]]]:
-        """Returns the rows to update; those without a record, or with another etag, fail."""
-        ids = [id for _, id, _ in self._rows()]
-        etags: dict[str, Any] = {}
-        async for key, record in find_stored(client, self.table.kind, ids):
-            etags[key] = record.get("etag")
-        failures: dict[int, Failure] = {}
-        for number, id, document in self._rows():
-            etag = wanted_etag(document)
-            if id.casefold() not in etags:
-                failures[number] = Failure(code=_NOT_FOUND, reason="DPS has no such record.")
-            elif etag not in (None, etags[id.casefold()]) and not self._was_sent(number):
-                reason = "The record was changed: its etag is another."
-                failures[number] = Failure(code=_OTHER_ETAG, reason=reason)
-        self.state.settled({}, failures)
-        return self._rows()
-
-    def _was_sent(self, number: int) -> bool:
-        return self.state.status(number) is Status.SENT
+    async def _fail_missing(self, client: AppClient) -> None:
+        """Records rows without etag as failed if DPS has no such record: an upsert creates it."""
+        missing = {
+            id.casefold(): number for number, id, row in self._rows() if wanted_etag(row) is None
+        }
+        ids = [id for _, id, row in self._rows() if wanted_etag(row) is None]
+        async for key, _ in find_stored(client, self.table.kind, ids):
+            missing.pop(key)
+        failure = Failure(code=_NOT_FOUND, reason="DPS has no such record.")
+        self.state.record_outcomes({}, dict.fromkeys(missing.values(), failure))
 
     def _finish(self) -> None:
         """Writes the failed rows, and takes keys out that no record has."""
@@ -275,16 +274,22 @@ class _Application:
             }
             self.keys.drop(useless.__contains__)
         if self.files.failures:
-            rows = (
-                (row, _extra_columns(row, failed[row.number]))
-                for row in self.table.rows(self.mode.bulk, validate=False)
-                if row.number in failed
-            )
-            # The rows may have keys.
-            with open(
-                self.files.failures, "w", encoding="utf-8-sig", newline="", opener=_open_private
-            ) as out:
-                out.writelines(rewritten(self.table, rows, _EXTRA))
+            try:
+                self._write_failures(self.files.failures)
+            except OSError as error:
+                text = f"{self.files.failures} cannot be written: {error.strerror}."
+                self.error = self.error or CommandError(text)
+
+    def _write_failures(self, path: Path) -> None:
+        failed = self.state.failures
+        rows = (
+            (row, _extra_columns(row, failed[row.number]))
+            for row in self.table.rows(self.mode.bulk, validate=False)
+            if row.number in failed
+        )
+        # The rows may have keys.
+        with open(path, "w", encoding="utf-8-sig", newline="", opener=_open_private) as out:
+            out.writelines(rewritten(self.table, rows, _EXTRA))
 
     def _counts(self) -> dict[str, int]:
         done, unchanged, failed = (
@@ -329,7 +334,7 @@ class _Application:
         if self.error:
             print_note(str(self.error))
         if not self.state.is_ended:
-            print_note(f"Go on with the same command and --resume. State: {self.state.path}")
+            print_note(f"To continue, run the same command with --resume. State: {self.state.path}")
 
     def _print_failures(self) -> None:
         failures = sorted(self.state.failures.items())
@@ -351,12 +356,7 @@ class _Application:
 
 
 def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _row_failure(row: Row) -> Failure:
-    texts = [f"{fault.column} {fault.message}".strip() for fault in row.faults]
-    return Failure(code=_INVALID, reason="; ".join(texts))
+    return open_private(Path(path), flags)
 
 
 def _extra_columns(row: Row, failure: Failure) -> dict[str, str]:

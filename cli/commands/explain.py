@@ -10,10 +10,10 @@ from urllib.parse import quote, urlsplit
 
 import typer
 
-from cli.client import AppClient, Connection, open_client
+from cli.client import AppClient, Connection, open_client, parse_object
 from cli.columns import insert
 from cli.errors import CommandError
-from cli.options import JsonOption, KeyOption, ProfileOption, UrlOption, connection
+from cli.options import JsonOption, KeyOption, ProfileOption, UrlOption, connection, parse_tag
 from cli.output import clean, print_json, print_note, print_table
 from cli.profile import Profile
 from shared.dps.models import ENROLLMENT_GROUP, INDIVIDUAL_ENROLLMENT
@@ -99,8 +99,7 @@ class _Question:
             }
             name = quote(self.policy or _policy(record), safe="")
             response = await client.send("POST", f"/allocation/{name}/explain", document=question)
-            answer: Document = response.json()
-            return answer
+            return parse_object(response)
 
     async def _record(self, client: AppClient) -> Document:
         """Returns the device's enrollment or group, with the tags."""
@@ -113,10 +112,7 @@ class _Question:
             )
         record.pop("registrationState", None)
         for tag in self.tags:
-            name, separator, value = tag.partition("=")
-            if not separator or not name:
-                raise CommandError("--tag must be NAME=VALUE, such as --tag region=de.")
-            insert(record, ("initialTwin", "tags", *name.split(".")), value)
+            insert(record, *parse_tag(tag))
         return record
 
 

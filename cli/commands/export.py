@@ -18,7 +18,7 @@ from cli.client import AppClient, Connection, open_client
 from cli.columns import Path as MemberPath
 from cli.columns import escaped, header_for, schema
 from cli.errors import CommandError
-from cli.options import KeyOption, KindName, ProfileOption, UrlOption, connection
+from cli.options import KeyOption, KindName, ProfileOption, UrlOption, connection, parse_tag
 from cli.output import print_note
 from cli.profile import Profile
 from cli.progress import Progress
@@ -87,7 +87,7 @@ def verb(
     condition = _Filter(
         status=status,
         id_prefix=id_prefix,
-        tags=[_tag_condition(text) for text in tag or ()],
+        tags=[parse_tag(text) for text in tag or ()],
         hub=hub,
         allocation=allocation,
     )
@@ -96,13 +96,6 @@ def verb(
     with _open_output(output) as out:
         asyncio.run(export.write(where, out, file_format))
     export.report()
-
-
-def _tag_condition(text: str) -> tuple[MemberPath, str]:
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise CommandError("--tag must be NAME=VALUE, such as --tag region=de.")
-    return ("initialTwin", "tags", *name.split(".")), value
 
 
 def _tag(record: Mapping[str, Any], path: MemberPath) -> str | None:

@@ -3,13 +3,13 @@
 import asyncio
 import json as json_module
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 import typer
 
-from cli.checking import checked_rows
+from cli.checking import check_rows
 from cli.client import Connection, open_client
 from cli.exit_codes import ExitCode
 from cli.options import (
@@ -93,19 +93,7 @@ class _Plan:
 
     async def make(self, where: Connection) -> None:
         """Reads the records that the rows are about, and compares them."""
-        # As JSON, which takes a fraction of the memory of the objects.
-        pending: dict[str, tuple[int, bytes]] = {}
-        for row in checked_rows(self._table, self._mode.bulk):
-            if first := pending.pop(row.id.casefold(), None) if row.id else None:
-                reason = f"line {row.line} has the same id"
-                self._add(first[0], row.id, "invalid", [reason])
-            if row.faults:
-                texts = [f"{fault.column} {fault.message}".strip() for fault in row.faults]
-                self._add(row.line, row.id, "invalid", texts)
-            else:
-                document = json_module.dumps(row.document).encode()
-                pending[row.id.casefold()] = (row.line, document)
-                self._have_keys += has_keys(row.document)
+        pending = dict(self._valid_rows())
         if not pending:
             return
         id_member = self._table.kind.id_member
@@ -119,6 +107,17 @@ class _Plan:
                     progress.advance()
         for line, document in pending.values():
             self._add(line, json_module.loads(document)[id_member], absent)
+
+    def _valid_rows(self) -> Iterator[tuple[str, tuple[int, bytes]]]:
+        """Yields line and record of each valid row by case-folded id; adds the invalid ones."""
+        invalid = check_rows(self._table, self._mode.bulk).faults
+        for row in self._table.rows(self._mode.bulk, validate=False):
+            if row.number in invalid:
+                self._add(row.line, row.id, "invalid", invalid[row.number])
+                continue
+            self._have_keys += has_keys(row.document)
+            # As JSON, which takes a fraction of the memory of the objects.
+            yield row.id.casefold(), (row.line, json_module.dumps(row.document).encode())
 
     def _compare(self, line: int, row: Mapping[str, Any], record: Mapping[str, Any]) -> None:
         _, same, other = _OUTCOMES[self._mode]

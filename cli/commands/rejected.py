@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import typer
 
-from cli.client import Connection, open_client
+from cli.client import Connection, open_client, parse_object
 from cli.errors import CommandError
 from cli.exit_codes import ExitCode
 from cli.options import JsonOption, KeyOption, ProfileOption, UrlOption, connection
@@ -149,8 +149,7 @@ async def _send(where: Connection, method: str, path: str, document: Any = None)
     async with open_client(where) as client:
         # Not repeated: a message that is gone would look like one that never was.
         response = await client.send_once(method, path, content=content)
-        answer: dict[str, Any] = response.json()
-        return answer
+        return parse_object(response)
 
 
 def _row(message: Mapping[str, Any]) -> tuple[str, str, str, str, str]:

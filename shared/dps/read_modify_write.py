@@ -10,6 +10,7 @@ from shared.dps.context import DEFAULT_CONTEXT, CallContext
 from shared.dps.models import find_faults
 from shared.dps.resources import EnrollmentResource
 from shared.dps.responses import READ_ONLY_MEMBERS, Record
+from shared.dps.symmetric_keys import omits_keys, with_stored_keys
 from shared.dps.webhook_urls import find_document_faults
 from shared.errors import (
     DpsAnswerError,
@@ -21,7 +22,6 @@ from shared.json_documents import apply_merge_patch
 
 _MAX_ATTEMPTS = 20
 _MAX_DELAY = 1.0  # seconds
-_KEYS = ("primaryKey", "secondaryKey")
 _CONCURRENT_WRITE = 409203
 
 JsonObject = Mapping[str, Any]
@@ -77,7 +77,7 @@ async def modify(
         document = change(stored)
         if omits_keys(document):
             mechanism = await resource.get_attestation_mechanism(id, context=newest)
-            document = _with_stored_keys(document, mechanism)
+            document = with_stored_keys(document, mechanism)
         try:
             return await resource.create_or_update(
                 id, document, if_match=if_match or stored.etag, context=newest
@@ -94,22 +94,6 @@ def _is_concurrent_write(error: DpsAnswerError) -> bool:
     # (azure-iot-sdk-c, provisioning_client/tests/common_prov_e2e/common_prov_e2e.c).
     is_precondition = isinstance(error, DpsPreconditionFailedError)
     return is_precondition or error.error_code == _CONCURRENT_WRITE
-
-
-def omits_keys(document: JsonObject) -> bool:
-    """Returns whether the document has symmetric key attestation without both keys."""
-    attestation = document["attestation"]
-    given = attestation.get("symmetricKey") or {}
-    return attestation["type"] == "symmetricKey" and not all(given.get(key) for key in _KEYS)
-
-
-def _with_stored_keys(document: JsonObject, mechanism: Record) -> JsonObject:
-    # Whether DPS keeps keys that a PUT does not have is not documented.
-    attestation = document["attestation"]
-    given = attestation.get("symmetricKey") or {}
-    stored = mechanism.get("symmetricKey") or {}
-    kept = {key: stored[key] for key in _KEYS if key in stored and not given.get(key)}
-    return {**document, "attestation": {**attestation, "symmetricKey": {**given, **kept}}}
 
 
 async def patch(

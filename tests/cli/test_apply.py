@@ -116,6 +116,39 @@ def test_failed_ndjson_comes_back(cli: Run) -> None:
     assert apply(cli, "corrected.ndjson", "--mode", "create")["done"] == 1
 
 
+def test_a_record_that_is_not_json_comes_back(cli: Run) -> None:
+    """A line that is no JSON object is written as it was, after a comment with the reason."""
+    Path("a.ndjson").write_text('{"registrationId": "press-1",\n[1]\n')
+
+    apply(cli, "a.ndjson", "--mode", "create", "--failures", "failed.ndjson", code=1)
+
+    lines = Path("failed.ndjson").read_text("utf-8-sig").splitlines()
+    assert lines[1::2] == ['{"registrationId": "press-1",', "[1]"]
+    starts = [line.partition(" reason ")[0] for line in lines[::2]]
+    assert starts == ["# line 1 code 400004", "# line 2 code 400004"]
+
+
+def test_cells_without_a_column_come_back(cli: Run) -> None:
+    """Cells after the last column of the header are written, too."""
+    write_csv(["press-1,symmetricKey,a,b,c"])
+
+    apply(cli, "devices.csv", "--mode", "create", "--failures", "failed.csv", code=1)
+
+    row = list(csv.reader(Path("failed.csv").read_text("utf-8-sig").splitlines()))[1]
+    assert (row[:3], row[6:]) == (["press-1", "symmetricKey", "a"], ["b", "c"])
+
+
+def test_failures_that_cannot_be_written(cli: Run) -> None:
+    """A file of failures that cannot be written is an error after the report."""
+    write_csv(["bad id!,symmetricKey,a"])
+    Path("failed.csv").mkdir()
+
+    ran = cli("apply", "devices.csv", "--mode", "create", "--failures", "failed.csv", "--json")
+
+    assert (ran.code, ran.json["failed"]) == (2, 1)
+    assert "failed.csv cannot be written" in ran.err
+
+
 def test_a_conflict_is_unchanged_or_failed(cli: Run, app: httpx.Client) -> None:
     """A create of a record that is there is unchanged if it is as asked for, else failed."""
     write_csv(device_rows(30))
@@ -144,24 +177,31 @@ def test_upsert_keeps_keys(cli: Run, app: httpx.Client) -> None:
 
 def test_update_changes_only_records_that_exist(cli: Run, app: httpx.Client) -> None:
     """An update of a record that is missing, or has another etag, fails; the others keep keys."""
-    write_csv(device_rows(3))
+    write_csv(device_rows(4))
     apply(cli, "devices.csv", "--mode", "create")
-    before = attestation(app, "press-0000")
+    before = [attestation(app, id) for id in ("press-0000", "press-0003")]
+    etags = {id: record["etag"] for id, record in stored(app).items()}
     rows = [
         "press-0000,symmetricKey,008,",
-        "press-0001,symmetricKey,008,old",
+        f"press-0001,symmetricKey,008,{etags['press-0000']}",
         "new,symmetricKey,1,",
+        f'press-0003,symmetricKey,008,"""{etags["press-0003"]}"""',
+        f"new-2,symmetricKey,1,{etags['press-0002']}",
     ]
     write_csv(rows, header="registrationId,attestation.type,initialTwin.tags.plant,etag")
 
     report = apply(cli, "devices.csv", "--mode", "update", code=1)
 
     records = stored(app)
-    assert [(f["line"], f["code"] // 1000) for f in report["failures"]] == [(3, 412), (4, 404)]
-    assert sorted(records) == ["press-0000", "press-0001", "press-0002"]
-    tags = [record["initialTwin"]["tags"]["plant"] for record in records.values()]
-    assert sorted(tags) == ["007", "007", "008"]
-    assert attestation(app, "press-0000") == before
+    assert [(f["line"], f["code"] // 1000) for f in report["failures"]] == [
+        (3, 412),
+        (4, 404),
+        (6, 404),
+    ]
+    assert sorted(records) == sorted(etags)
+    tags = [records[id]["initialTwin"]["tags"]["plant"] for id in sorted(records)]
+    assert tags == ["008", "007", "007", "008"]
+    assert [attestation(app, id) for id in ("press-0000", "press-0003")] == before
 
 
 def test_delete(cli: Run, app: httpx.Client) -> None:
@@ -339,13 +379,13 @@ def test_a_wrong_address(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--resume" in ran.err
 
 
-def test_keys_do_not_travel_in_plain_text(run_cli: Run) -> None:
-    """A function key is not sent over http to another machine; the message has no key."""
+@pytest.mark.parametrize("options", [(), ("--key", secret_factory.function_key())])
+def test_keys_do_not_travel_in_plain_text(run_cli: Run, options: tuple[str, ...]) -> None:
+    """Nothing is sent over http to another machine; the message has no key."""
     write_csv(device_rows(1))
-    key = secret_factory.function_key()
 
     ran = run_cli(
-        "apply", "devices.csv", "--mode", "create", "--url", "http://10.0.0.1", "--key", key
+        *("apply", "devices.csv", "--mode", "create", "--url", "http://10.0.0.1"), *options
     )
 
     assert ran.code == 2

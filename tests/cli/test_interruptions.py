@@ -17,53 +17,28 @@ import pytest
 
 from local.dps import DpsStandIn
 from local.stack import ROOT, UNPACED, Stack
-from tests.cli.files import attestation, device_rows, stored, write_csv
+from tests.cli.files import HEADER, attestation, device_rows, stored, write_csv
+from tests.cli.processes import (
+    TIMEOUT,
+    Command,
+    kill,
+    report_of,
+    start_apply,
+    state_lines,
+    wait_for_state,
+)
 from tests.processes import reserve_port
 
 ROWS = 400
-_TIMEOUT = 120.0
 _NO_QUEUES = {
     f"AzureWebJobs_{name}_Disabled": "1" for name in ("enrollment_requests", "bulk_operations")
 }
-
-Command = asyncio.subprocess.Process
 
 
 @pytest.fixture(autouse=True)
 def in_empty_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Runs each test in a directory of its own."""
     monkeypatch.chdir(tmp_path)
-
-
-async def start_apply(url: str, *options: str, mode: str = "create") -> Command:
-    """Starts `apply` of devices.csv in a process."""
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli", "apply", "devices.csv", "--mode", mode, "--json"),
-        *options,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"ENROLLMENT_URL": url, "PYTHONPATH": str(ROOT)},  # noqa: TID251
-    )
-
-
-async def report_of(command: Command) -> dict[str, Any]:
-    """Returns the report of a command that ends."""
-    out, err = await asyncio.wait_for(command.communicate(), _TIMEOUT)
-    assert out, err.decode()
-    report: dict[str, Any] = json.loads(out)
-    return report
-
-
-async def wait_for_state(lines: int, command: Command) -> None:
-    """Waits until the state file has so many lines, or the command has ended."""
-    while command.returncode is None and state_lines() < lines:  # noqa: ASYNC110  a file
-        await asyncio.sleep(0.002)
-
-
-def state_lines() -> int:
-    """Returns the number of lines of the state file."""
-    file = Path("devices.csv.apply")
-    return file.read_bytes().count(b"\n") if file.exists() else 0
 
 
 def forget_state() -> None:
@@ -75,13 +50,6 @@ def append(name: str, text: str) -> None:
     """Appends a text to a file."""
     with Path(name).open("a") as file:
         file.write(text)
-
-
-async def kill(command: Command) -> None:
-    """Kills a command that may have ended."""
-    if command.returncode is None:
-        command.kill()
-    await command.communicate()
 
 
 @pytest.fixture
@@ -109,7 +77,7 @@ async def test_ctrl_c_ends_cleanly(slow_dps: Stack) -> None:
     await wait_for_state(6, command)
 
     command.send_signal(signal.SIGINT)
-    out, err = await asyncio.wait_for(command.communicate(), _TIMEOUT)
+    out, err = await asyncio.wait_for(command.communicate(), TIMEOUT)
 
     report = json.loads(out)
     assert command.returncode == 130
@@ -182,6 +150,21 @@ def put_other_record(app: httpx.Client, id: str) -> None:
     app.put(f"/enrollments/{id}", json=document).raise_for_status()
 
 
+async def test_updates_with_etags(slow_dps: Stack, app: httpx.Client) -> None:
+    """Updates of records with an etag are done after a kill, although DPS has other etags then."""
+    write_csv(device_rows(ROWS))
+    await report_of(await start_apply(slow_dps.host.url))
+    forget_state()
+    etags = {id: record["etag"] for id, record in stored(app).items()}
+    rows = [f"{id},symmetricKey,008,{etag}" for id, etag in etags.items()]
+    write_csv(rows, header=f"{HEADER},etag")
+
+    report = await kill_and_resume(slow_dps.host.url, mode="update", at=9)
+
+    assert resumed(report) == (ROWS, 0)
+    assert {r["initialTwin"]["tags"]["plant"] for r in stored(app).values()} == {"008"}
+
+
 async def test_a_conflict_stays_a_failure(slow_dps: Stack, app: httpx.Client) -> None:
     """A record that another one made before the run is a failure after a kill, too."""
     put_other_record(app, "press-0003")
@@ -216,14 +199,14 @@ async def test_another_file_cannot_go_on(slow_dps: Stack) -> None:
     await kill(command)
 
     anew = await start_apply(slow_dps.host.url)
-    _, not_ended = await asyncio.wait_for(anew.communicate(), _TIMEOUT)
+    _, not_ended = await asyncio.wait_for(anew.communicate(), TIMEOUT)
     write_csv(device_rows(ROWS + 1))
     changed = await start_apply(slow_dps.host.url, "--resume", mode="upsert")
-    _, other = await asyncio.wait_for(changed.communicate(), _TIMEOUT)
+    _, other = await asyncio.wait_for(changed.communicate(), TIMEOUT)
 
     assert (anew.returncode, changed.returncode) == (2, 2)
     assert b"has not ended" in not_ended
-    assert b"the file was changed; --mode is another" in other
+    assert b"the file was changed; --mode is different" in other
 
 
 @asynccontextmanager
@@ -263,7 +246,7 @@ async def test_no_app_is_said_soon(tmp_path: Path) -> None:
     write_csv(device_rows(3))
 
     command = await start_apply("http://127.0.0.1:1")
-    out, err = await asyncio.wait_for(command.communicate(), _TIMEOUT)
+    out, err = await asyncio.wait_for(command.communicate(), TIMEOUT)
 
     report = json.loads(out)
     assert (command.returncode, report["notAttempted"], report["unknown"]) == (3, 3, 0)

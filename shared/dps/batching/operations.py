@@ -8,10 +8,11 @@ from shared import errors
 from shared.dps.batching.items import ApplyOptions, RequestItem
 from shared.dps.context import CallContext
 from shared.dps.models import BulkMode, Operation
-from shared.dps.read_modify_write import omits_keys, replace
+from shared.dps.read_modify_write import replace
 from shared.dps.reconciliation import Write, is_state_refusal
 from shared.dps.resources import EnrollmentResource
 from shared.dps.responses import Record
+from shared.dps.symmetric_keys import omits_keys
 
 MAX_RECORDS_PER_CALL = 10
 """The limit of one bulk call (REST reference, "Run bulk operation")."""

@@ -1,0 +1,39 @@
+"""Files that only their owner can read, and that are on disk when a call returns."""
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+_MODE = 0o600
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would write other line ends than it is given
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Opens a file as `os.open` does, and makes it readable by its owner only, if it exists too."""
+    is_new = not path.exists()
+    descriptor = os.open(path, flags | _BINARY, _MODE)
+    with suppress(AttributeError):  # not on Windows
+        os.fchmod(descriptor, _MODE)
+    if is_new:
+        sync_directory(path)
+    return descriptor
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Writes to a file, and returns when the content is on disk."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
+
+
+def sync_directory(path: Path) -> None:
+    """Returns when a file that was created or renamed has its name on disk."""
+    if sys.platform == "win32":
+        return  # a directory cannot be opened
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
