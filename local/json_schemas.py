@@ -1,11 +1,17 @@
 """JSON Schemas of models, as OpenAPI and AsyncAPI documents hold them."""
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 Json = dict[str, Any]
+
+_PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+VERSION: str = tomllib.loads(_PROJECT.read_text())["project"]["version"]
+"""The version of the app and of its documents."""
 
 
 def ref(*steps: str) -> Json:

@@ -17,7 +17,7 @@ from local.asyncapi.schemas import (
     schemas,
     trace_properties,
 )
-from local.json_schemas import Json, ref
+from local.json_schemas import VERSION, Json, ref
 from shared.messaging.cloud_events import STRUCTURED
 from shared.messaging.results import CONTENT_TYPE
 from shared.settings import ServiceBusSettings
@@ -32,7 +32,7 @@ def document() -> Json:
         "asyncapi": "3.0.0",
         "info": {
             "title": "Enrollment functions for Azure IoT Hub Device Provisioning Service: queues",
-            "version": "1.0.0",
+            "version": VERSION,
             "description": "Requests that the app receives from Service Bus queues, and the messages "
             "that it sends. See docs/messages.md.",
             "license": {"name": "MIT"},

@@ -9,7 +9,7 @@ import json
 import sys
 
 from local.host.app import AppFunction, load_functions
-from local.json_schemas import Json
+from local.json_schemas import VERSION, Json
 from local.openapi.components import components
 from local.openapi.operations import OPERATIONS, TAGS, Operation
 from local.stack import ROOT
@@ -40,7 +40,7 @@ def document() -> Json:
         "openapi": "3.1.0",
         "info": {
             "title": "Enrollment functions for Azure IoT Hub Device Provisioning Service",
-            "version": "1.0.0",
+            "version": VERSION,
             "description": _DESCRIPTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
