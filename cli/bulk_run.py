@@ -282,7 +282,7 @@ class BulkRun:
                 item.error = None
                 statuses[item.number] = Status.DONE
                 continue
-            item.error = self._failure(error)
+            item.error = self._failure(item, error)
             outcome = self._outcome(item, item.error.code)
             if outcome is Status.FAILED:
                 failures[item.number] = item.error
@@ -308,7 +308,7 @@ class BulkRun:
         elif not codes and not any(item.faults for item in self._waiting):
             self._size = min(self._full_size, 2 * self._size)
 
-    def _failure(self, error: Mapping[str, Any]) -> Failure:
+    def _failure(self, item: Item, error: Mapping[str, Any]) -> Failure:
         """Returns the failure for an error of a bulk result, with every fault."""
         in_record = re.compile(rf"/{self._kind.path}/\d+/?")
         faults = [
@@ -320,6 +320,8 @@ class BulkRun:
         text = "; ".join(faults) or str(error.get("errorStatus"))
         if self._mode == BulkMode.UPDATE_IF_MATCH_ETAG and code // 1000 in _ETAG_MISMATCH:
             text = f"The record was changed: it has a different etag. ({text})"
+        if item.has_new_keys and code // 1000 == _CONFLICT:
+            text += " Its keys are others than those made here; --mode upsert keeps them."
         return Failure(code=code, reason=text)
 
     def _outcome(self, item: Item, code: int) -> Status:

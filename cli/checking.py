@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from cli.tables import Fault, Row, Table
-from shared.dps.models import BulkMode
+from cli.tables import Fault, Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,40 +14,40 @@ class CheckResult:
     faults: dict[int, list[str]]
 
 
-def check_rows(
-    table: Table, mode: BulkMode, *, on_row: Callable[[], None] = lambda: None
-) -> CheckResult:
-    """Checks every row; all rows with the same id are invalid. Calls `on_row` after each row."""
+def check_rows(table: Table, *, on_row: Callable[[], None] = lambda: None) -> CheckResult:
+    """Checks every row, and calls `on_row` after each."""
     total = 0
     faults: dict[int, list[str]] = {}
-    for row in checked_rows(table, mode):
-        total += 1
-        if row.faults:
-            faults[row.number] = [f"{f.column} {f.message}".strip() for f in row.faults]
-        if row.repeats is not None and row.repeats not in faults:
-            faults[row.repeats] = [f"{_id_column(table)} {_not_unique(row.line)}"]
-        on_row()
+    for number, found in find_faults(table):
+        if found:
+            faults.setdefault(number, []).extend(f"{f.column} {f.message}".strip() for f in found)
+        if number > total:
+            total = number
+            on_row()
     return CheckResult(total=total, faults=faults)
 
 
-def checked_rows(table: Table, mode: BulkMode) -> Iterator[Row]:
-    """Yields every row with all its faults; the second row of an id names the line of the first."""
-    firsts: dict[str, tuple[int, int]] = {}
-    column = _id_column(table)
-    for row in table.rows(mode):
-        if row.id:
-            # Several rows of a JSON array can be on one line.
-            number, line = firsts.setdefault(row.id.casefold(), (row.number, row.line))
-            if number != row.number:
-                row.repeats = number
-                row.faults.append(Fault(line=row.line, column=column, message=_not_unique(line)))
-        yield row
+def find_faults(table: Table) -> Iterator[tuple[int, list[Fault]]]:
+    """
+    Yields number and faults of every row.
 
-
-def _id_column(table: Table) -> str:
+    If an id appears twice, both rows have a fault: the number of the first one is yielded again.
+    """
     id_member = table.kind.id_member
-    return next((c.header for c in table.columns if c.path == (id_member,)), id_member)
+    column = next((c.header for c in table.columns if c.path == (id_member,)), id_member)
+    firsts: dict[str, tuple[int, int]] = {}
+    repeated: set[int] = set()
+    for row in table.rows():
+        here = (row.number, row.line)
+        first = firsts.setdefault(row.id.casefold(), here) if row.id else here
+        if first != here:
+            row.faults.append(_not_unique(row.line, column, other=first[1]))
+        yield row.number, row.faults
+        if first != here and first[0] not in repeated:
+            repeated.add(first[0])
+            yield first[0], [_not_unique(first[1], column, other=row.line)]
 
 
-def _not_unique(line: int) -> str:
-    return f"must be unique, without regard to case; line {line} has the same id"
+def _not_unique(line: int, column: str, *, other: int) -> Fault:
+    message = f"must be unique, without regard to case; line {other} has the same id"
+    return Fault(line=line, column=column, message=message)

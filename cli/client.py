@@ -118,11 +118,15 @@ class AppClient:
             )
         except httpx.RequestError as error:
             is_unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-            message = f"The app does not respond ({type(error).__name__})."
-            raise CallFailedError(message, in_doubt=not is_unsent) from None
+            raise CallFailedError(self._describe(error), in_doubt=not is_unsent) from None
         if not response.is_success:
             raise _error(response)
         return response
+
+    def _describe(self, error: "httpx.RequestError") -> str:
+        url = str(self._http.base_url).rstrip("/")
+        advice = ": start it with `make run`, or set ENROLLMENT_URL" if url == DEFAULT_URL else ""
+        return f"The app at {url} does not respond ({type(error).__name__}){advice}."
 
     async def check_reachable(self) -> None:
         """Raises `CallFailedError` within seconds, not after the retry timeout, if there is no app."""
@@ -174,7 +178,11 @@ class AppClient:
 
 @asynccontextmanager
 async def open_client(connection: Connection) -> AsyncIterator[AppClient]:
-    """Opens connections to the app while the context is open."""
+    """
+    Opens connections to the app while the context is open.
+
+    Raises `CallFailedError` within seconds if there is no app.
+    """
     import httpx
 
     headers = {"x-functions-key": connection.key} if connection.key else {}
@@ -184,7 +192,9 @@ async def open_client(connection: Connection) -> AsyncIterator[AppClient]:
         timeout=httpx.Timeout(None, **_TIMEOUTS),
         limits=httpx.Limits(max_connections=32),
     ) as http:
-        yield AppClient(http)
+        client = AppClient(http)
+        await client.check_reachable()
+        yield client
 
 
 def retry_delay(error: CallFailedError, attempt: int) -> float:

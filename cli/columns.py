@@ -26,6 +26,8 @@ Path = tuple[str, ...]
 ABSENT = object()
 """What an empty cell stands for; a cell `null` of JSON is a value."""
 
+NOT_A_MEMBER = "is not a member of a record"
+
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _SEPARATORS = re.compile(r"[\s,;|]+")
 
@@ -33,7 +35,7 @@ _SEPARATORS = re.compile(r"[\s,;|]+")
 def _boolean(cell: str) -> bool:
     value = _BOOLEANS.get(cell.lower())
     if value is None:
-        raise ValueError("must be true or false")
+        raise ValueError("must be true or false, yes or no, 1 or 0")
     return value
 
 
@@ -128,6 +130,8 @@ def _without_none(annotation: Any) -> Any:
 
 def _member(path: Path, value_type: Any, *, is_required: bool) -> Member:
     parse, description = _types(value_type)
+    if path[-1] == "certificate":
+        description = "PEM, in quotes as it has several lines, or base64 of DER"
     return Member(path=path, parse=parse, description=description, is_required=is_required)
 
 
@@ -138,7 +142,7 @@ def _types(value_type: Any) -> tuple[Parse, str]:
         # Another text is passed on: the model lists what is allowed.
         return lambda cell: values.get(cell.casefold(), cell), f"one of {', '.join(value_type)}"
     if value_type is bool:
-        return _boolean, "true or false"
+        return _boolean, "yes or no, true or false"
     if value_type is int:
         return _number, "a whole number"
     if get_origin(value_type) is list:
@@ -217,11 +221,8 @@ def _unknown(name: str, kind: RecordKind) -> str:
     ends = {n.rpartition(".")[2]: full for n, full in names.items()}
     for candidates in (names, ends):
         if similar := get_close_matches(name.casefold(), candidates, n=1, cutoff=0.75):
-            return f"is not a member of a record; did you mean '{candidates[similar[0]]}'?"
-    return (
-        "is not a member of a record; map it with --column 'NAME=PATH', ignore it with --column"
-        " 'NAME=', or name an unknown member by its JSON Pointer"
-    )
+            return f"{NOT_A_MEMBER}; did you mean '{candidates[similar[0]]}'?"
+    return NOT_A_MEMBER
 
 
 def insert(document: dict[str, Any], path: Path, value: Any) -> None:

@@ -72,24 +72,32 @@ class KeyFile:
         if new:
             self._append(new)
 
-    def drop(self, is_useless: Callable[[str], bool]) -> None:
+    @property
+    def count(self) -> int:
+        """The number of rows that have keys in the file."""
+        return len(self._keys)
+
+    def keep(self, is_used: Callable[[str], bool]) -> None:
         """Removes the keys of ids that DPS does not have with them; the file is replaced at once."""
-        kept = [keys for key, keys in self._keys.items() if not is_useless(key)]
+        kept = {key: row for key, row in self._keys.items() if is_used(key)}
         if len(kept) == len(self._keys):
             return
         temporary = self._path.with_name(self._path.name + ".part")
         temporary.unlink(missing_ok=True)  # it could be a link, or readable by others
         descriptor = open_private(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-        write_all(descriptor, _lines([(self._id_member, *_NAMES), *kept]))
+        write_all(descriptor, _lines([(self._id_member, *_NAMES), *kept.values()]))
         os.close(descriptor)
         os.close(self._descriptor)  # Windows does not replace a file that is open
         temporary.replace(self._path)
         sync_directory(self._path)
         self._descriptor = open_private(self._path, os.O_RDWR)
+        self._keys = kept
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file, and removes it if it has no keys."""
         os.close(self._descriptor)
+        if not self._keys:
+            self._path.unlink()
 
     def _append(self, rows: Iterable[tuple[str, ...]]) -> None:
         os.lseek(self._descriptor, 0, os.SEEK_END)

@@ -95,14 +95,14 @@ def parse_tag(text: str) -> tuple[MemberPath, str]:
     return ("initialTwin", "tags", *name.split(".")), value
 
 
-def open_table(file: Path, profile: Profile, kind: KindName | None) -> Table:
+def open_table(file: Path, profile: Profile, kind: KindName | None, mode: Mode) -> Table:
     """Returns the table in a file; raises `CommandError` if it cannot be read as one."""
-    return Table.open(file, profile, kind.kind if kind else None)
+    return Table.open(file, profile, mode=mode.bulk, kind=kind.kind if kind else None)
 
 
-def open_valid_table(file: Path, profile: Profile, kind: KindName | None) -> Table:
+def open_valid_table(file: Path, profile: Profile, kind: KindName | None, mode: Mode) -> Table:
     """Returns the table in a file; raises `CommandError` for a fault of its header, too."""
-    table = open_table(file, profile, kind)
+    table = open_table(file, profile, kind, mode)
     if table.faults:
         first = table.faults[0]
         raise CommandError(

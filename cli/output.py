@@ -17,7 +17,10 @@ def console() -> Console:
 
 def messages() -> Console:
     """Returns the console of messages and progress: standard error."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    is_terminal = Console(stderr=True).is_terminal
+    return Console(
+        stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=not is_terminal
+    )
 
 
 def clean(text: object) -> str:
@@ -41,22 +44,39 @@ def print_json(document: Any) -> None:
 
 
 def print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table; numbers are aligned to the right."""
+    """Prints a table; numbers are aligned to the right. On a terminal long cells are wrapped."""
+    cells = [[clean(value) for value in row] for row in rows]
+    are_numbers = [
+        bool(cells) and all(row[index].isdecimal() for row in cells) for index in range(len(heads))
+    ]
+    out = Console(highlight=False, markup=False, emoji=False)
+    if not out.is_terminal:
+        _print_lines([heads, *cells], are_numbers)
+        return
     table = RichTable(title=Text(title), title_justify="left", box=None, pad_edge=False)
-    cells = [list(row) for row in rows]
-    for index, head in enumerate(heads):
-        is_number = bool(cells) and all(isinstance(row[index], int) for row in cells)
+    for head, is_number in zip(heads, are_numbers, strict=True):
         table.add_column(head, justify="right" if is_number else "left", overflow="fold")
     for row in cells:
-        table.add_row(*(Text(_number(v) if isinstance(v, int) else clean(v)) for v in row))
-    Console(highlight=False, markup=False, emoji=False).print(table)
+        table.add_row(*map(Text, row))
+    out.print(table)
 
 
-def _number(value: int) -> str:
-    return f"{value:,}"
+def _print_lines(rows: Sequence[Sequence[str]], are_numbers: Sequence[bool]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if is_number else cell.ljust(width)
+            for cell, width, is_number in zip(row, widths, are_numbers, strict=True)
+        ]
+        console().print(Text("  ".join(cells).rstrip()))
 
 
 def print_counts(counts: Mapping[str, int]) -> None:
     """Prints counts in one line, without those that are zero."""
     shown = [f"{count:,} {name}" for name, count in counts.items() if count]
     console().print(Text(", ".join(shown) or "nothing to do"))
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a count with its noun, in the plural unless the count is 1."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -100,8 +100,19 @@ class Profile:
             columns={**self.columns, **_pairs("--column", columns)},
             constants={**self.constants, **_pairs("--set", constants)},
             encoding=encoding or self.encoding,
-            delimiter=delimiter or self.delimiter,
+            delimiter=parse_delimiter(text) if (text := delimiter or self.delimiter) else None,
         )
+
+
+def parse_delimiter(text: str) -> str:
+    """Returns the character for a delimiter or its name; raises `CommandError` if it is none."""
+    delimiter = _DELIMITERS.get(text.lower(), text)
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise CommandError("--delimiter must be one character, or comma, semicolon or tab.")
+    return delimiter
+
+
+_DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", r"\t": "\t"}
 
 
 def _faults(error: ValidationError) -> Iterable[str]:
@@ -118,7 +129,7 @@ def _pairs(option: str, texts: Iterable[str]) -> Mapping[str, str]:
             text.rpartition("=") if option == "--column" else text.partition("=")
         )
         if not separator or not name.strip():
-            raise CommandError(f"{option} must be NAME=VALUE, such as {_EXAMPLES[option]}.")
+            raise CommandError(f"{option} must be like {_EXAMPLES[option]}.")
         pairs[name.strip()] = value.strip()
     return pairs
 

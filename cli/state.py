@@ -80,7 +80,7 @@ class StateFile:
             if previous.key is not None and not previous.is_ended:
                 raise CommandError(
                     f"An earlier run of this file has not ended. Continue it with --resume, or delete "
-                    f"{path} to forget it."
+                    f"{path} to discard its progress."
                 )
         state = cls(path, _open_locked(path))
         os.ftruncate(state._descriptor, 0)
@@ -103,7 +103,7 @@ class StateFile:
             state.close()
             raise CommandError(
                 f"This run cannot be continued: {'; '.join(differences)}. Apply the file as before, or "
-                f"delete {path} to forget the run."
+                f"delete {path} to discard its progress."
             )
         return state
 

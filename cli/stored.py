@@ -13,7 +13,7 @@ from shared.dps.symmetric_keys import omits_keys, with_stored_keys
 
 Document = Mapping[str, Any]
 
-_CONCURRENT_READS = 16
+CONCURRENT_READS = 16
 # Below, the records are read one by one even if DPS should store no others.
 _FEW = 20
 _MISSING = object()
@@ -49,8 +49,8 @@ async def _read_each(
     client: AppClient, kind: RecordKind, ids: Mapping[str, str]
 ) -> AsyncIterator[tuple[str, Document]]:
     keys = list(ids)
-    for first in range(0, len(keys), _CONCURRENT_READS):
-        some = keys[first : first + _CONCURRENT_READS]
+    for first in range(0, len(keys), CONCURRENT_READS):
+        some = keys[first : first + CONCURRENT_READS]
         records = await asyncio.gather(*(client.find(kind, ids[key]) for key in some))
         for key, record in zip(some, records, strict=True):
             if record is not None:
@@ -89,7 +89,11 @@ def wanted_etag(row: Document) -> str | None:
 
 
 def changed_members(stored: Document, requested: Document) -> list[str]:
-    """Returns the members, by dotted path, that the row would change; keys are not compared."""
+    """
+    Returns the members, by dotted path, that the row would change; keys are not compared.
+
+    A member that the row does not have is marked as removed.
+    """
     attestation = {k: v for k, v in _attestation(requested).items() if k != "symmetricKey"}
     kept = {**_attestation(stored)}
     kept.pop("symmetricKey", None)
@@ -100,10 +104,14 @@ def changed_members(stored: Document, requested: Document) -> list[str]:
     names = sorted({*stored, *requested} - READ_ONLY_MEMBERS)
     changed = []
     for name in names:
-        before, after = stored.get(name), requested.get(name)
-        if not matches_request({name: before}, {name: after}):
+        before, after = stored.get(name, _MISSING), requested.get(name, _MISSING)
+        if not matches_request(_one(name, before), _one(name, after)):
             changed += list(_differences(before, after, name)) or [name]
     return changed
+
+
+def _one(name: str, value: Any) -> Document:
+    return {} if value is _MISSING else {name: value}
 
 
 def _attestation(document: Document) -> Mapping[str, Any]:
@@ -112,10 +120,11 @@ def _attestation(document: Document) -> Mapping[str, Any]:
 
 
 def _differences(before: Any, after: Any, at: str) -> Iterator[str]:
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
+    if isinstance(before, Mapping) and (isinstance(after, Mapping) or after is _MISSING):
+        after = {} if after is _MISSING else after
         for name in sorted({*before, *after}):
             yield from _differences(
                 before.get(name, _MISSING), after.get(name, _MISSING), f"{at}.{name}"
             )
     elif before != after:
-        yield at
+        yield f"{at} (removed)" if after is _MISSING else at

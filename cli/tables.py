@@ -5,20 +5,26 @@ Encoding, delimiter and format are found in the content. A file is read as a str
 digest and encoding, and once for each use of its rows.
 """
 
-import codecs
 import csv
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
-from cli.columns import ABSENT, Column, escaped, find_overlaps, insert, resolve
+from cli.certificates import find_certificate_faults
+from cli.columns import ABSENT, NOT_A_MEMBER, Column, find_overlaps, insert, resolve
 from cli.errors import CommandError
+from cli.file_content import (
+    BLOCK,
+    COMMENT,
+    Format,
+    digest_of,
+    find_format,
+    open_text,
+    read_content,
+)
 from cli.profile import Profile
 from shared.dps.models import (
     ENROLLMENT_GROUP,
@@ -30,28 +36,6 @@ from shared.dps.models import (
 )
 from shared.errors import InvalidRequestError
 from shared.json_documents import parse_json, pointer
-
-COMMENT = "#"
-"""Begins a comment line before the header, and the name of a column or member that is not read."""
-DELIMITERS = (",", ";", "\t")
-
-_BLOCK = 1 << 20
-_FALLBACK = "cp1252"
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_ZIP = b"PK\x03\x04"  # .xlsx and .ods
-_FORMAT_BY_CHARACTER = {"{": "ndjson", "[": "json"}
-
-
-class Format(StrEnum):
-    """The formats of files."""
-
-    CSV = "csv"
-    NDJSON = "ndjson"
-    JSON = "json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +61,7 @@ class Row:
     A row: the record in it, or its faults.
 
     `number` counts rows from 1; `line` is the line of the file where the row begins. `source` is
-    what the file has: cells, or a JSON text. `repeats` is the number of an earlier row with this id.
+    what the file has: cells, or a JSON text.
     """
 
     number: int
@@ -86,14 +70,6 @@ class Row:
     document: dict[str, Any] = field(repr=False)
     faults: list[Fault] = field(default_factory=list)
     id: str = ""
-    repeats: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Content:
-    digest: str
-    encoding: str
-    is_fallback: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +84,8 @@ class Table:
     """Whether the encoding is a guess, because the file is not Unicode."""
     delimiter: str
     digest: str
+    mode: BulkMode
+    """What is done with the records: a delete needs only ids."""
     header: Sequence[str]
     columns: Sequence[Column]
     faults: Sequence[Fault]
@@ -115,22 +93,24 @@ class Table:
     @property
     def is_unchanged(self) -> bool:
         """Whether the file has the content with which it was opened."""
-        return _digest(self.file, self.encoding)[0] == self.digest
+        return digest_of(self.file, self.encoding)[0] == self.digest
 
     @classmethod
-    def open(cls, file: Path, profile: Profile, kind: RecordKind | None = None) -> "Table":
+    def open(
+        cls, file: Path, profile: Profile, *, mode: BulkMode, kind: RecordKind | None = None
+    ) -> "Table":
         """Returns the table in a file; raises `CommandError` if it cannot be read as one."""
-        content = _read_content(file, profile.encoding)
-        with _open_text(file, content.encoding) as text:
-            file_format, delimiter = _find_format(text, profile.delimiter)
-        with _open_text(file, content.encoding) as text:
+        content = read_content(file, profile.encoding)
+        with open_text(file, content.encoding) as text:
+            file_format, delimiter = find_format(text, profile.delimiter)
+        with open_text(file, content.encoding) as text:
             if file_format is Format.CSV:
                 line, header = next(_csv_lines(text, delimiter), (1, []))
                 names = [profile.columns.get(name.strip(), name) for name in header]
             else:
                 line, header, names = 1, [], _first_members(text, file_format)
         kind = kind or _find_kind((*names, *profile.constants))
-        columns, faults = _resolve_columns(header, profile, kind)
+        columns, faults = _resolve_columns(header, profile, kind, mode)
         return cls(
             file=file,
             format=file_format,
@@ -139,40 +119,45 @@ class Table:
             is_fallback_encoding=content.is_fallback,
             delimiter=delimiter,
             digest=content.digest,
+            mode=mode,
             header=header,
             columns=columns,
             faults=[Fault(line=line, column=name, message=text) for name, text in faults],
         )
 
-    def rows(self, mode: BulkMode, *, validate: bool = True) -> Iterator[Row]:
+    def rows(self, *, validate: bool = True) -> Iterator[Row]:
         """
-        Yields every row. Without `validate` the faults of the model are left out.
+        Yields every row. Without `validate` the faults of its record are left out.
 
         Raises `BrokenTableError` where a quote is not closed.
         """
         id_member = self.kind.id_member
-        model = self.kind.key if mode == BulkMode.DELETE else self.kind.record
         headers = {pointer(*column.path): column.header for column in self.columns}
-        with _open_text(self.file, self.encoding) as text:
+        with open_text(self.file, self.encoding) as text:
             rows = self._csv_rows(text) if self.format is Format.CSV else self._json_rows(text)
             for row in rows:
                 id = row.document.get(id_member)
                 row.id = id if isinstance(id, str) else ""
                 if validate and (row.document or not row.faults):
-                    faults = find_faults(row.document, model)
                     row.faults += [
                         Fault(line=row.line, column=_header(at, headers), message=message)
-                        for at, message in faults.items()
+                        for at, message in self._find_faults(row.document).items()
                     ]
                 yield row
+
+    def _find_faults(self, document: Mapping[str, Any]) -> Mapping[str, str]:
+        if self.mode == BulkMode.DELETE:
+            return find_faults(document, self.kind.key)
+        is_new = self.mode == BulkMode.CREATE
+        certificates = find_certificate_faults(document, is_required=is_new)
+        return find_faults(document, self.kind.record) | dict(certificates)
 
     def _csv_rows(self, text: TextIO) -> Iterator[Row]:
         lines = _csv_lines(text, self.delimiter)
         next(lines, None)
         for number, (line, cells) in enumerate(lines, 1):
             row = Row(number=number, line=line, source=cells, document={})
-            if any(cell.strip() for cell in cells[len(self.header) :]):
-                message = f"has {len(cells)} cells, the header has {len(self.header)}"
+            if message := self._find_unnamed(cells):
                 row.faults.append(Fault(line=line, column="", message=message))
             for column in self.columns:
                 try:
@@ -184,6 +169,15 @@ class Table:
                     if value is not ABSENT:
                         insert(row.document, column.path, value)
             yield row
+
+    def _find_unnamed(self, cells: Sequence[str]) -> str | None:
+        """Returns the fault of a row with a value in no column, or in one without a name."""
+        if any(cell.strip() for cell in cells[len(self.header) :]):
+            return f"has {len(cells)} cells, the header has {len(self.header)}"
+        for number, (name, cell) in enumerate(zip(self.header, cells, strict=False), 1):
+            if cell.strip() and not name.strip():
+                return f"has a value in column {number}, which has no name"
+        return None
 
     def _json_rows(self, text: TextIO) -> Iterator[Row]:
         for number, (line, record) in enumerate(_json_records(text, self.format), 1):
@@ -231,86 +225,7 @@ def _header(at: str, headers: Mapping[str, str]) -> str:
     return at.removeprefix("/").replace("/", ".")
 
 
-# What the file is.
-
-
-def _read_content(file: Path, encoding: str | None) -> _Content:
-    """Returns digest and encoding of a file; raises `CommandError` if it is not text."""
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(4)
-    except OSError as error:
-        raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
-    if start == _ZIP:
-        raise CommandError(f"{file} is a workbook or an archive: save the sheet as CSV (UTF-8).")
-    found = encoding or next((name for bom, name in _BOMS if start.startswith(bom)), None)
-    found = found or _without_bom(start)
-    digest, fault = _digest(file, found)
-    if fault is None or encoding or found != "utf-8":
-        if fault is not None:
-            raise CommandError(f"{file} is not {found}: {fault}.")
-        return _Content(digest=digest, encoding=found, is_fallback=False)
-    if _digest(file, _FALLBACK)[1] is not None:
-        raise CommandError(f"{file} is not UTF-8: {fault}; name its encoding with --encoding.")
-    return _Content(digest=digest, encoding=_FALLBACK, is_fallback=True)
-
-
-def _without_bom(start: bytes) -> str:
-    """Returns UTF-16 if every other byte of the start is zero, as in ASCII text, else UTF-8."""
-    names = {(False, True): "utf-16-le", (True, False): "utf-16-be"}
-    return names.get((start[:1] == b"\0", start[1:2] == b"\0"), "utf-8")
-
-
-def _digest(file: Path, encoding: str) -> tuple[str, str | None]:
-    """Returns the SHA-256 of a file and where it is not in the encoding, if anywhere."""
-    try:
-        decoder = codecs.getincrementaldecoder(encoding)()
-    except LookupError:
-        raise CommandError(f"The encoding '{encoding}' is unknown.") from None
-    digest, position, fault = hashlib.sha256(), 0, None
-    with file.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-            if fault is None:
-                fault = _decode_fault(decoder, block, position)
-            position += len(block)
-    return digest.hexdigest(), fault or _decode_fault(decoder, b"", position, final=True)
-
-
-def _decode_fault(
-    decoder: codecs.IncrementalDecoder, block: bytes, position: int, *, final: bool = False
-) -> str | None:
-    try:
-        decoder.decode(block, final)
-    except UnicodeError:
-        decoder.reset()
-        return f"within the {_BLOCK >> 20} MB from byte {position}"
-    return None
-
-
-@contextmanager
-def _open_text(file: Path, encoding: str) -> Iterator[TextIO]:
-    with file.open(encoding=encoding, newline="") as text:
-        yield text
-
-
-def _find_format(text: TextIO, delimiter: str | None) -> tuple[Format, str]:
-    """Returns the format and, of CSV, the delimiter of the first line that is no comment."""
-    for line in text:
-        content = line.lstrip("\ufeff").strip()
-        if name := _FORMAT_BY_CHARACTER.get(content[:1]):
-            return Format(name), ","
-        if content.lower().startswith("sep=") and len(content) > len("sep="):
-            delimiter = delimiter or content[len("sep=")]
-        elif content and not content.startswith((COMMENT, f'"{COMMENT}')):
-            return Format.CSV, delimiter or _find_delimiter(content)
-    raise CommandError("The file has no header and no records.")
-
-
-def _find_delimiter(line: str) -> str:
-    """Returns the delimiter that a header has most of, outside quotes."""
-    unquoted = "".join(line.split('"')[::2])
-    return max(DELIMITERS, key=unquoted.count)
+# The columns.
 
 
 def _find_kind(names: Iterable[str]) -> RecordKind:
@@ -321,16 +236,31 @@ def _find_kind(names: Iterable[str]) -> RecordKind:
 
 def _first_members(text: TextIO, file_format: Format) -> list[str]:
     for _, record in _json_records(text, file_format):
+        if record == "{":
+            raise CommandError(_ONE_DOCUMENT)
         try:
             document = parse_json(record.encode(errors="surrogatepass"))
         except InvalidRequestError:
             continue
-        return list(document) if isinstance(document, dict) else []
+        members = list(document) if isinstance(document, dict) else []
+        if _is_bulk_request(members):
+            raise CommandError(_ONE_DOCUMENT)
+        return members
     return []
 
 
+def _is_bulk_request(members: Sequence[str]) -> bool:
+    return any(kind.path in members for kind in (INDIVIDUAL_ENROLLMENT, ENROLLMENT_GROUP))
+
+
+_ONE_DOCUMENT = (
+    "The file is one JSON object. It must have one record per line, or be an array of records, such"
+    " as that in a bulk request."
+)
+
+
 def _resolve_columns(
-    header: Sequence[str], profile: Profile, kind: RecordKind
+    header: Sequence[str], profile: Profile, kind: RecordKind, mode: BulkMode
 ) -> tuple[list[Column], list[tuple[str, str]]]:
     """Returns the columns, constants first, and the faults of the header by name."""
     columns: list[Column] = []
@@ -347,30 +277,51 @@ def _resolve_columns(
     names = [name.strip() for name in header]
     for index, name in enumerate(names):
         target = profile.columns.get(name, name)
-        if target and not target.startswith(COMMENT):
-            try:
-                path, parse = resolve(target, kind)
-            except ValueError as error:
-                faults.append((name, str(error)))
-            else:
-                cells.append(Column(header=name, path=path, parse=parse, index=index))
+        if not target or target.startswith(COMMENT):
+            continue
+        try:
+            path, parse = resolve(target, kind)
+        except ValueError as error:
+            faults.append((name, _unresolved(name, target, str(error))))
+        else:
+            cells.append(Column(header=name, path=path, parse=parse, index=index))
+    if mode == BulkMode.DELETE:
+        is_id = (kind.id_member,)
+        return [c for c in (*columns, *cells) if c.path == is_id], list(
+            _missing_columns(names, (*columns, *cells), profile, kind, mode)
+        )
     faults += find_overlaps(cells)
-    faults += _missing_columns(names, cells, columns, profile, kind)
+    faults += _missing_columns(names, (*columns, *cells), profile, kind, mode)
     return [*columns, *cells], faults
+
+
+def _unresolved(name: str, target: str, fault: str) -> str:
+    """Returns the fault of a column, with what to do about it."""
+    if target != name:
+        return f"is mapped to '{target}', which {fault}"
+    if fault.endswith("?") or not fault.startswith(NOT_A_MEMBER):
+        return fault
+    return f"{fault}; map it with --column '{name}=PATH', or ignore it with --column '{name}='"
 
 
 def _missing_columns(
     names: Sequence[str],
-    cells: Sequence[Column],
-    constants: Sequence[Column],
+    columns: Sequence[Column],
     profile: Profile,
     kind: RecordKind,
+    mode: BulkMode,
 ) -> Iterator[tuple[str, str]]:
     for name in profile.columns if names else ():
         if name not in names:
             yield name, "is mapped, but not a column of the file"
-    if names and not any(column.path == (kind.id_member,) for column in (*cells, *constants)):
-        yield kind.id_member, f"has no column; map one with --column 'NAME={kind.id_member}'"
+    tops = {column.path[0] for column in columns}
+    if names and kind.id_member not in tops:
+        groups = " (or enrollmentGroupId, for groups)" if kind is INDIVIDUAL_ENROLLMENT else ""
+        advice = f"map one with --column 'NAME={kind.id_member}'{groups}"
+        yield kind.id_member, f"has no column; {advice}"
+    if names and "attestation" not in tops and mode != BulkMode.DELETE:
+        advice = "add it, or set it for all rows with --set attestation.type=symmetricKey"
+        yield "attestation.type", f"has no column; {advice}"
 
 
 # Rows.
@@ -391,8 +342,18 @@ def _csv_lines(text: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
                 in_header = False
             line = reader.line_num + 1
     except csv.Error as error:
-        message = f"the quotes of this row are not right, or a cell is too long ({error})"
+        message = next(
+            (text for part, text in _CSV_FAULTS.items() if part in str(error)), str(error)
+        )
         raise BrokenTableError(Fault(line=line, column="", message=message)) from None
+
+
+_CSV_FAULTS = {
+    "end of data": "a quote that begins in this row is not closed",
+    "expected after": "a quote within a quoted cell must be doubled",
+    "field limit": "a cell has more than 131,072 characters, or a quote is not closed",
+}
+"""What to say about a `csv.Error`, by a part of its text."""
 
 
 def _json_records(text: TextIO, file_format: Format) -> Iterator[tuple[int, str]]:
@@ -410,7 +371,7 @@ def _ndjson_records(text: TextIO) -> Iterator[tuple[int, str]]:
 def _array_records(text: TextIO) -> Iterator[tuple[int, str]]:
     """Yields the items of an array, of which only one is in memory at a time."""
     decoder, line, buffer = json.JSONDecoder(), 1, ""
-    for chunk in chain(iter(lambda: text.read(_BLOCK), ""), ("",)):
+    for chunk in chain(iter(lambda: text.read(BLOCK), ""), ("",)):
         buffer += chunk
         while True:
             rest = buffer.lstrip("\ufeff[, \t\r\n")
@@ -428,54 +389,3 @@ def _array_records(text: TextIO) -> Iterator[tuple[int, str]]:
             yield line, buffer[:end]
             line += buffer.count("\n", 0, end)
             buffer = buffer[end:]
-
-
-def rewritten(
-    table: Table, rows: Iterable[tuple[Row, Mapping[str, str]]], extra: Sequence[str]
-) -> Iterator[str]:
-    """
-    Yields the lines of a file with these rows as they are in the table, each with more columns.
-
-    The names of the `extra` columns begin with `#`, so that the file can be read as it is.
-    """
-    if table.format is Format.CSV:
-        yield from _rewritten_csv(table, rows, extra)
-        return
-    for row, values in rows:
-        try:
-            record = json.loads(row.source)
-        except ValueError:
-            record = None
-        if isinstance(record, dict):
-            yield json.dumps({**record, **values}, ensure_ascii=False) + "\n"
-        else:
-            # It has no members: the values precede it as a comment.
-            comment = " ".join(f"{name.removeprefix(COMMENT)} {v}" for name, v in values.items())
-            yield f"{COMMENT} {_one_line(comment)}\n{_one_line(row.source)}\n"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.splitlines())
-
-
-def _rewritten_csv(
-    table: Table, rows: Iterable[tuple[Row, Mapping[str, str]]], extra: Sequence[str]
-) -> Iterator[str]:
-    lines: list[str] = []
-    writer = csv.writer(_Lines(lines.append), delimiter=table.delimiter, lineterminator="\n")
-    kept = [index for index, name in enumerate(table.header) if name.strip() not in extra]
-    writer.writerow([*(table.header[index] for index in kept), *extra])
-    for row, values in rows:
-        cells = [row.source[index] if index < len(row.source) else "" for index in kept]
-        without_header = row.source[len(table.header) :]
-        writer.writerow([*cells, *(escaped(values[name]) for name in extra), *without_header])
-        yield from lines
-        lines.clear()
-    yield from lines
-
-
-class _Lines:
-    """A stream for csv.writer that hands each line to a function."""
-
-    def __init__(self, write: Callable[[str], object]) -> None:
-        self.write = write

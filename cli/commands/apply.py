@@ -4,10 +4,9 @@ import asyncio
 import hashlib
 import json as json_module
 import signal
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +15,9 @@ import typer
 from cli.bulk_run import BulkRun, Rows
 from cli.checking import check_rows
 from cli.client import AppClient, Connection, open_client
-from cli.durable_files import open_private
 from cli.errors import CommandError
 from cli.exit_codes import ExitCode
+from cli.failed_rows import FailedRows
 from cli.keys import KeyFile
 from cli.options import (
     ColumnOption,
@@ -35,17 +34,16 @@ from cli.options import (
     connection,
     open_valid_table,
 )
-from cli.output import print_json, print_note, print_table
+from cli.output import counted, print_json, print_note
 from cli.profile import Profile
 from cli.progress import Progress
 from cli.state import FINAL, Failure, RunKey, StateFile, Status, state_path
 from cli.stored import Document, find_stored, wanted_etag
-from cli.tables import COMMENT, Row, Table, rewritten
+from cli.tables import Table
 from shared.dps.models import BulkMode
 
 _INVALID, _NOT_FOUND = 400004, 404201
-_EXTRA = tuple(f"{COMMENT}{name}" for name in ("line", "code", "reason"))
-_SHOWN_FAILURES = 20
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _FAILURES_PER_LINE = 1000
 
 
@@ -62,11 +60,15 @@ def verb(
     mode: Annotated[Mode, typer.Option("--mode", help="What to do with each record.")],
     keys: Annotated[
         Path | None,
-        typer.Option("--keys", help="Make symmetric keys here, and write them to this new file."),
+        typer.Option(
+            "--keys", help="Generate symmetric keys here, and write them to this new file."
+        ),
     ] = None,
     failures: Annotated[
         Path | None,
-        typer.Option("--failures", help="Write the rows that failed, with reason, to this file."),
+        typer.Option(
+            "--failures", help="Write the rows that failed, with reasons, to this new file."
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run of this file that was interrupted.")
@@ -88,14 +90,8 @@ def verb(
     if keys and mode is not Mode.CREATE:
         # An upsert with new keys would lock out the devices that exist.
         raise CommandError("--keys is for --mode create only: other modes keep the keys in DPS.")
-    others = {path.resolve() for path in (file, state_path(file), keys) if path}
-    if failures and failures.resolve() in others:
-        raise CommandError(
-            "--failures must be another file than the one that is applied, its state and --keys."
-        )
-    if failures and not failures.parent.is_dir():
-        raise CommandError(f"The directory of {failures} does not exist.")
-    table = open_valid_table(file, options, kind)
+    _check_failures_file(failures, {file, state_path(file), *([keys] if keys else [])}, resume)
+    table = open_valid_table(file, options, kind, mode)
     where = connection(url, key, options)
     files = _Files(keys=keys, failures=failures, resume=resume)
     application = _Application(table=table, mode=mode, connection=where, files=files)
@@ -105,8 +101,22 @@ def verb(
     finally:
         application.close()
     application.report(as_json=json)
+    application.remove_state()
     if code := application.exit_code:
         raise typer.Exit(code)
+
+
+def _check_failures_file(path: Path | None, others: Collection[Path], resume: bool) -> None:
+    if path is None:
+        return
+    if path.resolve() in {other.resolve() for other in others}:
+        raise CommandError(
+            "--failures must differ from the file that is applied, its state (FILE.apply) and --keys."
+        )
+    if path.exists() and not resume:
+        raise CommandError(f"{path} exists, and may have corrections: name another file.")
+    if not path.parent.is_dir():
+        raise CommandError(f"The directory of {path} does not exist.")
 
 
 def _run_key(
@@ -133,6 +143,7 @@ class _Application:
     connection: Connection
     files: _Files
     total: int = 0
+    invalid: int = 0
     is_interrupted: bool = False
     error: CommandError | None = None
     state: StateFile = field(init=False)
@@ -152,8 +163,6 @@ class _Application:
             self.close()
             if not resume:
                 path.unlink()
-                if self.keys and self.files.keys:
-                    self.files.keys.unlink()  # nothing was sent: it has no keys
             raise
 
     def _open_keys(self, path: Path) -> KeyFile:
@@ -171,8 +180,8 @@ class _Application:
 
     def _check(self, progress: Progress) -> None:
         """Counts the rows and records those with faults as failed; they are never sent."""
-        result = check_rows(self.table, self.mode.bulk, on_row=progress.advance)
-        self.total = result.total
+        result = check_rows(self.table, on_row=progress.advance)
+        self.total, self.invalid = result.total, len(result.faults)
         new = [
             (number, Failure(code=_INVALID, reason="; ".join(texts)))
             for number, texts in result.faults.items()
@@ -195,9 +204,23 @@ class _Application:
             self.state.end()
         self._finish()
 
+    @property
+    def _was_sent(self) -> bool:
+        """Whether DPS may have any of the rows."""
+        sent = (Status.SENT, Status.DONE, Status.UNCHANGED)
+        return any(map(self.state.count, sent)) or self.state.count(Status.FAILED) > self.invalid
+
+    @property
+    def _can_resume(self) -> bool:
+        return self._was_sent and not self.state.is_ended
+
+    def remove_state(self) -> None:
+        """Removes the state if there is nothing to continue."""
+        if not self._was_sent or (self.state.is_ended and not self.error):
+            self.state.path.unlink(missing_ok=True)
+
     async def _run(self) -> None:
         async with open_client(self.connection) as client:
-            await client.check_reachable()
             with Progress("Applying", total=self.total) as progress:
                 progress.show(self._counts())
                 async for mode, rows in self._parts(client):
@@ -242,7 +265,7 @@ class _Application:
     def _rows(self, select: Callable[[Document], bool] = lambda _: True) -> Rows:
         """Yields the selected rows without outcome."""
         id_member = self.table.kind.id_member
-        for row in self.table.rows(self.mode.bulk, validate=False):
+        for row in self.table.rows(validate=False):
             if self.state.status(row.number) not in FINAL and select(row.document):
                 is_delete = self.mode is Mode.DELETE
                 yield row.number, row.id, {id_member: row.id} if is_delete else row.document
@@ -260,36 +283,25 @@ class _Application:
 
     def _finish(self) -> None:
         """Writes the failed rows, and takes keys out that no record has."""
-        failed = self.state.failures
-        if failed and not self.table.is_unchanged:
-            # Its rows have other numbers now: no key is taken out.
+        if self.keys and not self._was_sent:
+            self.keys.keep(lambda _: False)
+        if not self.state.failures:
+            return
+        rows = FailedRows(self.table, self.state.failures)
+        if not rows.can_be_read:
+            # No key is taken out: it is not known which rows have failed.
             text = f"{self.table.file} was changed during the run: its failed rows are not written."
             self.error = self.error or CommandError(text)
             return
-        if self.keys and failed:
-            useless = {
-                row.id.casefold()
-                for row in self.table.rows(self.mode.bulk, validate=False)
-                if row.number in failed
-            }
-            self.keys.drop(useless.__contains__)
+        if self.keys:
+            useless = {row.id.casefold() for row, _ in rows}
+            self.keys.keep(lambda id: id not in useless)
         if self.files.failures:
             try:
-                self._write_failures(self.files.failures)
+                rows.write(self.files.failures)
             except OSError as error:
                 text = f"{self.files.failures} cannot be written: {error.strerror}."
                 self.error = self.error or CommandError(text)
-
-    def _write_failures(self, path: Path) -> None:
-        failed = self.state.failures
-        rows = (
-            (row, _extra_columns(row, failed[row.number]))
-            for row in self.table.rows(self.mode.bulk, validate=False)
-            if row.number in failed
-        )
-        # The rows may have keys.
-        with open(path, "w", encoding="utf-8-sig", newline="", opener=_open_private) as out:
-            out.writelines(rewritten(self.table, rows, _EXTRA))
 
     def _counts(self) -> dict[str, int]:
         done, unchanged, failed = (
@@ -319,60 +331,40 @@ class _Application:
         return ExitCode.FAULTS if self.state.failures else ExitCode.OK
 
     def report(self, *, as_json: bool) -> None:
-        """Prints the counts, the failures and how to go on."""
-        failures = self.state.failures
+        """Prints the counts, the failures and how to continue."""
+        rows = FailedRows(self.table, self.state.failures)
+        counts = self._counts()
         if as_json:
-            lines = self._lines(set(failures))
-            listed = [{"line": lines[n], **asdict(f)} for n, f in sorted(failures.items())]
-            print_json({"rows": self.total, **self._counts(), "failures": listed})
+            print_json({"rows": self.total, **counts, "failures": rows.as_json()})
         else:
-            self._print_failures()
-            names = {"notAttempted": "not attempted"}
-            counts = {names.get(n, n): count for n, count in self._counts().items()}
-            shown = [f"{count:,} {name}" for name, count in counts.items() if count]
-            typer.echo(f"{self.total:,} rows: {', '.join(shown) or 'none'}")
+            rows.print()
+            if self.state.failures and self.files.failures:
+                typer.echo(f"The failed rows are in {self.files.failures}: correct and apply them.")
+            shown = [
+                f"{count:,} {_WORDS.get(name, name)}" for name, count in counts.items() if count
+            ]
+            typer.echo(f"{counted(self.total, 'row')}: {', '.join(shown) or 'none'}")
+        if self.keys and not self.keys.count:
+            print_note(f"No keys were made: {self.files.keys} was not written.")
         if self.error:
             print_note(str(self.error))
-        if not self.state.is_ended:
-            print_note(f"To continue, run the same command with --resume. State: {self.state.path}")
-
-    def _print_failures(self) -> None:
-        failures = sorted(self.state.failures.items())
-        if not failures:
-            return
-        lines = self._lines({number for number, _ in failures[:_SHOWN_FAILURES]})
-        rows = [(lines[n], f.code, f.reason) for n, f in failures[:_SHOWN_FAILURES]]
-        print_table("Failed rows", ["Line", "Code", "Reason"], [(a, str(b), c) for a, b, c in rows])
-        if len(failures) > _SHOWN_FAILURES:
-            by_code = Counter(failure.code for _, failure in failures)
-            counts = ", ".join(f"{code}: {count:,}" for code, count in by_code.most_common())
-            typer.echo(f"… {len(failures):,} in all; by code: {counts}")
-        if self.files.failures:
-            typer.echo(f"The failed rows are in {self.files.failures}: correct and apply them.")
-
-    def _lines(self, numbers: set[int]) -> Mapping[int, int]:
-        rows = self.table.rows(self.mode.bulk, validate=False)
-        return {row.number: row.line for row in rows if row.number in numbers}
+        if self._can_resume:
+            print_note(f"To continue, run the same command with --resume ({self.state.path}).")
 
 
-def _open_private(path: str, flags: int) -> int:
-    return open_private(Path(path), flags)
-
-
-def _extra_columns(row: Row, failure: Failure) -> dict[str, str]:
-    values = (str(row.line), str(failure.code), failure.reason)
-    return dict(zip(_EXTRA, values, strict=True))
+_WORDS = {"notAttempted": "not attempted"}
 
 
 @contextmanager
 def _on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Calls `stop` at the first Ctrl-C; the second one interrupts the task."""
+    """Calls `stop` at the first Ctrl-C or SIGTERM; the second one cancels the task."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def interrupt(*_: object) -> None:
-        signal.signal(signal.SIGINT, cancel)
+        for number in _SIGNALS:
+            signal.signal(number, cancel)
         loop.call_soon_threadsafe(stop)
 
     def cancel(*_: object) -> None:
@@ -380,11 +372,13 @@ def _on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
             loop.call_soon_threadsafe(task.cancel)
 
     try:
-        signal.signal(signal.SIGINT, interrupt)
+        for number in _SIGNALS:
+            signal.signal(number, interrupt)
     except ValueError:  # not in the main thread: whoever runs this handles Ctrl-C
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
+from textwrap import fill
 
 import typer
 
-from cli.checking import checked_rows
+from cli.checking import find_faults
 from cli.exit_codes import ExitCode
 from cli.options import (
     ColumnOption,
@@ -20,7 +22,7 @@ from cli.options import (
     SetOption,
     open_table,
 )
-from cli.output import clean, console, print_json, print_note
+from cli.output import clean, console, counted, print_json, print_note
 from cli.profile import Profile
 from cli.tables import BrokenTableError, Fault, Table
 
@@ -43,26 +45,27 @@ def verb(
     options = Profile.read(profile).with_options(
         columns=column or (), constants=constant or (), encoding=encoding, delimiter=delimiter
     )
-    table = open_table(file, options, kind)
-    report = _JsonReport() if json else _TextReport()
-    for fault in _faults(table, mode, report.counts):
+    table = open_table(file, options, kind, mode)
+    report = _JsonReport() if json else _TextReport(table)
+    for fault in _faults(table, report.counts):
         report.add(fault)
     report.end(table)
     if report.counts["faults"]:
         raise typer.Exit(ExitCode.FAULTS)
 
 
-def _faults(table: Table, mode: Mode, counts: Counter[str]) -> Iterator[Fault]:
+def _faults(table: Table, counts: Counter[str]) -> Iterator[Fault]:
     counts["faults"] += len(table.faults)
     yield from table.faults
-    if table.faults:
-        return
+    faulty: set[int] = set()
     try:
-        for row in checked_rows(table, mode.bulk):
-            counts["rows"] += 1
-            counts["faultyRows"] += bool(row.faults)
-            counts["faults"] += len(row.faults)
-            yield from row.faults
+        for number, faults in () if table.faults else find_faults(table):
+            counts["rows"] = max(counts["rows"], number)
+            if faults:
+                faulty.add(number)
+                counts["faultyRows"] = len(faulty)
+                counts["faults"] += len(faults)
+                yield from faults
     except BrokenTableError as error:
         counts["faults"] += 1
         yield error.fault
@@ -71,17 +74,19 @@ def _faults(table: Table, mode: Mode, counts: Counter[str]) -> Iterator[Fault]:
 class _TextReport:
     """Prints a table row by row: a file may have more faults than fit in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: Table) -> None:
         self.counts: Counter[str] = Counter()
         self._console = console()
+        names = [column.header for column in table.columns]
+        self._width = min(_COLUMN_WIDTH, max(map(len, names), default=_COLUMN_WIDTH))
         self._has_head = False
 
     def add(self, fault: Fault) -> None:
         """Prints a fault."""
         if not self._has_head:
-            self._line("Line", "Column", "Fault")
+            self._print("Line", "Column", "Fault")
             self._has_head = True
-        self._line(str(fault.line), fault.column, fault.message)
+        self._print(str(fault.line), fault.column, fault.message)
 
     def end(self, table: Table) -> None:
         """Prints how the file was read, and the totals."""
@@ -89,12 +94,20 @@ class _TextReport:
             self._console.print()
         print_note(describe(table))
         rows, faulty, faults = (self.counts[name] for name in ("rows", "faultyRows", "faults"))
-        where = f" in {faulty:,} rows" if faulty else ""
-        summary = f"{faults:,} faults{where}" if faults else "no faults"
-        self._console.print(f"{rows:,} rows, {summary}")
+        if table.faults:
+            self._console.print(f"{counted(faults, 'fault')} in the header; rows were not checked")
+            return
+        where = f" in {counted(faulty, 'row')}" if faulty else ""
+        summary = f"{counted(faults, 'fault')}{where}" if faults else "no faults"
+        self._console.print(f"{counted(rows, 'row')}, {summary}")
 
-    def _line(self, line: str, column: str, message: str) -> None:
-        self._console.print(f"{line:>7}  {clean(column):{_COLUMN_WIDTH}}  {clean(message)}")
+    def _print(self, line: str, column: str, message: str) -> None:
+        start = f"{line:>7}  {clean(column):{self._width}}  "
+        text = start + clean(message)
+        width = self._console.width
+        if self._console.is_terminal and len(start) < width // 2:
+            text = fill(text, width, subsequent_indent=" " * len(start), break_on_hyphens=False)
+        self._console.print(text)
 
 
 class _JsonReport:
@@ -105,7 +118,7 @@ class _JsonReport:
 
     def add(self, fault: Fault) -> None:
         """Prints a fault."""
-        print_json({"line": fault.line, "column": fault.column, "message": fault.message})
+        print_json(asdict(fault))
 
     def end(self, table: Table) -> None:
         """Prints the totals."""

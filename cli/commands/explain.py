@@ -16,7 +16,7 @@ from cli.errors import CommandError
 from cli.options import JsonOption, KeyOption, ProfileOption, UrlOption, connection, parse_tag
 from cli.output import clean, print_json, print_note, print_table
 from cli.profile import Profile
-from shared.dps.models import ENROLLMENT_GROUP, INDIVIDUAL_ENROLLMENT
+from shared.dps.models import ENROLLMENT_GROUP, INDIVIDUAL_ENROLLMENT, AllocationPolicy
 from shared.errors import InvalidRequestError
 from shared.json_documents import parse_json
 
@@ -86,6 +86,7 @@ class _Question:
         """Returns the app's explanation."""
         async with open_client(where) as client:
             record = await self._record(client)
+            await self._note_what_differs(client, record)
             linked = self.hubs or record.get("iotHubs")
             if not linked:
                 raise CommandError(
@@ -100,6 +101,14 @@ class _Question:
             name = quote(self.policy or _policy(record), safe="")
             response = await client.send("POST", f"/allocation/{name}/explain", document=question)
             return parse_object(response)
+
+    async def _note_what_differs(self, client: AppClient, record: Document) -> None:
+        """Prints where DPS would not ask this question."""
+        policy = record.get("allocationPolicy")
+        if policy != AllocationPolicy.CUSTOM:
+            print_note(f"The allocationPolicy is {policy or 'not set'}: DPS calls no webhook.")
+        if self.group and await client.find(INDIVIDUAL_ENROLLMENT, self.device):
+            print_note("The device has an enrollment, which precedes its group: omit --group.")
 
     async def _record(self, client: AppClient) -> Document:
         """Returns the device's enrollment or group, with the tags."""
@@ -137,8 +146,9 @@ def _print(answer: Mapping[str, Any]) -> None:
     hub = (reply.get("body") or {}).get("iotHubHostName")
     rule = answer.get("rule")
     by_rule = f" by rule '{rule}'" if rule else ""
-    outcome = hub or f"refused with {reply.get('errorCode')}: {reply.get('message')}"
-    typer.echo(clean(f"{outcome}{by_rule}, policy {answer.get('policy')}"))
+    refusal = f": {reply.get('errorCode')} {reply.get('message')}"
+    text = f"{hub or 'refused'}{by_rule}, policy {answer.get('policy')}{'' if hub else refusal}"
+    typer.echo(clean(text))
     rows = [_row(rule) for rule in answer.get("rules") or ()]
     if rows:
         print_table("", ["Rule", "Result", "Why"], rows)

@@ -18,12 +18,18 @@ from cli.client import AppClient, Connection, open_client
 from cli.columns import Path as MemberPath
 from cli.columns import escaped, header_for, schema
 from cli.errors import CommandError
+from cli.file_content import Format
 from cli.options import KeyOption, KindName, ProfileOption, UrlOption, connection, parse_tag
-from cli.output import print_note
-from cli.profile import Profile
+from cli.output import counted, print_note
+from cli.profile import Profile, parse_delimiter
 from cli.progress import Progress
-from cli.tables import Format
-from shared.dps.models import AllocationPolicy, ProvisioningStatus, RecordKind
+from cli.stored import CONCURRENT_READS
+from shared.dps.models import (
+    ENROLLMENT_GROUP,
+    AllocationPolicy,
+    ProvisioningStatus,
+    RecordKind,
+)
 from shared.dps.responses import READ_ONLY_MEMBERS
 from shared.redaction import MASK, mask_secrets
 
@@ -42,12 +48,11 @@ class _Filter:
     allocation: str | None
 
     def matches(self, record: Mapping[str, Any], id: str) -> bool:
-        """Returns whether a record is to be exported."""
+        """Returns whether a record is to be exported, as far as its hub is not concerned."""
         return (
             self.status in (None, record.get("provisioningStatus") or _DEFAULT_STATUS)
             and id.casefold().startswith((self.id_prefix or "").casefold())
             and all(_tag(record, path) == value for path, value in self.tags)
-            and (self.hub is None or self.hub.casefold() in _hubs(record))
             and self.allocation in (None, record.get("allocationPolicy"))
         )
 
@@ -66,7 +71,8 @@ def verb(
         typer.Option("--tag", metavar="NAME=VALUE", help="Only with this tag in the initial twin."),
     ] = None,
     hub: Annotated[
-        str | None, typer.Option("--hub", help="Only if it may be, or is, assigned to this hub.")
+        str | None,
+        typer.Option("--hub", help="Only records that name this hub, or devices assigned to it."),
     ] = None,
     allocation: Annotated[
         AllocationPolicy | None, typer.Option(help="Only with this allocation policy.")
@@ -76,6 +82,9 @@ def verb(
         typer.Option("--registrations", help="The devices' registration states instead."),
     ] = False,
     file_format: Annotated[Format, typer.Option("--format", help="The format.")] = Format.CSV,
+    delimiter: Annotated[
+        str, typer.Option("--delimiter", help="Of CSV: comma, semicolon or tab.")
+    ] = "comma",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: standard output.")
     ] = None,
@@ -91,9 +100,16 @@ def verb(
         hub=hub,
         allocation=allocation,
     )
-    export = _Export(kind.kind, condition, with_registrations=registrations)
+    export = _Export(
+        kind.kind,
+        condition,
+        with_registrations=registrations,
+        delimiter=parse_delimiter(delimiter),
+    )
     where = connection(url, key, Profile.read(profile))
-    with _open_output(output) as out:
+    # A spreadsheet needs the mark to read UTF-8; the readers of JSON do not expect it.
+    encoding = "utf-8-sig" if file_format is Format.CSV else "utf-8"
+    with _open_output(output, encoding) as out:
         asyncio.run(export.write(where, out, file_format))
     export.report()
 
@@ -105,17 +121,23 @@ def _tag(record: Mapping[str, Any], path: MemberPath) -> str | None:
     return value if isinstance(value, str) or value is None else json.dumps(value)
 
 
-def _hubs(record: Mapping[str, Any]) -> set[str]:
-    state = record.get("registrationState") or {}
-    names = [*(record.get("iotHubs") or ()), record.get("iotHubHostName"), state.get("assignedHub")]
+def _hubs(document: Mapping[str, Any]) -> set[str]:
+    """Returns the hubs that a record names, or to which a device is assigned."""
+    names = [
+        *(document.get("iotHubs") or ()),
+        *map(document.get, ("iotHubHostName", "assignedHub")),
+    ]
     return {str(name).casefold() for name in names if name}
 
 
 class _Export:
     """The records of one kind, read page by page, and what the file lacks."""
 
-    def __init__(self, kind: RecordKind, condition: _Filter, *, with_registrations: bool) -> None:
+    def __init__(
+        self, kind: RecordKind, condition: _Filter, *, with_registrations: bool, delimiter: str
+    ) -> None:
         self._kind = kind
+        self._delimiter = delimiter
         self._condition = condition
         self._with_registrations = with_registrations
         self._count = self._certificates = self._masked = 0
@@ -160,32 +182,46 @@ class _Export:
                 progress.advance()
             columns.close()
             spool.seek(0)
-            writer = csv.writer(out, lineterminator="\n")
+            if not self._count:
+                return
+            writer = csv.writer(out, delimiter=self._delimiter, lineterminator="\n")
             writer.writerow(columns.headers(is_table=not self._with_registrations))
             writer.writerows(columns.cells(json.loads(line)) for line in spool)
 
     async def _documents(self, client: AppClient) -> AsyncIterator[Document]:
+        hub = self._condition.hub
+        records = self._records(client)
+        documents = self._registrations(client, records) if self._with_registrations else records
+        async for document in documents:
+            if hub is None or hub.casefold() in _hubs(document):
+                is_record = not self._with_registrations
+                yield self._exported(document) if is_record else document
+
+    async def _records(self, client: AppClient) -> AsyncIterator[Document]:
         async for page in client.pages(f"/{self._kind.path}/query"):
             for record in page:
-                id = str(record.get(self._kind.id_member))
-                if not self._condition.matches(record, id):
-                    continue
-                if self._with_registrations:
-                    async for state in self._registrations(client, record, id):
-                        yield state
-                else:
-                    yield self._exported(record)
+                if self._condition.matches(record, str(record.get(self._kind.id_member))):
+                    yield record
 
     async def _registrations(
-        self, client: AppClient, record: Document, id: str
+        self, client: AppClient, records: AsyncIterator[Document]
     ) -> AsyncIterator[Document]:
-        """Yields the registration state of an enrollment, or those of a group's devices."""
-        if state := record.get("registrationState"):
+        """Yields the registration states of the devices of the records."""
+        ids: list[str] = []
+        async for record in records:
+            id = str(record[self._kind.id_member])
+            if self._kind is ENROLLMENT_GROUP:
+                async for page in client.pages(f"/registrations/{quote(id, safe='')}/query"):
+                    for state in page:
+                        yield {"enrollmentGroupId": id, **state}
+                continue
+            ids.append(id)
+            if len(ids) == CONCURRENT_READS:
+                for state in await _read_states(client, ids):
+                    yield state
+                ids = []
+        for state in await _read_states(client, ids):
             yield state
-        if "enrollmentGroupId" in record:
-            async for page in client.pages(f"/registrations/{quote(id, safe='')}/query"):
-                for registered in page:
-                    yield {"enrollmentGroupId": id, **registered}
 
     def _exported(self, record: Document) -> Document:
         """Returns a record without keys and without what DPS writes itself."""
@@ -203,7 +239,7 @@ class _Export:
 
     def report(self) -> None:
         """Prints the count, and what has to be added before the file is applied elsewhere."""
-        print_note(f"{self._count:,} {'registrations' if self._with_registrations else 'records'}")
+        print_note(counted(self._count, "registration" if self._with_registrations else "record"))
         if self._certificates:
             print_note(
                 f"{self._certificates:,} have X.509 certificates, which DPS does not return: add"
@@ -214,6 +250,12 @@ class _Export:
                 f"{self._masked:,} have a key that is masked, such as the query of a webhookUrl:"
                 " replace it before the file is applied."
             )
+
+
+async def _read_states(client: AppClient, ids: list[str]) -> list[Document]:
+    """Returns the registration states of individual enrollments, which queries do not return."""
+    reads = (client.read(f"/registrations/{quote(id, safe='')}") for id in ids)
+    return [state for state in await asyncio.gather(*reads) if state is not None]
 
 
 class _CsvColumns:
@@ -285,14 +327,14 @@ def _text(value: Any) -> str:
 
 
 @contextmanager
-def _open_output(file: Path | None) -> Iterator[TextIO]:
+def _open_output(file: Path | None, encoding: str) -> Iterator[TextIO]:
     """Opens the file, or standard output; a file appears only when it is complete."""
     if file is None:
         yield sys.stdout
         return
     part = file.with_name(file.name + ".part")
     try:
-        with part.open("w", encoding="utf-8", newline="") as out:
+        with part.open("w", encoding=encoding, newline="") as out:
             yield out
         part.replace(file)
     except OSError as error:

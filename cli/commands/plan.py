@@ -3,8 +3,8 @@
 import asyncio
 import json as json_module
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
@@ -49,7 +49,8 @@ class _PlannedRow:
     line: int
     id: str
     outcome: str
-    members: list[str] = field(default_factory=list)
+    members: Sequence[str] = ()
+    faults: Sequence[str] = ()
 
 
 def verb(
@@ -73,7 +74,7 @@ def verb(
     options = Profile.read(profile).with_options(
         columns=column or (), constants=constant or (), encoding=encoding, delimiter=delimiter
     )
-    table = open_valid_table(file, options, kind)
+    table = open_valid_table(file, options, kind, mode)
     plan = _Plan(table, mode)
     asyncio.run(plan.make(connection(url, key, options)))
     plan.report(verbose=verbose, as_json=json)
@@ -110,10 +111,10 @@ class _Plan:
 
     def _valid_rows(self) -> Iterator[tuple[str, tuple[int, bytes]]]:
         """Yields line and record of each valid row by case-folded id; adds the invalid ones."""
-        invalid = check_rows(self._table, self._mode.bulk).faults
-        for row in self._table.rows(self._mode.bulk, validate=False):
+        invalid = check_rows(self._table).faults
+        for row in self._table.rows(validate=False):
             if row.number in invalid:
-                self._add(row.line, row.id, "invalid", invalid[row.number])
+                self._add(row.line, row.id, "invalid", faults=invalid[row.number])
                 continue
             self._have_keys += has_keys(row.document)
             # As JSON, which takes a fraction of the memory of the objects.
@@ -129,11 +130,19 @@ class _Plan:
         changed = [] if self._mode is Mode.DELETE else changed_members(record, row)
         self._add(line, id, other if changed else same, changed)
 
-    def _add(self, line: int, id: str, outcome: str, members: list[str] | None = None) -> None:
+    def _add(
+        self,
+        line: int,
+        id: str,
+        outcome: str,
+        members: Sequence[str] = (),
+        faults: Sequence[str] = (),
+    ) -> None:
         self.counts[outcome] += 1
         if outcome != "unchanged":
-            row = _PlannedRow(line=line, id=id, outcome=outcome, members=members or [])
-            self._rows.append(row)
+            self._rows.append(
+                _PlannedRow(line=line, id=id, outcome=outcome, members=members, faults=faults)
+            )
 
     def report(self, *, verbose: bool, as_json: bool) -> None:
         """Prints the counts, and with `verbose` the rows."""
@@ -145,7 +154,14 @@ class _Plan:
         print_counts(counts)
         if verbose and rows:
             heads = ("Line", "Id", "Outcome", "Members, or faults")
-            cells = [(row.line, row.id, row.outcome, ", ".join(row.members)) for row in rows]
+            cells = [
+                (row.line, row.id, row.outcome, "; ".join([*row.members, *row.faults]))
+                for row in rows
+            ]
             print_table("", heads, cells)
+        elif rows:
+            print_note("-v lists the rows that are not unchanged.")
         if self._have_keys and self._mode in (Mode.UPDATE, Mode.UPSERT):
             print_note(f"The symmetric keys of {self._have_keys:,} rows were not compared.")
+        if self._mode is Mode.CREATE and self.counts["unchanged"]:
+            print_note("With apply --keys the unchanged rows fail: their records have other keys.")

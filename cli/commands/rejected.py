@@ -2,6 +2,7 @@
 
 import asyncio
 import json as json_module
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -12,7 +13,7 @@ from cli.client import Connection, open_client, parse_object
 from cli.errors import CommandError
 from cli.exit_codes import ExitCode
 from cli.options import JsonOption, KeyOption, ProfileOption, UrlOption, connection
-from cli.output import print_json, print_note, print_table
+from cli.output import clean, counted, print_json, print_note, print_table
 from cli.profile import Profile
 from shared.errors import InvalidRequestError
 from shared.json_documents import parse_json
@@ -57,7 +58,7 @@ def list_messages(
         return
     rows = [_row(message) for message in messages]
     print_table("", ["Number", "Rejected", "Reason", "Ids", "Description"], rows)
-    print_note(f"{len(messages)} messages")
+    print_note(counted(len(messages), "message"))
 
 
 @verb.command()
@@ -77,7 +78,9 @@ def replay(
     id: IdOption = None,
     older_than: AgeOption = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")] = 100,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which, send none.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the messages, send none.")
+    ] = False,
     profile: ProfileOption = None,
     url: UrlOption = None,
     key: KeyOption = None,
@@ -93,7 +96,8 @@ def replay(
     else:
         body |= {"max": limit, "dryRun": dry_run}
     where = connection(url, key, Profile.read(profile))
-    _report(asyncio.run(_send(where, "POST", "/rejected/replay", body)), as_json=json)
+    report = asyncio.run(_send(where, "POST", "/rejected/replay", body))
+    _report(report, as_json=json, dry_run=dry_run)
 
 
 @verb.command()
@@ -157,21 +161,25 @@ def _row(message: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     more = f" … {len(ids)}" if len(ids) > 1 else ""
     return (
         str(message.get("sequenceNumber")),
-        str(message.get("rejectedTimeUtc") or "")[:19],
+        re.sub(r"\.\d+", "", str(message.get("rejectedTimeUtc") or "")),
         str(message.get("reason") or ""),
         f"{ids[0]}{more}" if ids else "",
         str(message.get("description") or ""),
     )
 
 
-def _report(report: Mapping[str, Any], *, as_json: bool) -> None:
+def _report(report: Mapping[str, Any], *, as_json: bool, dry_run: bool = False) -> None:
     """Prints the outcome of each message; exits with 1 if some are left or failed."""
+    numbers = report.get("sequenceNumbers") or []
     if as_json:
         print_json(report)
+    elif dry_run:
+        would_be = f"{counted(len(numbers), 'message')} would be replayed"
+        typer.echo(": ".join([would_be, _text(numbers)] if numbers else [would_be]))
     else:
-        shown = {name: value for name, value in report.items() if value not in (None, [], {})}
-        rows = [(name, _text(value)) for name, value in shown.items()]
-        print_table("", ["What", "Messages"], rows)
+        for name, value in report.items():
+            if value:
+                typer.echo(clean(f"{name}: {_text(value)}"))
     if report.get("failed") or report.get("uncompleted") or report.get("stopped"):
         raise typer.Exit(ExitCode.FAULTS)
 

@@ -11,6 +11,7 @@ import typer
 
 from cli.columns import Member, insert, schema
 from cli.options import KindName
+from cli.profile import parse_delimiter
 from shared.dps.models import AttestationType
 
 
@@ -42,10 +43,10 @@ _EXAMPLES = {
     "attestation.tpm.endorsementKey": "AToAAQALAAMAsgAgg3GXZ0SEs",
     "attestation.x509.caReferences.primary": "factory-ca",
     "provisioningStatus": "enabled",
-    "reprovisionPolicy.updateHubAssignment": "true",
-    "reprovisionPolicy.migrateDeviceData": "true",
+    "reprovisionPolicy.updateHubAssignment": "yes",
+    "reprovisionPolicy.migrateDeviceData": "yes",
     "allocationPolicy": "hashed",
-    "capabilities.iotEdge": "false",
+    "capabilities.iotEdge": "no",
     "initialTwin.tags.plant": "007",
     "initialTwin.tags.line:number": "4",
     "initialTwin.properties.desired.interval:number": "60",
@@ -68,6 +69,9 @@ def verb(
     attestation: Annotated[
         Attestation, typer.Option(help="How the devices authenticate.")
     ] = Attestation.SYMMETRIC_KEY,
+    delimiter: Annotated[
+        str, typer.Option("--delimiter", help="Of CSV: comma, semicolon or tab.")
+    ] = "comma",
 ) -> None:
     """Print a file to fill in: a comment for each column, the columns, and one example."""
     if kind is KindName.GROUP and attestation is Attestation.TPM:
@@ -77,7 +81,7 @@ def verb(
     for name, description in columns.items():
         typer.echo(f"# {name}: {description}")
     if file_format is TemplateFormat.CSV:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv.writer(sys.stdout, delimiter=parse_delimiter(delimiter), lineterminator="\n")
         writer.writerow(columns)
         writer.writerow([example.get(name, "") for name in columns])
         return
@@ -109,5 +113,5 @@ def _is_useful(member: Member, attestation: Attestation) -> bool:
 
 def _member(name: str, example: str) -> tuple[tuple[str, ...], Any]:
     base, _, type_name = name.partition(":")
-    value: Any = int(example) if type_name else {"true": True, "false": False}.get(example, example)
+    value: Any = int(example) if type_name else {"yes": True, "no": False}.get(example, example)
     return tuple(base.split(".")), value

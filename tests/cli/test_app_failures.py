@@ -89,17 +89,22 @@ async def test_a_page_in_front_of_the_app(stack: Stack) -> None:
     """A page with status 200 ends the run; its rows are unknown, since they may be applied."""
     write_csv(device_rows(5))
     rule = fail_first(200, "<html>Sign in</html>", applied=True)
+    keys = ("--keys", "keys.csv")
     async with open_proxy(stack.host.url, rule) as proxy:
-        report, err, code = await end_of(await start_apply(proxy.url))
-        again, _, _ = await end_of(await start_apply(proxy.url, "--resume"))
+        report, err, code = await end_of(await start_apply(proxy.url, *keys))
+        state = await asyncio.to_thread(Path("devices.csv.apply").read_text)
+        again, _, _ = await end_of(await start_apply(proxy.url, *keys, "--resume"))
 
     assert (code, report["done"], report["unknown"]) == (3, 0, 5)
     assert "check the URL" in err
     assert again["done"] == 5
+    rows = (await asyncio.to_thread(Path("keys.csv").read_text)).splitlines()[1:]
+    assert len(rows) == 5
+    assert not any(key in state for row in rows for key in row.split(",")[1:])
 
 
 async def test_a_file_that_is_changed_meanwhile(stack: Stack) -> None:
-    """If the file is changed during a run, no key is removed, and no row is written as failed."""
+    """If the file is changed during a run, no key is removed, and no row of it is called failed."""
     write_csv([*device_rows(30), "press x,symmetricKey,1"])
 
     async def rule(_: dict[str, Any], forward: Forward) -> web.StreamResponse:
@@ -112,6 +117,7 @@ async def test_a_file_that_is_changed_meanwhile(stack: Stack) -> None:
 
     keys = await asyncio.to_thread(Path("keys.csv").read_text)
     assert (code, report["failed"]) == (2, 1)
+    assert [(f["line"], f["id"]) for f in report["failures"]] == [(None, "")]
     assert "was changed during the run" in err
     assert len(keys.splitlines()) > report["done"]
     assert not await asyncio.to_thread(Path("failed.csv").exists)

@@ -107,9 +107,9 @@ def test_failed_ndjson_comes_back(cli: Run) -> None:
 
     apply(cli, "a.ndjson", "--mode", "create", "--failures", "failed.ndjson", code=1)
 
-    failed = json.loads(Path("failed.ndjson").read_text("utf-8-sig"))
+    failed = json.loads(Path("failed.ndjson").read_text("utf-8"))
     assert {name: failed[name] for name in record} == record
-    assert (failed["#line"], failed["#code"]) == ("1", "400004")
+    assert (failed["#line"], failed["#code"]) == (1, 400004)
     Path("corrected.ndjson").write_text(
         json.dumps({**failed, "attestation": {"type": "symmetricKey"}})
     )
@@ -122,7 +122,7 @@ def test_a_record_that_is_not_json_comes_back(cli: Run) -> None:
 
     apply(cli, "a.ndjson", "--mode", "create", "--failures", "failed.ndjson", code=1)
 
-    lines = Path("failed.ndjson").read_text("utf-8-sig").splitlines()
+    lines = Path("failed.ndjson").read_text("utf-8").splitlines()
     assert lines[1::2] == ['{"registrationId": "press-1",', "[1]"]
     starts = [line.partition(" reason ")[0] for line in lines[::2]]
     assert starts == ["# line 1 code 400004", "# line 2 code 400004"]
@@ -141,7 +141,7 @@ def test_cells_without_a_column_come_back(cli: Run) -> None:
 def test_failures_that_cannot_be_written(cli: Run) -> None:
     """A file of failures that cannot be written is an error after the report."""
     write_csv(["bad id!,symmetricKey,a"])
-    Path("failed.csv").mkdir()
+    Path("failed.csv").symlink_to("missing/failed.csv")
 
     ran = cli("apply", "devices.csv", "--mode", "create", "--failures", "failed.csv", "--json")
 
@@ -232,8 +232,7 @@ def test_keys_are_made_here(cli: Run, app: httpx.Client) -> None:
     for id in ("press-0000", "press-0039"):
         keys = attestation(app, id)["symmetricKey"]
         assert keys == {name: rows[id][name] for name in ("primaryKey", "secondaryKey")}
-    written = Path("devices.csv.apply").read_text() + ran.out + ran.err
-    assert not any(row["primaryKey"] in written for row in rows.values())
+    assert not any(row["primaryKey"] in ran.out + ran.err for row in rows.values())
 
 
 def test_rows_with_the_same_constant_have_keys_of_their_own(cli: Run) -> None:
@@ -257,7 +256,7 @@ def test_keys_failures_and_state_are_different_files(cli: Run, stack: Stack) -> 
     for name in ("keys.csv", "devices.csv.apply"):
         options = ("--mode", "create", "--keys", "keys.csv", "--failures", name)
         ran = cli("apply", "devices.csv", *options)
-        assert (ran.code, "--failures must be another file" in ran.err) == (2, True)
+        assert (ran.code, "--failures must differ" in ran.err) == (2, True)
 
     assert stack.dps.requests == []
 
@@ -376,7 +375,7 @@ def test_a_wrong_address(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ran.code == 3
     assert counts(ran.json) == NONE | {"notAttempted": 2}
     assert "no such route" in ran.err
-    assert "--resume" in ran.err
+    assert [file.name for file in Path().iterdir()] == ["devices.csv"]
 
 
 @pytest.mark.parametrize("options", [(), ("--key", secret_factory.function_key())])
@@ -400,12 +399,36 @@ def test_large_records(cli: Run, app: httpx.Client) -> None:
     assert len(stored(app)) == 30
 
 
-def test_an_ended_run_is_reported_again(cli: Run, stack: Stack) -> None:
-    """--resume of a run that has ended sends nothing and has the same result."""
+def test_a_run_that_has_ended_cannot_be_continued(cli: Run) -> None:
+    """After a run in which each row has its outcome, no state is left, and --resume is refused."""
     write_csv([*device_rows(3), "press-x,fingerprint,x"])
-    first = apply(cli, "devices.csv", "--mode", "create", code=1)
-    sent = len(stack.dps.requests)
+    apply(cli, "devices.csv", "--mode", "create", code=1)
 
-    again = apply(cli, "devices.csv", "--mode", "create", "--resume", code=1)
+    again = cli("apply", "devices.csv", "--mode", "create", "--resume")
 
-    assert (again, len(stack.dps.requests)) == (first, sent)
+    assert again.code == 2
+    assert "no run of this file to continue" in again.err
+    assert [file.name for file in Path().iterdir()] == ["devices.csv"]
+
+
+def test_corrections_are_not_overwritten(cli: Run, stack: Stack) -> None:
+    """A file of failures that exists, in which rows may be corrected, ends the command."""
+    write_csv(device_rows(1))
+    Path("failed.csv").write_text("corrected")
+
+    ran = cli("apply", "devices.csv", "--mode", "create", "--failures", "failed.csv")
+
+    assert (ran.code, Path("failed.csv").read_text()) == (2, "corrected")
+    assert list(stack.dps.requests) == []
+
+
+def test_keys_of_no_row(cli: Run) -> None:
+    """If no row gets keys, there is no file of keys, and that is said."""
+    rows = [f"press-1,tpm,{secret_factory.endorsement_key()}"]
+    write_csv(rows, header="registrationId,attestation.type,attestation.tpm.endorsementKey")
+
+    ran = cli("apply", "devices.csv", "--mode", "create", "--keys", "keys.csv")
+
+    assert ran.code == 0
+    assert "No keys were made" in ran.err
+    assert not Path("keys.csv").exists()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests import secret_factory
 from tests.cli.conftest import Run
 from tests.cli.files import device_rows, write_csv
 
@@ -95,7 +96,7 @@ def test_faults_are_a_table(run_cli: Run) -> None:
 
     assert ran.code == 1
     assert "      2  attestation.type" in ran.out
-    assert "1 rows, 1 faults in 1 rows" in ran.out
+    assert "1 row, 1 fault in 1 row" in ran.out
 
 
 @pytest.mark.parametrize(
@@ -128,11 +129,12 @@ def test_case_of_columns_and_values(run_cli: Run) -> None:
 
 
 def test_ids_twice_in_any_case(run_cli: Run) -> None:
-    """An id that another row has in another case is a fault that names the first row."""
+    """Both rows of an id that appears twice, in any case, have a fault that names the other row."""
     write_csv(["press-1,symmetricKey,x", "PRESS-1,symmetricKey,x"])
 
     assert faults(run_cli, "devices.csv") == [
-        (3, "registrationId", "must be unique, without regard to case; line 2 has the same id")
+        (3, "registrationId", "must be unique, without regard to case; line 2 has the same id"),
+        (2, "registrationId", "must be unique, without regard to case; line 3 has the same id"),
     ]
 
 
@@ -199,7 +201,7 @@ def test_a_quote_that_is_not_closed(run_cli: Run) -> None:
     [(line, _, message)] = faults(run_cli, "devices.csv")
 
     assert line == 3
-    assert "quotes" in message
+    assert "quote" in message
 
 
 def test_ndjson_faults_have_paths(run_cli: Run) -> None:
@@ -264,3 +266,122 @@ def test_rows_with_too_many_cells(run_cli: Run) -> None:
     [(line, _, message)] = faults(run_cli, "devices.csv")
 
     assert (line, message) == (3, "has 4 cells, the header has 3")
+
+
+@pytest.mark.parametrize("name", ["tab", r"\t", "\t"])
+def test_delimiters_have_names(run_cli: Run, name: str) -> None:
+    """A delimiter is a character, or the name that `check` prints."""
+    Path("a.csv").write_text("registrationId\tattestation.type\npress-1\tsymmetricKey\n")
+
+    ran = run_cli("check", "a.csv", "--delimiter", name)
+
+    assert (ran.code, "delimiter tab" in ran.err) == (0, True)
+    assert run_cli("check", "a.csv", "--delimiter", "tabs").code == 2
+
+
+UNMAPPED = (
+    "is not a member of a record; map it with --column 'Serial=PATH', or ignore it with --column"
+    " 'Serial='"
+)
+
+
+@pytest.mark.parametrize(
+    ("option", "column", "message"),
+    [
+        (
+            "--column=Serial=regId",
+            "Serial",
+            "is mapped to 'regId', which is not a member of a record",
+        ),
+        ("--set=foo.bar=1", "--set foo.bar", "is not a member of a record"),
+        ("--set=status=1", "Serial", UNMAPPED),
+        (
+            "--column=Serial=registrationId",
+            "attestation.type",
+            "has no column; add it, or set it for all rows with --set attestation.type=symmetricKey",
+        ),
+    ],
+)
+def test_faults_of_the_header_say_what_to_do(
+    run_cli: Run, option: str, column: str, message: str
+) -> None:
+    """A fault of the header names the option that is wrong, or the one that is missing."""
+    write_csv(["press-1"], header="Serial")
+
+    found = {name: text for _, name, text in faults(run_cli, "devices.csv", option)}
+
+    assert found[column] == message
+
+
+def test_a_value_without_a_column(run_cli: Run) -> None:
+    """A value in a column without a name is a fault; an empty one, as spreadsheets add, is not."""
+    write_csv(
+        ["p-1,symmetricKey,,x", "p-2,symmetricKey,,"], header="registrationId,attestation.type,,"
+    )
+
+    assert faults(run_cli, "devices.csv") == [(2, "", "has a value in column 4, which has no name")]
+
+
+def test_a_delete_needs_only_ids(run_cli: Run) -> None:
+    """For a delete other columns, known or not, are not read."""
+    write_csv(["press-1,x,y"], header="registrationId,attestation.type,Remark")
+
+    assert run_cli("check", "devices.csv", "--mode", "delete").code == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(json.dumps({"mode": "create", "enrollments": [{}]}), id="bulk"),
+        pytest.param(json.dumps({"registrationId": "press-1"}, indent=1), id="pretty"),
+    ],
+)
+def test_one_json_object(run_cli: Run, text: str) -> None:
+    """A file with a bulk request, or with one object over several lines, is no table."""
+    Path("a.json").write_text(text)
+
+    ran = run_cli("check", "a.json")
+
+    assert ran.code == 2
+    assert "The file is one JSON object" in ran.err
+
+
+CERTIFICATE = secret_factory.certificate("press-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        pytest.param(CERTIFICATE, None, id="pem"),
+        pytest.param("".join(CERTIFICATE.splitlines()[1:-1]), None, id="base64"),
+        pytest.param(CERTIFICATE.replace("\n", " "), None, id="spaces"),
+        pytest.param(CERTIFICATE[:200], "must be one X.509 certificate", id="cut-off"),
+        pytest.param(
+            CERTIFICATE.replace("\n", r"\n"), "must be one X.509 certificate", id="escaped"
+        ),
+        pytest.param(CERTIFICATE * 2, "must be one X.509 certificate", id="chain"),
+        pytest.param("press-1.pem", "must be one X.509 certificate", id="file"),
+        pytest.param(CERTIFICATE + "-----BEGIN PRIVATE KEY-----", "has a private key", id="key"),
+    ],
+)
+def test_certificates_are_parsed(run_cli: Run, text: str, fault: str | None) -> None:
+    """A cell for a certificate has one, as PEM or base64, and no private key."""
+    path = "attestation.x509.clientCertificates.primary.certificate"
+    write_csv([f'press-1,x509,"{text}"'], header=f"registrationId,attestation.type,{path}")
+
+    found = faults(run_cli, "devices.csv")
+
+    assert [(column, message[: len(fault or "")]) for _, column, message in found] == (
+        [(path, fault)] if fault else []
+    )
+
+
+def test_a_new_record_needs_its_certificate(run_cli: Run) -> None:
+    """The `info` of a certificate, as DPS returns it, is not enough to create a record."""
+    path = "attestation.x509.clientCertificates.primary.info.sha1Thumbprint"
+    write_csv(["press-1,x509,AB12"], header=f"registrationId,attestation.type,{path}")
+
+    ran = [run_cli("check", "devices.csv", "--mode", mode) for mode in ("create", "update")]
+
+    assert [r.code for r in ran] == [1, 0]
+    assert "certificate" in ran[0].out

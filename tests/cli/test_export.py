@@ -160,21 +160,48 @@ def test_filters(cli: Run, app: httpx.Client, options: tuple[str, ...], ids: lis
     assert sorted(json.loads(line)["registrationId"] for line in out.splitlines()) == ids
 
 
-def test_registrations(cli: Run, stack: Stack, app: httpx.Client) -> None:
-    """The registration states of a group's devices are exported with their group."""
+@pytest.mark.parametrize("hub", [(), ("--hub", "HUB-1")])
+def test_registrations_of_groups(
+    cli: Run, stack: Stack, app: httpx.Client, hub: tuple[str, ...]
+) -> None:
+    """The registration states of a group's devices are exported with their group, by their hub."""
     group = {"enrollmentGroupId": "presses", "attestation": {"type": "symmetricKey"}}
     app.put("/enrollmentGroups/presses", json=group).raise_for_status()
     for number in range(3):
         state = {"registrationId": f"press-{number}", "enrollmentGroupId": "presses"}
-        httpx.post(f"{stack.dps.url}/_registrations", json={**state, "assignedHub": "hub-1"})
+        create_registration(stack, {**state, "assignedHub": f"hub-{number}"})
 
-    ran = cli("export", "--kind", "group", "--registrations", "-o", "states.csv")
+    ran = cli("export", "--kind", "group", "--registrations", "-o", "states.csv", *hub)
 
-    rows = list(csv.DictReader(Path("states.csv").read_text().splitlines()))
+    found = [(row["enrollmentGroupId"], row["assignedHub"]) for row in read_csv("states.csv")]
     assert ran.code == 0
-    assert [(row["enrollmentGroupId"], row["status"]) for row in rows] == [
-        ("presses", "assigned")
-    ] * 3
+    assert sorted(found) == [
+        ("presses", f"hub-{number}") for number in range(3) if not hub or number == 1
+    ]
+
+
+def test_registrations_of_enrollments(cli: Run, stack: Stack) -> None:
+    """The states of individual enrollments, which queries do not return, are read one by one."""
+    write_csv(device_rows(40))
+    cli("apply", "devices.csv", "--mode", "create")
+    for number in range(0, 40, 10):
+        create_registration(stack, {"registrationId": f"press-{number:04}", "assignedHub": "hub-1"})
+
+    ran = cli("export", "--registrations", "-o", "states.csv")
+
+    assert ran.code == 0
+    assigned = [row["registrationId"] for row in read_csv("states.csv") if row["assignedHub"]]
+    assert sorted(assigned) == ["press-0000", "press-0010", "press-0020", "press-0030"]
+
+
+def create_registration(stack: Stack, state: dict[str, str]) -> None:
+    """Creates a registration state in DPS."""
+    httpx.post(f"{stack.dps.url}/_registrations", json=state).raise_for_status()
+
+
+def read_csv(name: str) -> list[dict[str, str]]:
+    """Returns the rows of a CSV file."""
+    return list(csv.DictReader(Path(name).read_text("utf-8-sig").splitlines()))
 
 
 def test_all_pages_are_read(cli: Run) -> None:

@@ -23,6 +23,7 @@ from tests.cli.processes import (
     Command,
     kill,
     report_of,
+    start,
     start_apply,
     state_lines,
     wait_for_state,
@@ -39,11 +40,6 @@ _NO_QUEUES = {
 def in_empty_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Runs each test in a directory of its own."""
     monkeypatch.chdir(tmp_path)
-
-
-def forget_state() -> None:
-    """Removes the state file."""
-    Path("devices.csv.apply").unlink()
 
 
 def append(name: str, text: str) -> None:
@@ -70,13 +66,14 @@ def resumed(report: dict[str, Any]) -> tuple[int, int]:
     return report["done"], report["rows"] - report["done"]
 
 
-async def test_ctrl_c_ends_cleanly(slow_dps: Stack) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_ctrl_c_ends_cleanly(slow_dps: Stack, number: signal.Signals) -> None:
     """Ctrl-C lets the requests in flight end: no row is unknown, and --resume does the rest."""
     write_csv(device_rows(ROWS))
     command = await start_apply(slow_dps.host.url)
     await wait_for_state(6, command)
 
-    command.send_signal(signal.SIGINT)
+    command.send_signal(number)
     out, err = await asyncio.wait_for(command.communicate(), TIMEOUT)
 
     report = json.loads(out)
@@ -128,7 +125,6 @@ async def test_kill_at_random_moments(slow_dps: Stack, app: httpx.Client, seed: 
         assert resumed(report) == (ROWS, 0), (seed, report["failures"][:3])
         if mode == "create":
             expect_keys(app)
-        forget_state()
     assert stored(app) == {}
 
 
@@ -154,7 +150,6 @@ async def test_updates_with_etags(slow_dps: Stack, app: httpx.Client) -> None:
     """Updates of records with an etag are done after a kill, although DPS has other etags then."""
     write_csv(device_rows(ROWS))
     await report_of(await start_apply(slow_dps.host.url))
-    forget_state()
     etags = {id: record["etag"] for id, record in stored(app).items()}
     rows = [f"{id},symmetricKey,008,{etag}" for id, etag in etags.items()]
     write_csv(rows, header=f"{HEADER},etag")
@@ -241,8 +236,20 @@ async def wait_until_live(url: str) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.parametrize("arguments", [("plan", "devices.csv", "--mode", "create"), ("export",)])
+async def test_no_app(arguments: tuple[str, ...]) -> None:
+    """Every verb ends within seconds if there is no app, and names its address."""
+    write_csv(device_rows(1))
+
+    command = await start("http://127.0.0.1:1", *arguments)
+    _, err = await asyncio.wait_for(command.communicate(), 20)
+
+    assert command.returncode == 3
+    assert b"The app at http://127.0.0.1:1 does not respond" in err
+
+
 async def test_no_app_is_said_soon(tmp_path: Path) -> None:
-    """Without an app the command ends soon, and nothing is in doubt."""
+    """Without an app the command ends soon, and there is nothing to continue."""
     write_csv(device_rows(3))
 
     command = await start_apply("http://127.0.0.1:1")
@@ -251,7 +258,7 @@ async def test_no_app_is_said_soon(tmp_path: Path) -> None:
     report = json.loads(out)
     assert (command.returncode, report["notAttempted"], report["unknown"]) == (3, 3, 0)
     assert b"does not respond" in err
-    assert (tmp_path / "devices.csv.apply").exists()
+    assert not (tmp_path / "devices.csv.apply").exists()
 
 
 @pytest.mark.long

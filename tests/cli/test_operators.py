@@ -114,6 +114,22 @@ def test_explain_faults(
     assert message in ran.err
 
 
+def test_explain_says_that_dps_would_not_ask(
+    operate: Run, own_stack: Stack, thermostat: str
+) -> None:
+    """Where DPS calls no webhook, or for another enrollment, that is said beside the answer."""
+    document = {"enrollmentGroupId": "presses", "attestation": {"type": "symmetricKey"}}
+    headers = {"x-functions-key": KEY}
+    url = f"{own_stack.host.url}/enrollmentGroups/presses"
+    httpx.put(url, headers=headers, json=document).raise_for_status()
+
+    ran = operate("explain", thermostat, "--group", "presses", "--hub", HUBS[0])
+
+    assert ran.code == 0
+    assert "The allocationPolicy is not set: DPS calls no webhook." in ran.err
+    assert "The device has an enrollment" in ran.err
+
+
 def test_a_wrong_key_is_reported(operate: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong function key is said, without the key."""
     wrong = secret_factory.function_key()

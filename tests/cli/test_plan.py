@@ -123,3 +123,14 @@ def test_ids_twice_are_invalid(cli: Run) -> None:
     counts = cli("plan", "devices.csv", "--mode", "create", "--json").json["counts"]
 
     assert (counts["new"], counts["invalid"]) == (1, 2)
+
+
+def test_removed_members_are_named(cli: Run) -> None:
+    """Members that the file does not have, which an update removes, are marked."""
+    write_csv(device_rows(1))
+    cli("apply", "devices.csv", "--mode", "create")
+    write_csv(["press-0000,symmetricKey"], header="registrationId,attestation.type")
+
+    ran = cli("plan", "devices.csv", "--mode", "update", "--json")
+
+    assert ran.json["rows"][0]["members"] == ["initialTwin.tags.plant (removed)"]

@@ -49,3 +49,12 @@ def test_group_template_has_the_columns_of_groups(run_cli: Run) -> None:
 def test_groups_have_no_tpm(run_cli: Run) -> None:
     """A group with TPM attestation is a usage error."""
     assert run_cli("template", "--kind", "group", "--attestation", "tpm").code == 2
+
+
+def test_template_for_a_spreadsheet_with_semicolons(run_cli: Run) -> None:
+    """The delimiter can be that of the spreadsheet."""
+    Path("template").write_text(run_cli("template", "--delimiter", "semicolon").out)
+
+    report = run_cli("check", "template", "--json")
+
+    assert (report.code, report.json["delimiter"]) == (0, ";")
