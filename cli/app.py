@@ -1,9 +1,13 @@
 """The command line application: one verb per module of `cli.commands`."""
 
+import io
 import logging
+import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
+from traceback import extract_tb
 
 import typer
 
@@ -36,6 +40,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code, with a message for an expected error."""
     # httpx logs every URL on this level.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         create_app()(args=arguments, prog_name="python -m cli")
     except CommandError as error:
@@ -46,4 +53,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.UNAVAILABLE
     except SystemExit as end:
         return int(end.code or ExitCode.OK)
+    except Exception as error:  # noqa: BLE001  its text may have a key
+        _, _, traceback = sys.exc_info()
+        place = extract_tb(traceback)[-1]
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        print_error(f"Internal error: {type(error).__name__} in {where}. Please report it.")
+        return ExitCode.INTERNAL_ERROR
     return ExitCode.OK

@@ -20,7 +20,13 @@ from cli.client import AppClient, faults_in, parse_result, retry_delay
 from cli.errors import AppError, CallFailedError, CallRefusedError, CommandError
 from cli.keys import KeyFile
 from cli.state import Failure, StateFile, Status
-from cli.stored import document_for_update, find_stored, has_keys, is_stored
+from cli.stored import (
+    document_for_update,
+    find_stored,
+    has_keys,
+    has_stored_keys,
+    is_stored,
+)
 from shared.dps.models import BulkMode, RecordKind
 
 REQUESTS_AT_ONCE = 4
@@ -108,6 +114,7 @@ class BulkRun:
         self._attempt = 0
         self._resume_at = 0.0
         self._last_success = time.monotonic()
+        self._error: Exception | None = None
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -124,39 +131,45 @@ class BulkRun:
         app refuses the caller.
         """
         while True:
-            await self._send_all()
-            if self._stopping.is_set() or not self._compared:
-                return
-            await self._compare_all()
-
-    async def _send_all(self) -> None:
-        try:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(REQUESTS_AT_ONCE):
                     workers.create_task(self._work())
-        except* CommandError as errors:
-            raise errors.exceptions[0] from None
-        except* OSError as errors:  # of the state or the keys
-            raise errors.exceptions[0] from None
+            if self._error:
+                raise self._error
+            if self._stopping.is_set() or not self._compared:
+                return
+            await self._compare_all()
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
             await self._pause()
             if self._stopping.is_set():
                 return
-            if items := self._take():
-                self._in_flight += 1
-                try:
-                    await self._apply(items)
-                finally:
-                    self._in_flight -= 1
-                    self._changed.set()
-            elif not self._in_flight:
+            try:
+                has_ended = not await self._apply_next()
+            except (CommandError, OSError) as error:  # OSError: of the state, the keys or the file
+                # The requests in flight end as after Ctrl-C, so that their outcomes are known.
+                self._error = self._error or error
+                self.stop()
                 return
-            else:
-                # A request in flight may bring rows back.
-                self._changed.clear()
-                await self._changed.wait()
+            if has_ended:
+                return
+
+    async def _apply_next(self) -> bool:
+        """Applies the next rows, or waits while others may come back; returns whether there are any."""
+        if items := self._take():
+            self._in_flight += 1
+            try:
+                await self._apply(items)
+            finally:
+                self._in_flight -= 1
+                self._changed.set()
+        elif not self._in_flight:
+            return False
+        else:
+            self._changed.clear()
+            await self._changed.wait()
+        return True
 
     async def _pause(self) -> None:
         """Waits after a failed call, but not once the run is to stop."""
@@ -180,6 +193,8 @@ class BulkRun:
             size += len(json.dumps(row[2]))
         without_keys = {number for number, _, document in new if not has_keys(document)}
         if self._keys:
+            sent = (row for row in new if self._state.status(row[0]) is Status.SENT)
+            self._keys.check_complete(document for _, _, document in sent)
             self._keys.add_to(document for _, _, document in new)
         for number, id, document in new:
             item = Item(number=number, id=id, body=json.dumps(document).encode())
@@ -220,7 +235,7 @@ class BulkRun:
             item.in_doubt = item.in_doubt or error.in_doubt
         self._record_not_applied(items)
         self._back_off(error)
-        if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        if error.code == _INTERNAL_ERROR:
             self._isolate(items, error)
         else:
             self._waiting.extend(items)
@@ -254,19 +269,20 @@ class BulkRun:
 
     def _split(self, items: Sequence[Item], error: CallRefusedError) -> None:
         """Tries smaller requests if the app refused the records; raises if it refused the caller."""
+        for item in items:
+            item.in_doubt = item.in_doubt or error.in_doubt
         is_about_records = error.status in (
             HTTPStatus.BAD_REQUEST,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         )
         if not is_about_records:
-            if error.status >= HTTPStatus.BAD_REQUEST:
-                self._record_not_applied(items)
+            self._record_not_applied(items)
             raise error
         if len(items) > 1:
             self._size = max(1, len(items) // 2)
             self._waiting.extendleft(reversed(items))
             return
-        items[0].error = Failure(code=error.code or error.status, reason=str(error))
+        items[0].error = Failure(code=error.code or error.status or 0, reason=str(error))
         if items[0].in_doubt:
             self._compared.append(items[0])
         else:
@@ -334,24 +350,27 @@ class BulkRun:
                 self._waiting.append(item)
                 return Status.SENT if item.in_doubt else Status.OPEN
         is_conflict = self._mode == BulkMode.CREATE and code // 1000 == _CONFLICT
-        if not item.in_doubt and (not is_conflict or item.has_new_keys):
+        if not item.in_doubt and not is_conflict:
             return Status.FAILED
         self._compared.append(item)
         return Status.SENT if item.in_doubt else Status.OPEN
 
     async def _compare_all(self) -> None:
         """Compares records with the rows whose outcome only they can show."""
-        items = {item.id.casefold(): item for item in self._compared}
+        # Keys that were made here prove who created a record: nothing else has to be compared.
+        pairs: list[tuple[Item, Mapping[str, Any] | None]]
+        pairs = [(item, None) for item in self._compared if item.has_new_keys]
+        items = {item.id.casefold(): item for item in self._compared if not item.has_new_keys}
         self._compared = []
         settled = 0
-        some: list[tuple[Item, Mapping[str, Any] | None]] = []
-        ids = [item.id for item in items.values()]
-        async for key, record in find_stored(self._client, self._kind, ids):
-            some.append((items.pop(key), record))
-            if len(some) == _READS_AT_ONCE:
-                settled += await self._compare(some)
-                some = []
-        settled += await self._compare([*some, *((item, None) for item in items.values())])
+        async for key, record in find_stored(
+            self._client, self._kind, [item.id for item in items.values()]
+        ):
+            pairs.append((items.pop(key), record))
+            if len(pairs) >= _READS_AT_ONCE:
+                settled += await self._compare(pairs)
+                pairs = []
+        settled += await self._compare([*pairs, *((item, None) for item in items.values())])
         if settled:
             self._last_success = time.monotonic()
             self._attempt = 0
@@ -359,22 +378,30 @@ class BulkRun:
             self._back_off(CallFailedError("The outcome of the last rows is unknown."))
 
     async def _compare(self, pairs: Sequence[tuple[Item, Mapping[str, Any] | None]]) -> int:
-        """Settles rows by their records; returns how many of them."""
-        are_as_asked = await asyncio.gather(*(self._is_as_asked(*pair) for pair in pairs))
-        statuses: dict[int, Status] = {}
-        failures: dict[int, Failure] = {}
-        for (item, _), is_as_asked in zip(pairs, are_as_asked, strict=True):
-            if is_as_asked:
-                statuses[item.number] = Status.DONE if item.in_doubt else Status.UNCHANGED
-            elif item.error is None or item.error.code == _UNKNOWN_OUTCOME:
-                self._waiting.append(item)
-            else:
-                failures[item.number] = item.error
-        self._state.record_outcomes(statuses, failures)
-        self._on_progress()
-        return len(statuses) + len(failures)
+        """Records outcomes of rows by their records; returns how many of them."""
+        settled = 0
+        for start in range(0, len(pairs), _READS_AT_ONCE):
+            some = pairs[start : start + _READS_AT_ONCE]
+            are_as_asked = await asyncio.gather(*(self._is_as_asked(*pair) for pair in some))
+            statuses: dict[int, Status] = {}
+            failures: dict[int, Failure] = {}
+            for (item, _), is_as_asked in zip(some, are_as_asked, strict=True):
+                if is_as_asked:
+                    is_own = item.in_doubt or item.has_new_keys
+                    statuses[item.number] = Status.DONE if is_own else Status.UNCHANGED
+                elif item.error is None or item.error.code == _UNKNOWN_OUTCOME:
+                    self._waiting.append(item)
+                else:
+                    failures[item.number] = item.error
+            self._state.record_outcomes(statuses, failures)
+            self._on_progress()
+            settled += len(statuses) + len(failures)
+        return settled
 
     async def _is_as_asked(self, item: Item, record: Mapping[str, Any] | None) -> bool:
+        if item.has_new_keys:
+            keys = item.document["attestation"]["symmetricKey"]
+            return await has_stored_keys(self._client, self._kind, item.id, keys)
         if self._mode == BulkMode.DELETE or record is None:
             return self._mode == BulkMode.DELETE and record is None
         return await is_stored(self._client, self._kind, record, item.document)

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from cli.tables import Fault, Table
+from cli.records import Fault
+from cli.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,9 +11,9 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from cli.errors import CallFailedError, CallRefusedError, CommandError
+from cli.errors import AppError, CallFailedError, CallRefusedError, CommandError
 from shared.dps.models import RecordKind
 
 if TYPE_CHECKING:
@@ -29,9 +30,11 @@ _CONNECT_TIMEOUT, _CONNECT_PAUSE = 5.0, 0.5
 # The app answers a bulk request within 200 seconds, and Azure's load balancer gives up after 230.
 _TIMEOUTS = {"connect": 10.0, "read": 240.0, "write": 60.0, "pool": 60.0}
 _MAX_DELAY = 15.0
-_RETRIED = {408, 429, 500, 502, 503, 504}
-# With these the app, or something in front of it, may have carried out the call.
-_IN_DOUBT = {408, 500, 502, 504}
+_RETRIED = {408, 429}  # and all from 500
+# With these the app may have carried out the call.
+_IN_DOUBT = {500, 502, 504}
+# What the Functions host, or a server in front of it, refuses without the app.
+_REFUSED = {401, 403, 404, 405, 413, 429}
 _UNKNOWN_OUTCOME, _NO_ROUTE = 503004, 404003
 _ADVICE = {
     401: "the function key is missing or wrong: set ENROLLMENT_KEY",
@@ -48,23 +51,36 @@ class Connection:
     key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Raises `CommandError` for a URL that is none, or with which the key could be read."""
+        """Raises `CommandError` for a URL that is none, or with which keys could be read."""
+        import httpx
+
         try:
-            parts = urlsplit(self.url)
-            is_url = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        except ValueError:  # of the host or the port
+            url = httpx.URL(self.url)
+            is_url = url.scheme in ("http", "https") and bool(url.host) and url.port != 0
+        except (httpx.InvalidURL, ValueError):  # IDNA raises UnicodeError
             is_url = False
         if not is_url:
             raise CommandError("The URL of the app must be like https://my-app.azurewebsites.net.")
-        if parts.query or parts.username or parts.password:
+        if url.query or url.userinfo or url.fragment:
             raise CommandError("The URL of the app must have no query and no password: use --key.")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        if url.scheme == "http" and not self.is_local:
             raise CommandError(
                 "The URL must begin with https://, unless the app is on this machine: others could"
                 " read the keys of devices and of the app."
             )
-        if self.key and not (self.key.isascii() and self.key.isprintable()):
+        if self.key and not re.fullmatch(r"[!-~]+", self.key):
             raise CommandError("The function key has characters that no key has: copy it again.")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the app is on this machine."""
+        import httpx
+
+        host = httpx.URL(self.url).host
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
 
 
 class AppClient:
@@ -170,10 +186,15 @@ class AppClient:
             response = await self.send(
                 "POST", path, document={"query": "SELECT *"}, headers=headers
             )
-            yield _parse(response, list)
-            continuation = response.headers.get("x-ms-continuation")
+            page = _parse(response, list)
+            if not all(isinstance(record, dict) for record in page):
+                raise CallRefusedError(_NOT_THE_APP, status=response.status_code)
+            yield page
+            previous, continuation = continuation, response.headers.get("x-ms-continuation")
             if not continuation:
                 return
+            if continuation == previous:
+                raise AppError("The pages of the query do not end: a token was returned twice.")
 
 
 @asynccontextmanager
@@ -191,6 +212,7 @@ async def open_client(connection: Connection) -> AsyncIterator[AppClient]:
         headers=headers,
         timeout=httpx.Timeout(None, **_TIMEOUTS),
         limits=httpx.Limits(max_connections=32),
+        trust_env=not connection.is_local,  # a proxy must not read what is sent without TLS
     ) as http:
         client = AppClient(http)
         await client.check_reachable()
@@ -217,34 +239,28 @@ def _parse(response: "httpx.Response", expected: type[_Json]) -> _Json:
         document = None
     if isinstance(document, expected):
         return document
-    raise CallRefusedError(
-        "The response is not from the enrollment functions: check the URL.",
-        status=response.status_code,
-        code=0,
-    )
+    # Something else may have carried out the call.
+    raise CallRefusedError(_NOT_THE_APP, status=response.status_code, in_doubt=True)
+
+
+_NOT_THE_APP = "The response is not from the enrollment functions: check the URL."
 
 
 def parse_result(response: "httpx.Response") -> list[dict[str, Any]]:
     """Returns the errors in the result of a bulk operation."""
     document = parse_object(response)
-    errors = document.get("errors")
-    if not isinstance(errors, list) or not isinstance(document.get("isSuccessful"), bool):
-        # Something else may have carried out the call.
-        raise CallFailedError("The response is not a result of a bulk operation.", in_doubt=True)
-    return errors
+    errors, is_successful = document.get("errors"), document.get("isSuccessful")
+    is_list = isinstance(errors, list) and all(isinstance(error, dict) for error in errors)
+    if not is_list or is_successful is not (not errors):
+        message = "The response is not a result of a bulk operation."
+        raise CallFailedError(message, in_doubt=True, status=response.status_code)
+    return list(errors or ())
 
 
 def faults_in(error: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns the faults, by JSON Pointer, in an error of the app."""
     info = error.get("info")
     return info if isinstance(info, dict) else {}
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _error(response: "httpx.Response") -> CallFailedError | CallRefusedError:
@@ -259,16 +275,17 @@ def _error(response: "httpx.Response") -> CallFailedError | CallRefusedError:
     faults = "; ".join(f"{at} {text}" for at, text in faults_in(known).items())
     text = known.get("message") or _ADVICE.get(status) or response.reason_phrase
     message = f"The app answered {code or status}: {text} {faults}".strip()
-    # It is from something in front of the app, as when the app restarts.
-    is_foreign = status == HTTPStatus.SERVICE_UNAVAILABLE and not code
-    if status in _RETRIED:
+    is_unknown = status in _IN_DOUBT or code == _UNKNOWN_OUTCOME
+    in_doubt = is_unknown if code else status not in _REFUSED
+    if status in _RETRIED or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return CallFailedError(
             message,
-            in_doubt=status in _IN_DOUBT or code == _UNKNOWN_OUTCOME or is_foreign,
-            retry_after=_seconds(response.headers.get("retry-after")),
+            in_doubt=in_doubt,
             status=status,
+            code=code,
+            retry_after=_seconds(response.headers.get("retry-after")),
         )
-    return CallRefusedError(message, status=status, code=code)
+    return CallRefusedError(message, in_doubt=in_doubt, status=status, code=code)
 
 
 def _seconds(text: str | None) -> float | None:

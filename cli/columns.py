@@ -247,9 +247,9 @@ def find_overlaps(columns: Iterable[Column]) -> Iterator[tuple[str, str]]:
         by_path[column.path] = column.header
 
 
-def header_for(path: Path, kind: RecordKind, *, is_json: bool = False) -> str:
-    """Returns the name of the column for a path; `resolve` returns the path for it."""
-    suffix = ":json" if is_json else ""
+def header_for(path: Path, kind: RecordKind, cell_type: str = "") -> str:
+    """Returns the name of the column for a path, with a type; `resolve` returns the path for it."""
+    suffix = f":{cell_type}" if cell_type else ""
     dotted = ".".join(path)
     try:
         same = resolve(dotted + suffix, kind)[0] == path

@@ -15,32 +15,38 @@ class AppError(CommandError):
     exit_code = ExitCode.UNAVAILABLE
 
 
-class CallFailedError(AppError):
+class CallError(AppError):
     """
-    A call that can be repeated.
+    The app, or something in front of it, did not do what a call asks for.
 
-    `in_doubt` is true if the app may have carried it out. `retry_after` is in seconds, if known.
-    `status` is that of the response, `None` without one.
+    `in_doubt` is true if it may have been done all the same. `status` is that of the response, `None`
+    without one; `code` is the app's error code, 0 without one.
     """
+
+    def __init__(
+        self, message: str, *, in_doubt: bool = False, status: int | None = None, code: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
+        self.status = status
+        self.code = code
+
+
+class CallFailedError(CallError):
+    """A call that can be repeated; `retry_after` is in seconds, if known."""
 
     def __init__(
         self,
         message: str,
         *,
         in_doubt: bool = False,
-        retry_after: float | None = None,
         status: int | None = None,
+        code: int = 0,
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
-        self.in_doubt = in_doubt
+        super().__init__(message, in_doubt=in_doubt, status=status, code=code)
         self.retry_after = retry_after
-        self.status = status
 
 
-class CallRefusedError(AppError):
-    """A call that fails each time; `code` is the app's error code."""
-
-    def __init__(self, message: str, *, status: int, code: int) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
+class CallRefusedError(CallError):
+    """A call that fails each time."""

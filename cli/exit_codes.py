@@ -11,8 +11,10 @@ class ExitCode(IntEnum):
     FAULTS = 1
     """The file has faults, or rows failed; the other rows were applied."""
     USAGE = 2
-    """The command or the file cannot be used; nothing was sent."""
+    """The command or the file cannot be used. Nothing was sent, or the file was changed meanwhile."""
     UNAVAILABLE = 3
     """The app cannot be reached or refused the call; `apply --resume` continues."""
+    INTERNAL_ERROR = 70
+    """An error of the command line itself; `apply --resume` continues."""
     INTERRUPTED = 130
     """Ctrl-C; `apply --resume` continues."""

@@ -1,12 +1,11 @@
 """The rows of a table that failed: as a file to correct and apply, as a table, as JSON."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import typer
 
@@ -14,8 +13,11 @@ from cli.columns import escaped
 from cli.durable_files import open_private
 from cli.file_content import COMMENT, Format
 from cli.output import print_table
+from cli.records import CsvWriter
 from cli.state import Failure
 from cli.tables import Row, Table
+from shared.errors import InvalidRequestError
+from shared.json_documents import parse_json
 
 _SHOWN = 20
 # A file with these columns can be applied as it is: columns with this mark are not read.
@@ -45,27 +47,37 @@ class FailedRows:
             yield from ((None, "", failure) for failure in self._failures.values())
 
     def write(self, path: Path) -> None:
-        """Writes the rows as they are, with the columns `#line`, `#code` and `#reason`."""
+        """
+        Writes the rows as they are, with the columns `#line`, `#code` and `#reason`.
+
+        Of a JSON file, a row that is no valid object follows a comment with these values.
+        """
         is_csv = self._table.format is Format.CSV
         # A spreadsheet needs the mark to read UTF-8; the readers of JSON do not expect it.
         encoding = "utf-8-sig" if is_csv else "utf-8"
-        # The rows may have keys.
-        with open(path, "w", encoding=encoding, newline="", opener=_open_private) as out:
+        # The rows may have keys. Half of a surrogate pair, which JSON allows, is written as JSON does.
+        with open(
+            path,
+            "w",
+            encoding=encoding,
+            errors="backslashreplace",
+            newline="",
+            opener=_open_private,
+        ) as out:
             if is_csv:
-                self._write_csv(out)
+                self._write_csv(CsvWriter(out, self._table.delimiter))
             else:
                 out.writelines(_json_lines(row, failure) for row, failure in self)
 
-    def _write_csv(self, out: TextIO) -> None:
+    def _write_csv(self, out: CsvWriter) -> None:
         header = self._table.header
-        writer = csv.writer(out, delimiter=self._table.delimiter, lineterminator="\n")
         kept = [index for index, name in enumerate(header) if name.strip() not in _EXTRA]
-        writer.writerow([*(header[index] for index in kept), *_EXTRA])
+        out.write_header([*(header[index] for index in kept), *_EXTRA])
         for row, failure in self:
             cells = [row.source[index] if index < len(row.source) else "" for index in kept]
             without_header = row.source[len(header) :]
             reason = escaped(failure.reason)
-            writer.writerow([*cells, row.line, failure.code, reason, *without_header])
+            out.write([*cells, row.line, failure.code, reason, *without_header])
 
     def print(self) -> None:
         """Prints the first rows and, if there are more, how many have each code."""
@@ -74,7 +86,7 @@ class FailedRows:
             for line, id, failure in islice(self._listed(), _SHOWN)
         ]
         if rows:
-            print_table("Failed rows", ["Line", "Id", "Code", "Reason"], rows)
+            print_table(["Line", "Id", "Code", "Reason"], rows)
         if len(self._failures) > _SHOWN:
             by_code = Counter(failure.code for failure in self._failures.values())
             counts = ", ".join(f"{code}: {count:,}" for code, count in by_code.most_common())
@@ -93,11 +105,11 @@ def _open_private(path: str, flags: int) -> int:
 
 
 def _json_lines(row: Row, failure: Failure) -> str:
-    """Returns the record with more members; one that is no object follows a comment with them."""
     values = dict(zip(_EXTRA, (row.line, failure.code, failure.reason), strict=True))
     try:
-        record = json.loads(row.source)
-    except ValueError:
+        # Stricter than json: what it would change, such as a member that is repeated, is kept.
+        record = parse_json(row.source.encode(errors="surrogatepass"))
+    except InvalidRequestError:
         record = None
     if isinstance(record, dict):
         return json.dumps({**record, **values}, ensure_ascii=False) + "\n"

@@ -2,6 +2,7 @@
 
 import codecs
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_IS_NO_HEADER = re.compile(rf'\ufeff?"?(?:{COMMENT}(?:\s|$)|sep=)|\s*$', re.IGNORECASE)
 _ZIP = b"PK\x03\x04"  # .xlsx and .ods
 _FORMAT_BY_CHARACTER = {"{": "ndjson", "[": "json"}
 
@@ -34,10 +36,24 @@ class Format(StrEnum):
     JSON = "json"
 
 
+Stamp = tuple[int, int, int, int]
+"""Differs after a file was written to or replaced."""
+
+
+def stamp_of(file: Path) -> Stamp | None:
+    """Returns the stamp of a file, `None` if there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Content:
     """Digest and encoding of a file; `is_fallback` if the encoding is a guess."""
 
+    stamp: Stamp
     digest: str
     encoding: str
     is_fallback: bool
@@ -45,6 +61,7 @@ class Content:
 
 def read_content(file: Path, encoding: str | None) -> Content:
     """Returns digest and encoding of a file; raises `CommandError` if it is not text."""
+    stamp = stamp_of(file)
     try:
         with file.open("rb") as stream:
             start = stream.read(4)
@@ -52,16 +69,16 @@ def read_content(file: Path, encoding: str | None) -> Content:
         raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
     if start == _ZIP:
         raise CommandError(f"{file} is a workbook or an archive: save the sheet as CSV (UTF-8).")
-    found = encoding or next((name for bom, name in _BOMS if start.startswith(bom)), None)
-    found = found or _without_bom(start)
-    digest, fault = digest_of(file, found)
-    if fault is None or encoding or found != "utf-8":
-        if fault is not None:
-            raise CommandError(f"{file} is not {found}: {fault}.")
-        return Content(digest=digest, encoding=found, is_fallback=False)
-    if digest_of(file, _FALLBACK)[1] is not None:
-        raise CommandError(f"{file} is not UTF-8: {fault}; name its encoding with --encoding.")
-    return Content(digest=digest, encoding=_FALLBACK, is_fallback=True)
+    # A mark of the byte order precedes the option: a profile may be for files of another origin.
+    found = next((name for bom, name in _BOMS if start.startswith(bom)), None)
+    found = found or encoding or _without_bom(start)
+    digest, fault = _digest_of(file, found)
+    is_fallback = fault is not None and not encoding and found == "utf-8"
+    if is_fallback and _digest_of(file, _FALLBACK)[1] is None:
+        found, fault = _FALLBACK, None
+    if fault is not None or stamp is None:
+        raise CommandError(f"{file} is not {found}: {fault}; name its encoding with --encoding.")
+    return Content(stamp=stamp, digest=digest, encoding=found, is_fallback=is_fallback)
 
 
 def _without_bom(start: bytes) -> str:
@@ -70,9 +87,10 @@ def _without_bom(start: bytes) -> str:
     return names.get((start[:1] == b"\0", start[1:2] == b"\0"), "utf-8")
 
 
-def digest_of(file: Path, encoding: str) -> tuple[str, str | None]:
+def _digest_of(file: Path, encoding: str) -> tuple[str, str | None]:
     """Returns the SHA-256 of a file and where it is not in the encoding, if anywhere."""
     try:
+        "".encode(encoding)  # raises LookupError for a codec that is not of texts, such as hex
         decoder = codecs.getincrementaldecoder(encoding)()
     except LookupError:
         raise CommandError(f"The encoding '{encoding}' is unknown.") from None
@@ -106,14 +124,19 @@ def open_text(file: Path, encoding: str) -> Iterator[TextIO]:
 def find_format(text: TextIO, delimiter: str | None) -> tuple[Format, str]:
     """Returns the format and, of CSV, the delimiter of the first line that is no comment."""
     for line in text:
-        content = line.lstrip("\ufeff").strip()
-        if name := _FORMAT_BY_CHARACTER.get(content[:1]):
+        content = line.lstrip("\ufeff").rstrip("\r\n")
+        if name := _FORMAT_BY_CHARACTER.get(content.strip()[:1]):
             return Format(name), ","
         if content.lower().startswith("sep=") and len(content) > len("sep="):
             delimiter = delimiter or content[len("sep=")]
-        elif content and not content.startswith((COMMENT, f'"{COMMENT}')):
+        elif not is_before_header(line):
             return Format.CSV, delimiter or _find_delimiter(content)
     raise CommandError("The file has no header and no records.")
+
+
+def is_before_header(line: str) -> bool:
+    """Returns whether a line of CSV can only precede the header: a comment, `sep=`, an empty one."""
+    return _IS_NO_HEADER.match(line) is not None
 
 
 def _find_delimiter(line: str) -> str:

@@ -6,7 +6,6 @@ else. The file is readable by its owner only. Keys are never printed.
 """
 
 import base64
-import csv
 import os
 import secrets
 from collections.abc import Callable, Iterable
@@ -15,6 +14,7 @@ from typing import Any
 
 from cli.durable_files import open_private, sync_directory, write_all
 from cli.errors import CommandError
+from cli.stored import has_keys
 from shared.dps.models import AttestationType, RecordKind
 
 _KEY_BYTES = 64  # the size of the keys that DPS generates, and the largest that it accepts
@@ -41,36 +41,58 @@ class KeyFile:
 
     def _read(self) -> None:
         content = self._path.read_bytes()
-        complete = content[: content.rfind(b"\n") + 1]
         head = _lines([(self._id_member, *_NAMES)])
         if content[: len(head)] not in (head, b""):
             raise CommandError(f"{self._path} is not a file of keys of this run.")
-        # A line that is cut off was not on disk when its keys would have been sent.
-        os.ftruncate(self._descriptor, len(complete))
-        rows = csv.reader(complete.decode().splitlines())
-        next(rows, None)
-        for id, primary, secondary in rows:
+        complete = content.rfind(b"\n") + 1
+        for line in content[len(head) : complete].splitlines():
+            if not _is_row(line):
+                raise CommandError(f"{self._path} is damaged: a line has no two keys. Restore it.")
+        last = content[complete:]
+        if complete and _is_row(last):
+            write_all(self._at_end(), b"\n")
+        else:
+            # A line that is cut off was not on disk when its keys would have been sent.
+            os.ftruncate(self._descriptor, complete)
+        for line in filter(_is_row, content[len(head) :].splitlines()):
+            id, primary, secondary = line.decode().split(",")
             self._keys[id.casefold()] = (id, primary, secondary)
         if not complete:
-            write_all(self._descriptor, head)
+            write_all(self._at_end(), head)
+
+    def _at_end(self) -> int:
+        os.lseek(self._descriptor, 0, os.SEEK_END)
+        return self._descriptor
+
+    def check_complete(self, documents: Iterable[dict[str, Any]]) -> None:
+        """Raises `CommandError` if a document that was sent has no keys here: DPS may have others."""
+        for document in documents:
+            if (
+                self._needs_keys(document)
+                and document[self._id_member].casefold() not in self._keys
+            ):
+                raise CommandError(
+                    f"{self._path} has no keys for {document[self._id_member]}, which was sent with"
+                    " keys: restore the file."
+                )
 
     def add_to(self, documents: Iterable[dict[str, Any]]) -> None:
         """Gives documents without symmetric keys those of the file, or new ones once on disk."""
         new = []
-        for document in documents:
-            attestation = document["attestation"]
-            if attestation["type"] != AttestationType.SYMMETRIC_KEY:
-                continue
-            if attestation.get("symmetricKey"):
-                continue
+        for document in filter(self._needs_keys, documents):
             id = document[self._id_member]
             if id.casefold() not in self._keys:
                 new.append((id, _create_key(), _create_key()))
                 self._keys[id.casefold()] = new[-1]
             _, *keys = self._keys[id.casefold()]
-            attestation["symmetricKey"] = dict(zip(_NAMES, keys, strict=True))
+            document["attestation"]["symmetricKey"] = dict(zip(_NAMES, keys, strict=True))
         if new:
-            self._append(new)
+            write_all(self._at_end(), _lines(new))
+
+    @staticmethod
+    def _needs_keys(document: dict[str, Any]) -> bool:
+        is_symmetric = document["attestation"]["type"] == AttestationType.SYMMETRIC_KEY
+        return is_symmetric and not has_keys(document)
 
     @property
     def count(self) -> int:
@@ -82,8 +104,7 @@ class KeyFile:
         kept = {key: row for key, row in self._keys.items() if is_used(key)}
         if len(kept) == len(self._keys):
             return
-        temporary = self._path.with_name(self._path.name + ".part")
-        temporary.unlink(missing_ok=True)  # it could be a link, or readable by others
+        temporary = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}.part")
         descriptor = open_private(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         write_all(descriptor, _lines([(self._id_member, *_NAMES), *kept.values()]))
         os.close(descriptor)
@@ -99,14 +120,20 @@ class KeyFile:
         if not self._keys:
             self._path.unlink()
 
-    def _append(self, rows: Iterable[tuple[str, ...]]) -> None:
-        os.lseek(self._descriptor, 0, os.SEEK_END)
-        write_all(self._descriptor, _lines(rows))
-
 
 def _lines(rows: Iterable[tuple[str, ...]]) -> bytes:
     # Neither ids nor keys have characters that CSV quotes.
     return "".join(f"{','.join(row)}\n" for row in rows).encode()
+
+
+def _is_row(line: bytes) -> bool:
+    """Returns whether a line has an id and two keys of the size that is made here."""
+    _, *keys = line.split(b",")
+    try:
+        sizes = [len(base64.b64decode(key, validate=True)) for key in keys]
+    except ValueError:
+        return False
+    return sizes == [_KEY_BYTES, _KEY_BYTES]
 
 
 def _create_key() -> str:

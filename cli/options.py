@@ -9,6 +9,7 @@ import typer
 from cli.client import DEFAULT_URL, Connection
 from cli.columns import Path as MemberPath
 from cli.errors import CommandError
+from cli.output import print_note
 from cli.profile import Profile
 from cli.tables import Table
 from shared.dps.models import (
@@ -108,6 +109,8 @@ def open_valid_table(file: Path, profile: Profile, kind: KindName | None, mode: 
         raise CommandError(
             f"The column '{first.column}' {first.message}. See all faults with: check {file}"
         )
+    if table.is_fallback_encoding:
+        print_note(f"{file} is not UTF-8, and read as {table.encoding}; --encoding sets another.")
     return table
 
 

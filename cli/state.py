@@ -43,14 +43,18 @@ FINAL = frozenset({Status.DONE, Status.UNCHANGED, Status.FAILED})
 
 @dataclass(frozen=True, kw_only=True)
 class RunKey:
-    """What a run belongs to; `options` is a digest of how the file is read."""
+    """
+    What a run belongs to.
+
+    `options` is a digest of how the file is read, `keys` the path of the file of keys, if any.
+    """
 
     sha256: str
     mode: str
     kind: str
     url: str
     options: str
-    has_keys: bool
+    keys: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,10 +98,13 @@ class StateFile:
         if not path.exists():
             raise CommandError("There is no run of this file to continue: leave out --resume.")
         state = cls._open(path)
+        if state.key is None:
+            state.close()
+            raise CommandError(f"{path} has no run to continue: delete it, and leave out --resume.")
         differences = [
             _DIFFERENCES[name]
             for name, value in asdict(key).items()
-            if state.key is None or getattr(state.key, name) != value
+            if getattr(state.key, name) != value
         ]
         if differences:
             state.close()
@@ -203,7 +210,7 @@ _DIFFERENCES = {
     "kind": "--kind is different",
     "url": "--url names another app",
     "options": "--column, --set or the profile are different",
-    "has_keys": "--keys was given in one of the runs only",
+    "keys": "--keys is different",
 }
 
 

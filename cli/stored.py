@@ -59,7 +59,14 @@ async def _read_each(
 
 def has_keys(requested: Document) -> bool:
     """Returns whether a row has symmetric keys, which DPS returns only where asked for them."""
-    return bool(_attestation(requested).get("symmetricKey"))
+    keys = _attestation(requested).get("symmetricKey")
+    return any(keys.values()) if isinstance(keys, Mapping) else bool(keys)
+
+
+async def has_stored_keys(client: AppClient, kind: RecordKind, id: str, keys: Document) -> bool:
+    """Returns whether the stored record has exactly these symmetric keys."""
+    mechanism = await client.attestation(kind, id)
+    return mechanism is not None and mechanism.get("symmetricKey") == keys
 
 
 async def is_stored(client: AppClient, kind: RecordKind, stored: Document, row: Document) -> bool:

@@ -5,11 +5,8 @@ Encoding, delimiter and format are found in the content. A file is read as a str
 digest and encoding, and once for each use of its rows.
 """
 
-import csv
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,15 +14,16 @@ from cli.certificates import find_certificate_faults
 from cli.columns import ABSENT, NOT_A_MEMBER, Column, find_overlaps, insert, resolve
 from cli.errors import CommandError
 from cli.file_content import (
-    BLOCK,
     COMMENT,
     Format,
-    digest_of,
+    Stamp,
     find_format,
     open_text,
     read_content,
+    stamp_of,
 )
 from cli.profile import Profile
+from cli.records import Fault, csv_rows, json_records
 from shared.dps.models import (
     ENROLLMENT_GROUP,
     INDIVIDUAL_ENROLLMENT,
@@ -36,23 +34,14 @@ from shared.dps.models import (
 )
 from shared.errors import InvalidRequestError
 from shared.json_documents import parse_json, pointer
+from shared.redaction import mask_unknown_names
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fault:
-    """What is wrong in a row; `column` is a header, or the path of a member without a column."""
+class FileChangedError(CommandError):
+    """The file was changed after it was opened: its rows may not be those that were checked."""
 
-    line: int
-    column: str
-    message: str
-
-
-class BrokenTableError(CommandError):
-    """The rows after a line cannot be separated."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(f"Line {fault.line}: {fault.message}")
-        self.fault = fault
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"{file} was changed meanwhile. Its further rows were not used.")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -84,16 +73,18 @@ class Table:
     """Whether the encoding is a guess, because the file is not Unicode."""
     delimiter: str
     digest: str
+    stamp: Stamp
     mode: BulkMode
     """What is done with the records: a delete needs only ids."""
     header: Sequence[str]
     columns: Sequence[Column]
+    """Constants have no index."""
     faults: Sequence[Fault]
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether the file has the content with which it was opened."""
-        return digest_of(self.file, self.encoding)[0] == self.digest
+        """Whether the file has not been written to since it was opened."""
+        return stamp_of(self.file) == self.stamp
 
     @classmethod
     def open(
@@ -105,7 +96,7 @@ class Table:
             file_format, delimiter = find_format(text, profile.delimiter)
         with open_text(file, content.encoding) as text:
             if file_format is Format.CSV:
-                line, header = next(_csv_lines(text, delimiter), (1, []))
+                line, header = next(csv_rows(text, delimiter), (1, []))
                 names = [profile.columns.get(name.strip(), name) for name in header]
             else:
                 line, header, names = 1, [], _first_members(text, file_format)
@@ -119,23 +110,27 @@ class Table:
             is_fallback_encoding=content.is_fallback,
             delimiter=delimiter,
             digest=content.digest,
+            stamp=content.stamp,
             mode=mode,
             header=header,
             columns=columns,
-            faults=[Fault(line=line, column=name, message=text) for name, text in faults],
+            faults=[Fault(line=line, column=_shown(name), message=text) for name, text in faults],
         )
 
     def rows(self, *, validate: bool = True) -> Iterator[Row]:
         """
         Yields every row. Without `validate` the faults of its record are left out.
 
-        Raises `BrokenTableError` where a quote is not closed.
+        Raises `BrokenTableError` where rows cannot be separated, and `FileChangedError` before the
+        first row that may not have been in the file when it was opened.
         """
         id_member = self.kind.id_member
         headers = {pointer(*column.path): column.header for column in self.columns}
         with open_text(self.file, self.encoding) as text:
             rows = self._csv_rows(text) if self.format is Format.CSV else self._json_rows(text)
             for row in rows:
+                if not self.is_unchanged:
+                    raise FileChangedError(self.file)
                 id = row.document.get(id_member)
                 row.id = id if isinstance(id, str) else ""
                 if validate and (row.document or not row.faults):
@@ -153,13 +148,15 @@ class Table:
         return find_faults(document, self.kind.record) | dict(certificates)
 
     def _csv_rows(self, text: TextIO) -> Iterator[Row]:
-        lines = _csv_lines(text, self.delimiter)
+        lines = csv_rows(text, self.delimiter)
         next(lines, None)
         for number, (line, cells) in enumerate(lines, 1):
             row = Row(number=number, line=line, source=cells, document={})
             if message := self._find_unnamed(cells):
                 row.faults.append(Fault(line=line, column="", message=message))
             for column in self.columns:
+                if column.index is None:
+                    continue
                 try:
                     value = column.read(cells)
                 except ValueError as error:
@@ -168,6 +165,7 @@ class Table:
                 else:
                     if value is not ABSENT:
                         insert(row.document, column.path, value)
+            self._add_constants(row.document)
             yield row
 
     def _find_unnamed(self, cells: Sequence[str]) -> str | None:
@@ -180,7 +178,7 @@ class Table:
         return None
 
     def _json_rows(self, text: TextIO) -> Iterator[Row]:
-        for number, (line, record) in enumerate(_json_records(text, self.format), 1):
+        for number, (line, record) in enumerate(json_records(text, self.format), 1):
             row = Row(number=number, line=line, source=record, document={})
             try:
                 document = parse_json(record.encode(errors="surrogatepass"))
@@ -191,17 +189,17 @@ class Table:
                     for at, message in error.faults.items()
                 ]
             if isinstance(document, dict):
-                row.document = self._with_constants(respelled(document, self.kind.record))
+                read = {k: v for k, v in document.items() if not k.startswith(COMMENT)}
+                row.document = respelled(read, self.kind.record)
+                self._add_constants(row.document)
             else:
                 row.faults.append(Fault(line=line, column="", message="must be an object"))
             yield row
 
-    def _with_constants(self, document: dict[str, Any]) -> dict[str, Any]:
-        document = {k: v for k, v in document.items() if not k.startswith(COMMENT)}
+    def _add_constants(self, document: dict[str, Any]) -> None:
         for column in self.columns:
-            if not _has_value(document, column.path):
+            if column.index is None and not _has_value(document, column.path):
                 insert(document, column.path, column.read(()))
-        return document
 
 
 def _has_value(document: Any, path: Iterable[str]) -> bool:
@@ -235,7 +233,7 @@ def _find_kind(names: Iterable[str]) -> RecordKind:
 
 
 def _first_members(text: TextIO, file_format: Format) -> list[str]:
-    for _, record in _json_records(text, file_format):
+    for _, record in json_records(text, file_format):
         if record == "{":
             raise CommandError(_ONE_DOCUMENT)
         try:
@@ -295,12 +293,18 @@ def _resolve_columns(
     return [*columns, *cells], faults
 
 
+def _shown(header: str) -> str:
+    """Returns the name of a column, masked if it may be a key: the file may have no header."""
+    return mask_unknown_names(header)
+
+
 def _unresolved(name: str, target: str, fault: str) -> str:
     """Returns the fault of a column, with what to do about it."""
     if target != name:
         return f"is mapped to '{target}', which {fault}"
     if fault.endswith("?") or not fault.startswith(NOT_A_MEMBER):
         return fault
+    name = _shown(name)
     return f"{fault}; map it with --column '{name}=PATH', or ignore it with --column '{name}='"
 
 
@@ -322,70 +326,3 @@ def _missing_columns(
     if names and "attestation" not in tops and mode != BulkMode.DELETE:
         advice = "add it, or set it for all rows with --set attestation.type=symmetricKey"
         yield "attestation.type", f"has no column; {advice}"
-
-
-# Rows.
-
-
-def _csv_lines(text: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yields line and cells of the header and of every row that is not empty."""
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
-    line, in_header = 1, True
-    try:
-        for cells in reader:
-            first = cells[0].lstrip("\ufeff") if cells else ""
-            is_comment = in_header and (
-                first.startswith(COMMENT) or first.lower().startswith("sep=")
-            )
-            if not is_comment and any(cell.strip() for cell in cells):
-                yield line, [first, *cells[1:]] if in_header else cells
-                in_header = False
-            line = reader.line_num + 1
-    except csv.Error as error:
-        message = next(
-            (text for part, text in _CSV_FAULTS.items() if part in str(error)), str(error)
-        )
-        raise BrokenTableError(Fault(line=line, column="", message=message)) from None
-
-
-_CSV_FAULTS = {
-    "end of data": "a quote that begins in this row is not closed",
-    "expected after": "a quote within a quoted cell must be doubled",
-    "field limit": "a cell has more than 131,072 characters, or a quote is not closed",
-}
-"""What to say about a `csv.Error`, by a part of its text."""
-
-
-def _json_records(text: TextIO, file_format: Format) -> Iterator[tuple[int, str]]:
-    """Yields line and text of every record."""
-    return _array_records(text) if file_format is Format.JSON else _ndjson_records(text)
-
-
-def _ndjson_records(text: TextIO) -> Iterator[tuple[int, str]]:
-    for line, record in enumerate(text, 1):
-        content = record.lstrip("\ufeff").strip()
-        if content and not content.startswith(COMMENT):
-            yield line, content
-
-
-def _array_records(text: TextIO) -> Iterator[tuple[int, str]]:
-    """Yields the items of an array, of which only one is in memory at a time."""
-    decoder, line, buffer = json.JSONDecoder(), 1, ""
-    for chunk in chain(iter(lambda: text.read(BLOCK), ""), ("",)):
-        buffer += chunk
-        while True:
-            rest = buffer.lstrip("\ufeff[, \t\r\n")
-            line += buffer.count("\n", 0, len(buffer) - len(rest))
-            buffer = rest
-            if not buffer or buffer.startswith("]"):
-                break
-            try:
-                _, end = decoder.raw_decode(buffer)
-            except ValueError:
-                if chunk:
-                    break  # the item goes on in the next chunk
-                fault = Fault(line=line, column="", message="is not JSON from here on")
-                raise BrokenTableError(fault) from None
-            yield line, buffer[:end]
-            line += buffer.count("\n", 0, end)
-            buffer = buffer[end:]

@@ -15,7 +15,7 @@ import typer
 from cli.bulk_run import BulkRun, Rows
 from cli.checking import check_rows
 from cli.client import AppClient, Connection, open_client
-from cli.errors import CommandError
+from cli.errors import AppError, CommandError
 from cli.exit_codes import ExitCode
 from cli.failed_rows import FailedRows
 from cli.keys import KeyFile
@@ -109,7 +109,8 @@ def verb(
 def _check_failures_file(path: Path | None, others: Collection[Path], resume: bool) -> None:
     if path is None:
         return
-    if path.resolve() in {other.resolve() for other in others}:
+    is_same = path.exists() and any(other.exists() and path.samefile(other) for other in others)
+    if is_same or path.resolve() in {other.resolve() for other in others}:
         raise CommandError(
             "--failures must differ from the file that is applied, its state (FILE.apply) and --keys."
         )
@@ -130,7 +131,7 @@ def _run_key(
         kind=table.kind.path,
         url=where.url.rstrip("/").lower(),
         options=digest,
-        has_keys=keys is not None,
+        keys=str(keys.resolve()) if keys else None,
     )
 
 
@@ -203,6 +204,8 @@ class _Application:
         if not open_rows and not self.state.is_ended:
             self.state.end()
         self._finish()
+        if open_rows and not self._has_ended:
+            self.error = AppError(f"{counted(open_rows, 'row')} of the file were not applied.")
 
     @property
     def _was_sent(self) -> bool:

@@ -24,7 +24,8 @@ from cli.options import (
 )
 from cli.output import clean, console, counted, print_json, print_note
 from cli.profile import Profile
-from cli.tables import BrokenTableError, Fault, Table
+from cli.records import BrokenTableError, Fault
+from cli.tables import Table
 
 _COLUMN_WIDTH = 34
 

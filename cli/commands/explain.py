@@ -151,7 +151,7 @@ def _print(answer: Mapping[str, Any]) -> None:
     typer.echo(clean(text))
     rows = [_row(rule) for rule in answer.get("rules") or ()]
     if rows:
-        print_table("", ["Rule", "Result", "Why"], rows)
+        print_table(["Rule", "Result", "Why"], rows)
     typer.echo(clean(answer.get("dps", "")))
     for warning in answer.get("warnings") or ():
         print_note(f"Warning: {warning.get('place')} {warning.get('warning')}")

@@ -1,8 +1,10 @@
 """`export`: the records in DPS as a file that `apply` takes; without keys."""
 
 import asyncio
-import csv
+import io
 import json
+import re
+import secrets
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -23,6 +25,7 @@ from cli.options import KeyOption, KindName, ProfileOption, UrlOption, connectio
 from cli.output import counted, print_note
 from cli.profile import Profile, parse_delimiter
 from cli.progress import Progress
+from cli.records import CsvWriter
 from cli.stored import CONCURRENT_READS
 from shared.dps.models import (
     ENROLLMENT_GROUP,
@@ -34,6 +37,7 @@ from shared.dps.responses import READ_ONLY_MEMBERS
 from shared.redaction import MASK, mask_secrets
 
 Document = dict[str, Any]
+_JSON = "json"
 _DEFAULT_STATUS = ProvisioningStatus.ENABLED
 
 
@@ -184,9 +188,10 @@ class _Export:
             spool.seek(0)
             if not self._count:
                 return
-            writer = csv.writer(out, delimiter=self._delimiter, lineterminator="\n")
-            writer.writerow(columns.headers(is_table=not self._with_registrations))
-            writer.writerows(columns.cells(json.loads(line)) for line in spool)
+            writer = CsvWriter(out, self._delimiter)
+            writer.write_header(columns.headers(is_table=not self._with_registrations))
+            for line in spool:
+                writer.write(columns.cells(json.loads(line)))
 
     async def _documents(self, client: AppClient) -> AsyncIterator[Document]:
         hub = self._condition.hub
@@ -195,7 +200,7 @@ class _Export:
         async for document in documents:
             if hub is None or hub.casefold() in _hubs(document):
                 is_record = not self._with_registrations
-                yield self._exported(document) if is_record else document
+                yield self._exported(document) if is_record else mask_secrets(document)
 
     async def _records(self, client: AppClient) -> AsyncIterator[Document]:
         async for page in client.pages(f"/{self._kind.path}/query"):
@@ -258,17 +263,28 @@ async def _read_states(client: AppClient, ids: list[str]) -> list[Document]:
     return [state for state in await asyncio.gather(*reads) if state is not None]
 
 
+# Of a terminal, of a row's end, or no character: half of a surrogate pair, which JSON allows.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
 class _CsvColumns:
-    """The columns of records: texts where all values of a member are texts, else JSON."""
+    """
+    The columns of records, with the types of their cells.
+
+    A type is empty where each cell's text is read as the value, else that of all values of a member.
+    """
 
     def __init__(self, kind: RecordKind) -> None:
         self._kind = kind
-        self._is_json: dict[MemberPath, bool] = {}
+        self._types: dict[MemberPath, str] = {}
 
     def add(self, document: Document) -> None:
         """Adds the columns for a record."""
         for path, value in self._leaves(document, ()):
-            self._is_json[path] = self._is_json.get(path, False) or not self._is_plain(path, value)
+            cell_type = self._type(path, value)
+            same = self._types.setdefault(path, cell_type) == cell_type
+            if not same:
+                self._types[path] = _JSON
 
     def _leaves(self, node: Mapping[str, Any], at: MemberPath) -> Iterator[tuple[MemberPath, Any]]:
         members = schema(self._kind)
@@ -278,46 +294,55 @@ class _CsvColumns:
                 value or path in members.objects or path in members.free_form
             ):
                 yield from self._leaves(value, path)
-            elif value is not None or len(at) > 1:  # a null of a twin is a value of its own
-                yield path, value
+            elif value is not None or any(at[: len(top)] == top for top in members.free_form):
+                yield path, value  # a null in a free-form object is a value
+
+    def _type(self, path: MemberPath, value: Any) -> str:
+        if self._is_plain(path, value):
+            return ""
+        return {bool: "boolean", int: "number", float: "number"}.get(type(value), _JSON)
 
     def _is_plain(self, path: MemberPath, value: Any) -> bool:
         """Returns whether a cell with the value's text is read as the value."""
+        text = _text(value)
+        if not text or text != text.strip() or _CONTROL.search(text):
+            return False
         if member := schema(self._kind).leaves.get(path):
             try:
-                return bool(member.parse(_text(value)) == value)
+                return bool(member.parse(text) == value)
             except ValueError:
                 return False
-        return isinstance(value, str) and bool(value) and value == value.strip()
+        return isinstance(value, str)
 
     def close(self) -> None:
         """Makes a member that is an object in some records one column of JSON."""
-        for path in sorted(self._is_json, key=len):
-            below = [p for p in self._is_json if len(p) > len(path) and p[: len(path)] == path]
-            for longer in below if path in self._is_json else ():
-                del self._is_json[longer]
-                self._is_json[path] = True
+        for path in list(self._types):
+            for length in range(1, len(path)):
+                if path[:length] in self._types:
+                    del self._types[path]
+                    self._types[path[:length]] = _JSON
+                    break
         id = (self._kind.id_member,)
-        self._is_json = dict(sorted(self._is_json.items(), key=lambda item: item[0] != id))
+        self._types = dict(sorted(self._types.items(), key=lambda item: item[0] != id))
 
     def headers(self, *, is_table: bool) -> list[str]:
         """Returns the names of the columns, the id first; those of a table for `apply` have types."""
         if not is_table:
-            return [".".join(path) for path in self._is_json]
-        return [header_for(p, self._kind, is_json=is_json) for p, is_json in self._is_json.items()]
+            return [".".join(path) for path in self._types]
+        return [header_for(path, self._kind, cell_type) for path, cell_type in self._types.items()]
 
     def cells(self, document: Document) -> list[str]:
         """Returns the cells of a record; none is a formula for a spreadsheet."""
-        return [self._cell(document, path, is_json) for path, is_json in self._is_json.items()]
+        return [self._cell(document, path, cell_type) for path, cell_type in self._types.items()]
 
-    def _cell(self, document: Any, path: MemberPath, is_json: bool) -> str:
+    def _cell(self, document: Any, path: MemberPath, cell_type: str) -> str:
         for step in path:
             if not isinstance(document, Mapping) or step not in document:
                 return ""
             document = document[step]
-        if document is None and not is_json:
+        if document is None and not cell_type:
             return ""
-        return escaped(json.dumps(document) if is_json else _text(document))
+        return escaped(json.dumps(document) if cell_type == _JSON else _text(document))
 
 
 def _text(value: Any) -> str:
@@ -330,9 +355,11 @@ def _text(value: Any) -> str:
 def _open_output(file: Path | None, encoding: str) -> Iterator[TextIO]:
     """Opens the file, or standard output; a file appears only when it is complete."""
     if file is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", newline="")
         yield sys.stdout
         return
-    part = file.with_name(file.name + ".part")
+    part = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("w", encoding=encoding, newline="") as out:
             yield out

@@ -158,7 +158,7 @@ class _Plan:
                 (row.line, row.id, row.outcome, "; ".join([*row.members, *row.faults]))
                 for row in rows
             ]
-            print_table("", heads, cells)
+            print_table(heads, cells)
         elif rows:
             print_note("-v lists the rows that are not unchanged.")
         if self._have_keys and self._mode in (Mode.UPDATE, Mode.UPSERT):

@@ -2,7 +2,6 @@
 
 import asyncio
 import json as json_module
-import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -10,7 +9,7 @@ from urllib.parse import urlencode
 import typer
 
 from cli.client import Connection, open_client, parse_object
-from cli.errors import CommandError
+from cli.errors import AppError, CommandError
 from cli.exit_codes import ExitCode
 from cli.options import JsonOption, KeyOption, ProfileOption, UrlOption, connection
 from cli.output import clean, counted, print_json, print_note, print_table
@@ -57,7 +56,7 @@ def list_messages(
             print_json(message)
         return
     rows = [_row(message) for message in messages]
-    print_table("", ["Number", "Rejected", "Reason", "Ids", "Description"], rows)
+    print_table(["Number", "Rejected", "Reason", "Ids", "Description"], rows)
     print_note(counted(len(messages), "message"))
 
 
@@ -90,6 +89,10 @@ def replay(
     if (number is None) != all_messages:
         raise CommandError("Name one message, or select some with --all and the options.")
     body: dict[str, Any] = {**_filter(queue, reason, id, older_than)}
+    if number is not None and (dry_run or body.keys() - {"queue"}):
+        raise CommandError("--dry-run and the conditions are for --all.")
+    if all_messages and patch is not None:
+        raise CommandError("--patch is for one message.")
     if number is not None:
         merge_patch = {"patch": _parse_patch(patch)} if patch else {}
         body = {"sequenceNumber": number, **merge_patch, **({"queue": queue} if queue else {})}
@@ -127,7 +130,8 @@ def _parse_patch(text: str) -> Any:
     try:
         return parse_json(text.encode())
     except InvalidRequestError as error:
-        raise CommandError(f"--patch {'; '.join(error.faults.values())}.") from None
+        faults = "; ".join(f"{at} {text}".strip() for at, text in error.faults.items())
+        raise CommandError(f"The merge patch is not valid: {faults}.") from None
 
 
 async def _list(where: Connection, condition: Mapping[str, str], limit: int) -> list[Any]:
@@ -142,10 +146,20 @@ async def _pages(
         while start is not None and limit > 0:
             query = urlencode({**condition, "start": start, "top": min(limit, _PAGE)})
             page = await client.read(f"/rejected?{query}") or {}
-            for message in page.get("messages", ()):
+            for message in _messages(page):
                 yield message
                 limit -= 1
-            start = page.get("next")
+            following = page.get("next")
+            if isinstance(following, int) and following <= start:
+                raise AppError("The pages of messages do not end: a position was returned twice.")
+            start = following
+
+
+def _messages(page: Mapping[str, Any]) -> list[dict[str, Any]]:
+    messages = page.get("messages")
+    if isinstance(messages, list) and all(isinstance(message, dict) for message in messages):
+        return messages
+    raise AppError("The response is not a page of rejected messages: check the URL.")
 
 
 async def _send(where: Connection, method: str, path: str, document: Any = None) -> dict[str, Any]:
@@ -157,11 +171,12 @@ async def _send(where: Connection, method: str, path: str, document: Any = None)
 
 
 def _row(message: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
-    ids = message.get("ids") or []
+    ids = message.get("ids")
+    ids = ids if isinstance(ids, list) else []
     more = f" … {len(ids)}" if len(ids) > 1 else ""
     return (
         str(message.get("sequenceNumber")),
-        re.sub(r"\.\d+", "", str(message.get("rejectedTimeUtc") or "")),
+        f"{str(time)[:19]}Z" if (time := message.get("rejectedTimeUtc")) else "",
         str(message.get("reason") or ""),
         f"{ids[0]}{more}" if ids else "",
         str(message.get("description") or ""),

@@ -74,6 +74,40 @@ def test_profile_has_address_and_key(run_cli: Run, stack: Stack) -> None:
     assert key not in ran.out + ran.err
 
 
+def test_a_proxy_does_not_see_local_requests(
+    run_cli: Run, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests to this machine, which are not encrypted, do not go through a proxy."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+    assert run_cli("export", "--url", stack.host.url).code == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "app",
+        "ftp://app",
+        "http://[::1]x",
+        "http://☃.de\x07",
+        "https://a/?code=1",
+        "https://a/#k",
+    ],
+)
+def test_urls_that_are_none(run_cli: Run, url: str) -> None:
+    """An address that is no URL, or has a key in it, is a usage error."""
+    assert run_cli("export", "--url", url or " ").code == 2
+
+
+def test_a_key_that_is_none(run_cli: Run, stack: Stack) -> None:
+    """A function key with a space, as from a wrong copy, is a usage error."""
+    ran = run_cli("export", "--url", stack.host.url, "--key", secret_factory.function_key() + " ")
+
+    assert (ran.code, "copy it again" in ran.err) == (2, True)
+
+
 def test_runs_as_a_module() -> None:
     """`python -m cli` runs in a process of its own."""
     ran = subprocess.run(

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -85,30 +87,150 @@ async def test_an_error_in_front_of_the_app(stack: Stack, status: int) -> None:
     assert (code, report["done"]) == (0, 60)
 
 
-async def test_a_page_in_front_of_the_app(stack: Stack) -> None:
-    """A page with status 200 ends the run; its rows are unknown, since they may be applied."""
+SPOILED = {
+    "html": web.Response(text="<html>Sign in</html>", content_type="text/html"),
+    "empty": web.Response(),
+    "redirect": web.Response(status=302, headers={"location": "/login"}),
+    "unknown": web.Response(status=499),
+}
+
+
+@pytest.mark.parametrize("answer", SPOILED)
+@pytest.mark.parametrize("mode", ["create", "delete"])
+async def test_a_spoiled_response(stack: Stack, answer: str, mode: str) -> None:
+    """If something answers in place of the app the run ends, and --resume finds what was applied."""
     write_csv(device_rows(5))
-    rule = fail_first(200, "<html>Sign in</html>", applied=True)
-    keys = ("--keys", "keys.csv")
+    keys = ("--keys", "keys.csv") if mode == "create" else ()
+    if mode == "delete":
+        await end_of(await start_apply(stack.host.url))
+    spoiled = SPOILED[answer]
+    rule = fail_first(spoiled.status, str(spoiled.text or ""), applied=True)
     async with open_proxy(stack.host.url, rule) as proxy:
-        report, err, code = await end_of(await start_apply(proxy.url, *keys))
-        state = await asyncio.to_thread(Path("devices.csv.apply").read_text)
-        again, _, _ = await end_of(await start_apply(proxy.url, *keys, "--resume"))
+        report, _, code = await end_of(await start_apply(proxy.url, *keys, mode=mode))
+        again, _, _ = await end_of(await start_apply(proxy.url, *keys, "--resume", mode=mode))
 
     assert (code, report["done"], report["unknown"]) == (3, 0, 5)
-    assert "check the URL" in err
     assert again["done"] == 5
-    rows = (await asyncio.to_thread(Path("keys.csv").read_text)).splitlines()[1:]
-    assert len(rows) == 5
-    assert not any(key in state for row in rows for key in row.split(",")[1:])
+
+
+KEYS = ("--keys", "keys.csv")
+
+
+async def resume_after(
+    stack: Stack, change: Callable[[], object], *options: str
+) -> tuple[dict[str, Any], str, int | None]:
+    """Resumes a run with keys whose five rows are unknown, after a change; returns how it ends."""
+    write_csv(device_rows(5))
+    rule = fail_first(200, "<html>Sign in</html>", applied=True)
+    async with open_proxy(stack.host.url, rule) as proxy:
+        report, _, _ = await end_of(await start_apply(proxy.url, *KEYS))
+        assert report["unknown"] == 5
+        await asyncio.to_thread(change)
+        command = await start_apply(proxy.url, *(options or KEYS), "--resume")
+        out, err = await asyncio.wait_for(command.communicate(), TIMEOUT)
+        return json.loads(out or "{}"), err.decode(), command.returncode
+
+
+def key_lines() -> list[str]:
+    """Returns the lines of the file of keys, without the header."""
+    return Path("keys.csv").read_text().splitlines()[1:]
+
+
+async def test_a_record_that_was_changed_since(stack: Stack, app: httpx.Client) -> None:
+    """A row in doubt whose record has the row's own keys is done, whatever else was changed."""
+
+    def disable() -> None:
+        body = {"provisioningStatus": "disabled"}
+        app.patch("/enrollments/press-0001", json=body).raise_for_status()
+
+    report, _, _ = await resume_after(stack, disable)
+
+    assert report["done"] == 5
+    assert len(key_lines()) == 5
+
+
+async def test_keys_without_the_last_line_end(stack: Stack) -> None:
+    """The last keys of a file are used although an editor removed its last line end."""
+
+    def strip() -> None:
+        Path("keys.csv").write_text(Path("keys.csv").read_text().rstrip())
+
+    report, _, _ = await resume_after(stack, strip)
+
+    assert report["done"] == 5
+    assert len(key_lines()) == 5
+
+
+async def test_keys_that_are_missing(stack: Stack) -> None:
+    """A row that was sent gets no other keys if its own are not in the file."""
+
+    def remove_last() -> None:
+        lines = Path("keys.csv").read_text().splitlines(keepends=True)
+        Path("keys.csv").write_text("".join(lines[:-1]))
+
+    report, err, code = await resume_after(stack, remove_last)
+
+    assert (code, report["unknown"]) == (2, 5)
+    assert "has no keys for press-0004" in err
+    assert len(key_lines()) == 4
+
+
+async def test_keys_of_another_run(stack: Stack) -> None:
+    """A run cannot be resumed with another file of keys, which is not changed."""
+    text = "registrationId,primaryKey,secondaryKey\nold,a,b\n"
+
+    _, err, code = await resume_after(
+        stack, lambda: Path("old.csv").write_text(text), "--keys", "old.csv"
+    )
+
+    assert (code, "--keys is different" in err) == (2, True)
+    assert await asyncio.to_thread(Path("old.csv").read_text) == text
+
+
+async def test_a_request_that_is_sent_twice(stack: Stack) -> None:
+    """Rows of a request that a gateway sent twice are done: the records have their keys."""
+    write_csv(device_rows(5))
+
+    async def rule(_: dict[str, Any], forward: Forward) -> web.StreamResponse:
+        await forward()
+        return await forward()
+
+    async with open_proxy(stack.host.url, rule) as proxy:
+        report, _, _ = await end_of(await start_apply(proxy.url, *KEYS))
+
+    assert report["done"] == 5
+    assert len(await asyncio.to_thread(key_lines)) == 5
+
+
+async def test_errors_without_a_code_are_waited_for(stack: Stack) -> None:
+    """Errors 500 of a server in front of the app make no row fail."""
+    write_csv(device_rows(3))
+    async with open_proxy(stack.host.url, fail_first(500, "", times=6)) as proxy:
+        report, _, code = await end_of(await start_apply(proxy.url))
+
+    assert (code, report["done"]) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"isSuccessful": false, "errors": []}', '{"isSuccessful": false, "errors": ["x"]}', "{}"],
+)
+async def test_a_result_that_is_none(stack: Stack, text: str) -> None:
+    """A response that is no result of a bulk operation says nothing about its rows."""
+    write_csv(device_rows(3))
+    async with open_proxy(stack.host.url, fail_first(200, text)) as proxy:
+        report, _, code = await end_of(await start_apply(proxy.url))
+
+    assert (code, report["done"], len(proxy.sent)) == (0, 3, 2)
 
 
 async def test_a_file_that_is_changed_meanwhile(stack: Stack) -> None:
-    """If the file is changed during a run, no key is removed, and no row of it is called failed."""
-    write_csv([*device_rows(30), "press x,symmetricKey,1"])
+    """If the file is changed during a run, the run ends, and no row of the new content is used."""
+    write_csv([*device_rows(3000), "press x,symmetricKey,1"])
 
     async def rule(_: dict[str, Any], forward: Forward) -> web.StreamResponse:
-        write_csv(["inserted,symmetricKey,1", *device_rows(30)])
+        if len(proxy.sent) == 1:
+            write_csv(["inserted,symmetricKey,1", *device_rows(3000)])
         return await forward()
 
     options = ("--keys", "keys.csv", "--failures", "failed.csv")
@@ -118,8 +240,10 @@ async def test_a_file_that_is_changed_meanwhile(stack: Stack) -> None:
     keys = await asyncio.to_thread(Path("keys.csv").read_text)
     assert (code, report["failed"]) == (2, 1)
     assert [(f["line"], f["id"]) for f in report["failures"]] == [(None, "")]
-    assert "was changed during the run" in err
-    assert len(keys.splitlines()) > report["done"]
+    assert "was changed meanwhile" in err
+    assert 0 < report["done"] < 3000
+    assert (report["unknown"], len(keys.splitlines()) > report["done"]) == (0, True)
+    assert "inserted" not in (id for ids in proxy.sent for id in ids)
     assert not await asyncio.to_thread(Path("failed.csv").exists)
 
 

@@ -1,6 +1,7 @@
 """`apply`: files into DPS, and the outcome of each row."""
 
 import csv
+import io
 import json
 import os
 import stat
@@ -138,6 +139,67 @@ def test_cells_without_a_column_come_back(cli: Run) -> None:
     assert (row[:3], row[6:]) == (["press-1", "symmetricKey", "a"], ["b", "c"])
 
 
+def test_line_ends_in_cells_come_back(cli: Run) -> None:
+    """A line end in a cell, of any kind, is still in the cell when the failed rows are read."""
+    write_csv(['mine-1,fingerprint,"hello\rvictim-1"', 'mine-2,fingerprint,"a\nb"'])
+
+    apply(cli, "devices.csv", "--mode", "create", "--failures", "failed.csv", code=1)
+
+    text = Path("failed.csv").read_bytes().decode("utf-8-sig")
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert [row[2] for row in rows[1:]] == ["hello\rvictim-1", "a\nb"]
+
+
+def test_failures_of_a_file_in_another_encoding(cli: Run) -> None:
+    """The failed rows can be applied with the options of the file that they are from."""
+    Path("a.csv").write_bytes(
+        "registrationId,attestation.type,initialTwin.tags.city\np-1,fingerprint,Łódź\n".encode(
+            "cp1250"
+        )
+    )
+    options = ("--mode", "create", "--encoding", "windows-1250")
+    apply(cli, "a.csv", *options, "--failures", "failed.csv", code=1)
+
+    ran = cli("check", "failed.csv", "--encoding", "windows-1250", "--set", "attestation.type=tpm")
+
+    assert "1 row, 1 fault in 1 row" in ran.out
+    assert "Łódź" in Path("failed.csv").read_text("utf-8-sig")
+
+
+def test_half_a_surrogate_pair_comes_back(cli: Run) -> None:
+    """A record with what is no character, which JSON allows, is written as it was."""
+    record = r'{"registrationId": "p-1", "deviceId": "x\ud800", "attestation": {"type": "x"}}'
+    Path("a.ndjson").write_text(record + "\n")
+
+    apply(cli, "a.ndjson", "--mode", "create", "--failures", "failed.ndjson", code=1)
+
+    assert r'"deviceId": "x\ud800"' in Path("failed.ndjson").read_text()
+
+
+def test_a_member_twice_comes_back(cli: Run) -> None:
+    """A record that a JSON parser would repair silently is written as it was."""
+    record = '{"registrationId": "p-1", "registrationId": "p-2", "attestation": {"type": "tpm"}}'
+    Path("a.ndjson").write_text(record + "\n")
+
+    apply(cli, "a.ndjson", "--mode", "create", "--failures", "failed.ndjson", code=1)
+
+    assert Path("failed.ndjson").read_text().splitlines()[1] == record
+
+
+def test_empty_keys_are_made(cli: Run) -> None:
+    """Keys that are empty or null are made, like those that are missing."""
+    keys = {"primaryKey": "", "secondaryKey": None}
+    record = {
+        "registrationId": "p-1",
+        "attestation": {"type": "symmetricKey", "symmetricKey": keys},
+    }
+    Path("a.ndjson").write_text(json.dumps(record) + "\n")
+
+    apply(cli, "a.ndjson", "--mode", "create", "--keys", "keys.csv")
+
+    assert len(Path("keys.csv").read_text().splitlines()) == 2
+
+
 def test_failures_that_cannot_be_written(cli: Run) -> None:
     """A file of failures that cannot be written is an error after the report."""
     write_csv(["bad id!,symmetricKey,a"])
@@ -261,8 +323,8 @@ def test_keys_failures_and_state_are_different_files(cli: Run, stack: Stack) -> 
     assert stack.dps.requests == []
 
 
-def test_conflicts_with_new_keys_cost_no_reads(cli: Run, stack: Stack) -> None:
-    """A record that is there cannot have keys that were just made: it is not read."""
+def test_a_record_with_other_keys_is_failed(cli: Run, stack: Stack) -> None:
+    """A record that exists is not the row's if it has other keys: only those are read."""
     write_csv(device_rows(10))
     apply(cli, "devices.csv", "--mode", "create")
     before = len(stack.dps.requests)
@@ -270,7 +332,11 @@ def test_conflicts_with_new_keys_cost_no_reads(cli: Run, stack: Stack) -> None:
     report = apply(cli, "devices.csv", "--mode", "create", "--keys", "keys.csv", code=1)
 
     assert counts(report) == NONE | {"failed": 10}
-    assert [request.method for request in list(stack.dps.requests)[before:]] == ["POST"]
+    assert "--mode upsert keeps them" in report["failures"][0]["reason"]
+    paths = [request.path for request in list(stack.dps.requests)[before:]]
+    assert [path.rpartition("/")[2] for path in paths] == ["enrollments"] + [
+        "attestationmechanism"
+    ] * 10
 
 
 def test_keys_cost_no_operation(cli: Run, stack: Stack) -> None:

@@ -385,3 +385,81 @@ def test_a_new_record_needs_its_certificate(run_cli: Run) -> None:
 
     assert [r.code for r in ran] == [1, 0]
     assert "certificate" in ran[0].out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"registrationId": "a"}][{"registrationId": "b"}]',
+        '[{"registrationId": "a"}, oops]',
+        '[{"registrationId": "a"} {"registrationId": "b"}]',
+        '[{"registrationId": "a"},]',
+        '[{"registrationId": "a"},',
+        '[{"registrationId": "a"}',
+    ],
+)
+def test_an_array_is_complete(run_cli: Run, text: str) -> None:
+    """What is no JSON array, or no complete one, is a fault: no record of it is left out."""
+    Path("a.json").write_text(text)
+
+    ran = run_cli("check", "a.json", "--set", "attestation.type=tpm")
+
+    assert ran.code != 0
+    assert "JSON" in ran.out + ran.err or "array" in ran.out + ran.err or "comma" in ran.out
+
+
+@pytest.mark.parametrize(
+    "start",
+    ['# a comment, with a " quote\n', '"# quoted, by a spreadsheet"\n', "#\n\n", "sep=,\n"],
+)
+def test_lines_before_the_header(run_cli: Run, start: str) -> None:
+    """Comments before the header are not read as CSV, and the lines of faults are right."""
+    Path("a.csv").write_text(start + "registrationId,attestation.type\npress-1,x\n")
+
+    [(line, column, _)] = faults(run_cli, "a.csv")
+
+    assert (line, column) == (start.count("\n") + 2, "attestation.type")
+
+
+def test_a_separator_line_with_a_tab(run_cli: Run) -> None:
+    """The delimiter that `sep=` names may be a tab."""
+    Path("a.csv").write_text("sep=\t\nregistrationId\tattestation.type\nt-1\tsymmetricKey\n")
+
+    assert run_cli("check", "a.csv").code == 0
+
+
+def test_a_first_column_with_a_mark(run_cli: Run) -> None:
+    """A header whose first column is not read, because its name begins with #, is a header."""
+    write_csv(["1,press-1,symmetricKey"], header="#Nr,registrationId,attestation.type")
+
+    assert run_cli("check", "devices.csv", "--json").json["rows"] == 1
+
+
+def test_keys_in_place_of_a_header_are_masked(run_cli: Run) -> None:
+    """Keys of a file without a header are not printed as names of columns."""
+    key = secret_factory.symmetric_key(64)
+    Path("a.csv").write_text(f"press-1,symmetricKey,{key},{key}\n")
+
+    ran = run_cli("check", "a.csv")
+
+    assert (ran.code, key in ran.out + ran.err) == (1, False)
+
+
+def test_a_constant_beside_a_column_of_json(run_cli: Run) -> None:
+    """A value of --set is added to an object that a cell has."""
+    write_csv(
+        ['p-1,symmetricKey,"{""b"": 1}"'],
+        header="registrationId,attestation.type,initialTwin.tags:json",
+    )
+
+    ran = run_cli("check", "devices.csv", "--set", "initialTwin.tags.plant=007")
+
+    assert ran.code == 0
+
+
+@pytest.mark.parametrize("encoding", ["hex", "rot13", "zlib", "none"])
+def test_encodings_that_are_none(run_cli: Run, encoding: str) -> None:
+    """A codec that is not of texts is refused."""
+    write_csv(device_rows(1))
+
+    assert run_cli("check", "devices.csv", "--encoding", encoding).code == 2

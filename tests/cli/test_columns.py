@@ -26,12 +26,15 @@ def test_cells_are_read_back(text: str) -> None:
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
-@given(place=PLACES, names=st.lists(NAMES, min_size=1, max_size=3), is_json=st.booleans())
-def test_headers_are_read_back(place: tuple[str, ...], names: list[str], *, is_json: bool) -> None:
+TYPES = st.sampled_from(["", "json", "number", "boolean"])
+
+
+@given(place=PLACES, names=st.lists(NAMES, min_size=1, max_size=3), cell_type=TYPES)
+def test_headers_are_read_back(place: tuple[str, ...], names: list[str], cell_type: str) -> None:
     """The column for a path, known or not, is that path's column when it is read."""
     path = (*place, *names)
     for kind in (INDIVIDUAL_ENROLLMENT, ENROLLMENT_GROUP):
-        header = header_for(path, kind, is_json=is_json)
+        header = header_for(path, kind, cell_type)
 
         assert resolve(header, kind)[0] == path
         assert resolve(f" {header} ", kind)[0] == path

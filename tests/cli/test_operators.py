@@ -181,6 +181,18 @@ def test_rejected_messages(operate: Run, rejected: list[dict[str, Any]]) -> None
     assert operate("rejected", "list").err == "0 messages\n"
 
 
-def test_replay_needs_a_choice(operate: Run) -> None:
-    """Without a number and --all nothing is replayed."""
-    assert operate("rejected", "replay").code == 2
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("1", "--all"),
+        ("1", "--dry-run"),
+        ("1", "--reason", "InvalidRequest"),
+        ("--all", "--patch", "{}"),
+    ],
+)
+def test_replay_needs_a_choice(operate: Run, options: tuple[str, ...]) -> None:
+    """Nothing is replayed without a number or --all, or with an option that has no effect."""
+    ran = operate("rejected", "replay", *options)
+
+    assert (ran.code, ran.out) == (2, "")

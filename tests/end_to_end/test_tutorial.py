@@ -106,6 +106,8 @@ def test_tutorial(shell: Shell) -> None:
             wait_until_ready(shell.url)
             for command, expected in zip(commands, outputs, strict=True):
                 out, err = shell.run(command)
-                assert re.fullmatch(pattern(expected), out, re.DOTALL), f"{command}{out}{err}"
+                assert re.fullmatch(pattern(expected), out.lstrip("\ufeff"), re.DOTALL), (
+                    f"{command}{out}{err}"
+                )
         finally:
             app.terminate()
