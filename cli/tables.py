@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cli.certificates import find_certificate_faults
-from cli.columns import ABSENT, NOT_A_MEMBER, Column, find_overlaps, insert, resolve
+from cli.columns import ABSENT, Column, insert
 from cli.errors import CommandError
 from cli.file_content import (
     COMMENT,
@@ -22,6 +22,7 @@ from cli.file_content import (
     read_content,
     stamp_of,
 )
+from cli.header import Header, find_kind
 from cli.profile import Profile
 from cli.records import Fault, csv_rows, json_records
 from shared.dps.models import (
@@ -34,7 +35,6 @@ from shared.dps.models import (
 )
 from shared.errors import InvalidRequestError
 from shared.json_documents import parse_json, pointer
-from shared.redaction import mask_unknown_names
 
 
 class FileChangedError(CommandError):
@@ -97,11 +97,12 @@ class Table:
         with open_text(file, content.encoding) as text:
             if file_format is Format.CSV:
                 line, header = next(csv_rows(text, delimiter), (1, []))
-                names = [profile.columns.get(name.strip(), name) for name in header]
+                members = [profile.columns.get(name.strip(), name) for name in header]
             else:
-                line, header, names = 1, [], _first_members(text, file_format)
-        kind = kind or _find_kind((*names, *profile.constants))
-        columns, faults = _resolve_columns(header, profile, kind, mode)
+                line, header, members = 1, [], _first_members(text, file_format)
+        kind = kind or find_kind((*members, *profile.constants))
+        names = [name.strip() for name in header]
+        columns, faults = Header(names=names, profile=profile, kind=kind, mode=mode).resolve()
         return cls(
             file=file,
             format=file_format,
@@ -114,7 +115,7 @@ class Table:
             mode=mode,
             header=header,
             columns=columns,
-            faults=[Fault(line=line, column=_shown(name), message=text) for name, text in faults],
+            faults=[Fault(line=line, column=name, message=text) for name, text in faults],
         )
 
     def rows(self, *, validate: bool = True) -> Iterator[Row]:
@@ -223,106 +224,23 @@ def _header(at: str, headers: Mapping[str, str]) -> str:
     return at.removeprefix("/").replace("/", ".")
 
 
-# The columns.
-
-
-def _find_kind(names: Iterable[str]) -> RecordKind:
-    folded = {name.strip().casefold() for name in names}
-    is_group = ENROLLMENT_GROUP.id_member.casefold() in folded
-    return ENROLLMENT_GROUP if is_group else INDIVIDUAL_ENROLLMENT
-
-
 def _first_members(text: TextIO, file_format: Format) -> list[str]:
+    """Returns the members of the first record that can be read."""
     for _, record in json_records(text, file_format):
-        if record == "{":
-            raise CommandError(_ONE_DOCUMENT)
         try:
             document = parse_json(record.encode(errors="surrogatepass"))
         except InvalidRequestError:
+            if record == "{":
+                raise CommandError(_ONE_DOCUMENT) from None
             continue
         members = list(document) if isinstance(document, dict) else []
-        if _is_bulk_request(members):
+        if any(kind.path in members for kind in (INDIVIDUAL_ENROLLMENT, ENROLLMENT_GROUP)):
             raise CommandError(_ONE_DOCUMENT)
         return members
     return []
-
-
-def _is_bulk_request(members: Sequence[str]) -> bool:
-    return any(kind.path in members for kind in (INDIVIDUAL_ENROLLMENT, ENROLLMENT_GROUP))
 
 
 _ONE_DOCUMENT = (
     "The file is one JSON object. It must have one record per line, or be an array of records, such"
     " as that in a bulk request."
 )
-
-
-def _resolve_columns(
-    header: Sequence[str], profile: Profile, kind: RecordKind, mode: BulkMode
-) -> tuple[list[Column], list[tuple[str, str]]]:
-    """Returns the columns, constants first, and the faults of the header by name."""
-    columns: list[Column] = []
-    faults: list[tuple[str, str]] = []
-    for name, value in profile.constants.items():
-        try:
-            path, parse = resolve(name, kind)
-            columns.append(
-                Column(header=f"--set {name}", path=path, parse=parse, value=parse(value))
-            )
-        except ValueError as error:
-            faults.append((f"--set {name}", str(error)))
-    cells: list[Column] = []
-    names = [name.strip() for name in header]
-    for index, name in enumerate(names):
-        target = profile.columns.get(name, name)
-        if not target or target.startswith(COMMENT):
-            continue
-        try:
-            path, parse = resolve(target, kind)
-        except ValueError as error:
-            faults.append((name, _unresolved(name, target, str(error))))
-        else:
-            cells.append(Column(header=name, path=path, parse=parse, index=index))
-    if mode == BulkMode.DELETE:
-        is_id = (kind.id_member,)
-        return [c for c in (*columns, *cells) if c.path == is_id], list(
-            _missing_columns(names, (*columns, *cells), profile, kind, mode)
-        )
-    faults += find_overlaps(cells)
-    faults += _missing_columns(names, (*columns, *cells), profile, kind, mode)
-    return [*columns, *cells], faults
-
-
-def _shown(header: str) -> str:
-    """Returns the name of a column, masked if it may be a key: the file may have no header."""
-    return mask_unknown_names(header)
-
-
-def _unresolved(name: str, target: str, fault: str) -> str:
-    """Returns the fault of a column, with what to do about it."""
-    if target != name:
-        return f"is mapped to '{target}', which {fault}"
-    if fault.endswith("?") or not fault.startswith(NOT_A_MEMBER):
-        return fault
-    name = _shown(name)
-    return f"{fault}; map it with --column '{name}=PATH', or ignore it with --column '{name}='"
-
-
-def _missing_columns(
-    names: Sequence[str],
-    columns: Sequence[Column],
-    profile: Profile,
-    kind: RecordKind,
-    mode: BulkMode,
-) -> Iterator[tuple[str, str]]:
-    for name in profile.columns if names else ():
-        if name not in names:
-            yield name, "is mapped, but not a column of the file"
-    tops = {column.path[0] for column in columns}
-    if names and kind.id_member not in tops:
-        groups = " (or enrollmentGroupId, for groups)" if kind is INDIVIDUAL_ENROLLMENT else ""
-        advice = f"map one with --column 'NAME={kind.id_member}'{groups}"
-        yield kind.id_member, f"has no column; {advice}"
-    if names and "attestation" not in tops and mode != BulkMode.DELETE:
-        advice = "add it, or set it for all rows with --set attestation.type=symmetricKey"
-        yield "attestation.type", f"has no column; {advice}"
