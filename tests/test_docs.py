@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,17 @@ def test_relative_links_are_valid(document: Any) -> None:
     assert [
         t for t in targets if not any((base / t).exists() for base in (ROOT, ROOT / "docs"))
     ] == []
+
+
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+    "contracts"
+]
+LAYERS = {c["containers"][0]: c["layers"] for c in CONTRACTS if "containers" in c}
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_architecture_has_the_layers(package: str) -> None:
+    """docs/architecture.md has the layers of each package as the import contracts have them."""
+    text = " ".join((ROOT / "docs" / "architecture.md").read_text().split())
+
+    assert f" {package} {' > '.join(LAYERS[package])} " in text
