@@ -287,6 +287,29 @@ async def test_the_app_is_restarted(dps: DpsStandIn, *, kills_command: bool) -> 
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("kills_command", [False, True])
+async def test_dps_is_unavailable_for_a_minute(
+    slow_dps: Stack, app: httpx.Client, set_faults: Callable[..., None], *, kills_command: bool
+) -> None:
+    """DPS closes every connection for a minute: each row is done, and none is called failed."""
+    write_csv(device_rows(ROWS))
+    command = await start_apply(slow_dps.host.url, "--keys", "keys.csv")
+    await wait_for_state(9, command)
+
+    set_faults({"do": {"resetAfterCommit": True}})
+    await asyncio.sleep(30)
+    if kills_command:
+        await kill(command)
+        command = await start_apply(slow_dps.host.url, "--keys", "keys.csv", "--resume")
+    await asyncio.sleep(30)
+    set_faults()
+    report = await report_of(command)
+
+    assert resumed(report) == (ROWS, 0)
+    expect_keys(app)
+
+
+@pytest.mark.long
 async def test_everything_at_once(
     slow_dps: Stack, app: httpx.Client, set_faults: Callable[..., None]
 ) -> None:
