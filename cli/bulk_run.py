@@ -342,9 +342,8 @@ class BulkRun:
 
     def _outcome(self, item: Item, code: int) -> Status:
         """Returns what an error says about a row, and puts the row where it goes on."""
-        if code == _UNKNOWN_OUTCOME:
-            item.in_doubt = True
-        elif code // 1000 in _RETRIED:
+        item.in_doubt = item.in_doubt or code in (_UNKNOWN_OUTCOME, _INTERNAL_ERROR)
+        if code // 1000 in _RETRIED and code != _UNKNOWN_OUTCOME:
             item.faults += code == _INTERNAL_ERROR
             if item.faults < _MAX_FAULTS:
                 self._waiting.append(item)

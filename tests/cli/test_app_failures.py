@@ -76,6 +76,18 @@ async def test_requests_grow_again(stack: Stack) -> None:
     assert 40 in sizes[sizes.index(smallest) :]
 
 
+async def test_a_row_that_is_applied_with_an_error(stack: Stack) -> None:
+    """A row that was deleted although the app reported an internal error for it is done."""
+    write_csv(device_rows(3))
+    await end_of(await start_apply(stack.host.url))
+    error = {"registrationId": "press-0001", "errorCode": 500001, "errorStatus": "Error"}
+    result = json.dumps({"isSuccessful": False, "errors": [error]})
+    async with open_proxy(stack.host.url, fail_first(200, result, applied=True)) as proxy:
+        report, _, code = await end_of(await start_apply(proxy.url, mode="delete"))
+
+    assert (code, report["done"]) == (0, 3)
+
+
 @pytest.mark.parametrize("status", [502, 503, 504])
 async def test_an_error_in_front_of_the_app(stack: Stack, status: int) -> None:
     """Rows of a request that the app applied, and a gateway answered with an error, are done."""
