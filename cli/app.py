@@ -54,9 +54,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return int(end.code or ExitCode.OK)
     except Exception as error:  # noqa: BLE001  its text may have a key
-        _, _, traceback = sys.exc_info()
-        place = extract_tb(traceback)[-1]
-        where = f"{Path(place.filename).name}, line {place.lineno}"
-        print_error(f"Internal error: {type(error).__name__} in {where}. Please report it.")
+        cause: BaseException = error
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        frame = extract_tb(cause.__traceback__)[-1]
+        at = f"{Path(frame.filename).name}, line {frame.lineno}"
+        print_error(f"Internal error: {type(cause).__name__} in {at}. Please report it.")
         return ExitCode.INTERNAL_ERROR
     return ExitCode.OK

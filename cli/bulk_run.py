@@ -21,6 +21,7 @@ from cli.errors import AppError, CallFailedError, CallRefusedError, CommandError
 from cli.keys import KeyFile
 from cli.state import Failure, StateFile, Status
 from cli.stored import (
+    CONCURRENT_READS,
     document_for_update,
     find_stored,
     has_keys,
@@ -38,12 +39,11 @@ _REQUESTS_PER_RUN = 20
 
 _CONFLICT = 409
 _ETAG_MISMATCH = {409, 412}
-_READS_AT_ONCE = 16
 _REPORT_AFTER = 3
 """After how many failed calls in a row the reason is reported."""
 _UNKNOWN_OUTCOME, _INTERNAL_ERROR = 503004, 500001
 _RETRIED = {429, 500, 502, 503, 504}
-_MAX_FAULTS = 3
+_MAX_SERVER_ERRORS = 3
 """How often a single row may make the app fail before it is called failed."""
 
 
@@ -58,7 +58,7 @@ class Item:
     has_new_keys: bool = False
     """Whether its keys were made by this run: a record of someone else's cannot have them."""
     error: Failure | None = None
-    faults: int = 0
+    server_errors: int = 0
 
     @property
     def document(self) -> dict[str, Any]:
@@ -93,8 +93,8 @@ class BulkRun:
         rows: Rows,
         total: int,
         keys: KeyFile | None = None,
-        on_progress: Callable[[], None] = lambda: None,
-        on_wait: Callable[[str], None] = lambda _: None,
+        on_progress: Callable[[], None],
+        on_wait: Callable[[str], None],
     ) -> None:
         self._client = client
         self._state = state
@@ -106,10 +106,10 @@ class BulkRun:
         self._on_wait = on_wait
         self._full_size = max(_MIN_ROWS, min(MAX_ROWS, -(-total // _REQUESTS_PER_RUN)))
         if mode == BulkMode.UPDATE_IF_MATCH_ETAG:
-            self._full_size = _READS_AT_ONCE  # the keys of each record are read first
+            self._full_size = CONCURRENT_READS  # the keys of each record are read first
         self._size = self._full_size
         self._waiting: deque[Item] = deque()
-        self._compared: list[Item] = []
+        self._unreconciled: list[Item] = []
         self._in_flight = 0
         self._attempt = 0
         self._resume_at = 0.0
@@ -136,9 +136,9 @@ class BulkRun:
                     workers.create_task(self._work())
             if self._error:
                 raise self._error
-            if self._stopping.is_set() or not self._compared:
+            if self._stopping.is_set() or not self._unreconciled:
                 return
-            await self._compare_all()
+            await self._reconcile()
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
@@ -191,11 +191,15 @@ class BulkRun:
                 break
             new.append(row)
             size += len(json.dumps(row[2]))
+        return items + self._with_keys(new)
+
+    def _with_keys(self, new: Sequence[tuple[int, str, dict[str, Any]]]) -> list[Item]:
         without_keys = {number for number, _, document in new if not has_keys(document)}
         if self._keys:
             sent = (row for row in new if self._state.status(row[0]) is Status.SENT)
             self._keys.check_complete(document for _, _, document in sent)
             self._keys.add_to(document for _, _, document in new)
+        items: list[Item] = []
         for number, id, document in new:
             item = Item(number=number, id=id, body=json.dumps(document).encode())
             item.in_doubt = self._state.status(number) is Status.SENT
@@ -204,13 +208,14 @@ class BulkRun:
         return items
 
     async def _apply(self, items: Sequence[Item]) -> None:
+        bodies = await self._bodies(items)
+        content = b'{"mode":"%s","%s":[%s]}' % (
+            self._mode.encode(),
+            self._kind.path.encode(),
+            b",".join(bodies),
+        )
         self._state.record_sent(item.number for item in items)
         try:
-            content = b'{"mode":"%s","%s":[%s]}' % (
-                self._mode.encode(),
-                self._kind.path.encode(),
-                b",".join(await self._bodies(items)),
-            )
             response = await self._client.send_once("POST", f"/{self._kind.path}", content=content)
             errors = parse_result(response)
         except CallFailedError as error:
@@ -218,7 +223,7 @@ class BulkRun:
         except CallRefusedError as error:
             self._split(items, error)
         else:
-            self._settle(items, errors)
+            self._record_result(items, errors)
         self._on_progress()
 
     async def _bodies(self, items: Sequence[Item]) -> list[bytes]:
@@ -249,12 +254,12 @@ class BulkRun:
         """Tries smaller requests: one of the rows may be what makes the app fail."""
         self._size = max(1, len(items) // 2)
         for item in items:
-            item.faults += len(items) == 1
-            if item.faults < _MAX_FAULTS:
+            item.server_errors += len(items) == 1
+            if item.server_errors < _MAX_SERVER_ERRORS:
                 self._waiting.append(item)
             else:
                 item.error = Failure(code=_INTERNAL_ERROR, reason=str(error))
-                self._compared.append(item)
+                self._unreconciled.append(item)
 
     def _back_off(self, error: CallFailedError) -> None:
         """Pauses all calls after one without success; raises `NoProgressError` in the end."""
@@ -279,16 +284,19 @@ class BulkRun:
             self._record_not_applied(items)
             raise error
         if len(items) > 1:
+            self._record_not_applied(items)
             self._size = max(1, len(items) // 2)
+            if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                self._full_size = self._size
             self._waiting.extendleft(reversed(items))
             return
         items[0].error = Failure(code=error.code or error.status or 0, reason=str(error))
         if items[0].in_doubt:
-            self._compared.append(items[0])
+            self._unreconciled.append(items[0])
         else:
             self._state.record_outcomes({}, {items[0].number: items[0].error})
 
-    def _settle(self, items: Sequence[Item], errors: Sequence[Mapping[str, Any]]) -> None:
+    def _record_result(self, items: Sequence[Item], errors: Sequence[Mapping[str, Any]]) -> None:
         by_id = {str(error.get(self._kind.id_member)).casefold(): error for error in errors}
         statuses: dict[int, Status] = {}
         failures: dict[int, Failure] = {}
@@ -321,7 +329,7 @@ class BulkRun:
         """Makes requests smaller if the app had no time for all rows, larger if all were applied."""
         if any(code // 1000 in _RETRIED and code != _UNKNOWN_OUTCOME for code in codes):
             self._size = max(_MIN_ROWS, min(self._size, sent // 2))
-        elif not codes and not any(item.faults for item in self._waiting):
+        elif not codes and not any(item.server_errors for item in self._waiting):
             self._size = min(self._full_size, 2 * self._size)
 
     def _failure(self, item: Item, error: Mapping[str, Any]) -> Failure:
@@ -337,55 +345,59 @@ class BulkRun:
         if self._mode == BulkMode.UPDATE_IF_MATCH_ETAG and code // 1000 in _ETAG_MISMATCH:
             text = f"The record was changed: it has a different etag. ({text})"
         if item.has_new_keys and code // 1000 == _CONFLICT:
-            text += " Its keys are others than those made here; --mode upsert keeps them."
+            text += " It has other keys than those made here; --mode upsert keeps them."
         return Failure(code=code, reason=text)
 
     def _outcome(self, item: Item, code: int) -> Status:
         """Returns what an error says about a row, and puts the row where it goes on."""
         item.in_doubt = item.in_doubt or code in (_UNKNOWN_OUTCOME, _INTERNAL_ERROR)
         if code // 1000 in _RETRIED and code != _UNKNOWN_OUTCOME:
-            item.faults += code == _INTERNAL_ERROR
-            if item.faults < _MAX_FAULTS:
+            item.server_errors += code == _INTERNAL_ERROR
+            if item.server_errors < _MAX_SERVER_ERRORS:
                 self._waiting.append(item)
                 return Status.SENT if item.in_doubt else Status.OPEN
         is_conflict = self._mode == BulkMode.CREATE and code // 1000 == _CONFLICT
         if not item.in_doubt and not is_conflict:
             return Status.FAILED
-        self._compared.append(item)
+        self._unreconciled.append(item)
         return Status.SENT if item.in_doubt else Status.OPEN
 
-    async def _compare_all(self) -> None:
+    async def _reconcile(self) -> None:
         """Compares records with the rows whose outcome only they can show."""
         # Keys that were made here prove who created a record: nothing else has to be compared.
         pairs: list[tuple[Item, Mapping[str, Any] | None]]
-        pairs = [(item, None) for item in self._compared if item.has_new_keys]
-        items = {item.id.casefold(): item for item in self._compared if not item.has_new_keys}
-        self._compared = []
-        settled = 0
+        pairs = [(item, None) for item in self._unreconciled if item.has_new_keys]
+        items = {item.id.casefold(): item for item in self._unreconciled if not item.has_new_keys}
+        self._unreconciled = []
+        resolved = 0
         async for key, record in find_stored(
             self._client, self._kind, [item.id for item in items.values()]
         ):
+            if self._stopping.is_set():
+                return
             pairs.append((items.pop(key), record))
-            if len(pairs) >= _READS_AT_ONCE:
-                settled += await self._compare(pairs)
+            if len(pairs) >= CONCURRENT_READS:
+                resolved += await self._reconcile_some(pairs)
                 pairs = []
-        settled += await self._compare([*pairs, *((item, None) for item in items.values())])
-        if settled:
+        resolved += await self._reconcile_some([*pairs, *((item, None) for item in items.values())])
+        if resolved:
             self._last_success = time.monotonic()
             self._attempt = 0
         else:
             self._back_off(CallFailedError("The outcome of the last rows is unknown."))
 
-    async def _compare(self, pairs: Sequence[tuple[Item, Mapping[str, Any] | None]]) -> int:
+    async def _reconcile_some(self, pairs: Sequence[tuple[Item, Mapping[str, Any] | None]]) -> int:
         """Records outcomes of rows by their records; returns how many of them."""
-        settled = 0
-        for start in range(0, len(pairs), _READS_AT_ONCE):
-            some = pairs[start : start + _READS_AT_ONCE]
-            are_as_asked = await asyncio.gather(*(self._is_as_asked(*pair) for pair in some))
+        resolved = 0
+        for start in range(0, len(pairs), CONCURRENT_READS):
+            if self._stopping.is_set():
+                break
+            some = pairs[start : start + CONCURRENT_READS]
+            are_matches = await asyncio.gather(*(self._matches(*pair) for pair in some))
             statuses: dict[int, Status] = {}
             failures: dict[int, Failure] = {}
-            for (item, _), is_as_asked in zip(some, are_as_asked, strict=True):
-                if is_as_asked:
+            for (item, _), is_match in zip(some, are_matches, strict=True):
+                if is_match:
                     is_own = item.in_doubt or item.has_new_keys
                     statuses[item.number] = Status.DONE if is_own else Status.UNCHANGED
                 elif item.error is None or item.error.code == _UNKNOWN_OUTCOME:
@@ -394,10 +406,10 @@ class BulkRun:
                     failures[item.number] = item.error
             self._state.record_outcomes(statuses, failures)
             self._on_progress()
-            settled += len(statuses) + len(failures)
-        return settled
+            resolved += len(statuses) + len(failures)
+        return resolved
 
-    async def _is_as_asked(self, item: Item, record: Mapping[str, Any] | None) -> bool:
+    async def _matches(self, item: Item, record: Mapping[str, Any] | None) -> bool:
         if item.has_new_keys:
             keys = item.document["attestation"]["symmetricKey"]
             return await has_stored_keys(self._client, self._kind, item.id, keys)

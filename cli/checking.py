@@ -19,7 +19,7 @@ def check_rows(table: Table, *, on_row: Callable[[], None] = lambda: None) -> Ch
     """Checks every row, and calls `on_row` after each."""
     total = 0
     faults: dict[int, list[str]] = {}
-    for number, found in find_faults(table):
+    for number, _, found in find_faults(table):
         if found:
             faults.setdefault(number, []).extend(f"{f.column} {f.message}".strip() for f in found)
         if number > total:
@@ -28,9 +28,9 @@ def check_rows(table: Table, *, on_row: Callable[[], None] = lambda: None) -> Ch
     return CheckResult(total=total, faults=faults)
 
 
-def find_faults(table: Table) -> Iterator[tuple[int, list[Fault]]]:
+def find_faults(table: Table) -> Iterator[tuple[int, str, list[Fault]]]:
     """
-    Yields number and faults of every row.
+    Yields number, id and faults of every row.
 
     If an id appears twice, both rows have a fault: the number of the first one is yielded again.
     """
@@ -43,12 +43,12 @@ def find_faults(table: Table) -> Iterator[tuple[int, list[Fault]]]:
         first = firsts.setdefault(row.id.casefold(), here) if row.id else here
         if first != here:
             row.faults.append(_not_unique(row.line, column, other=first[1]))
-        yield row.number, row.faults
+        yield row.number, row.id, row.faults
         if first != here and first[0] not in repeated:
             repeated.add(first[0])
-            yield first[0], [_not_unique(first[1], column, other=row.line)]
+            yield first[0], row.id, [_not_unique(first[1], column, other=row.line)]
 
 
 def _not_unique(line: int, column: str, *, other: int) -> Fault:
-    message = f"must be unique, without regard to case; line {other} has the same id"
+    message = f"must be unique, ignoring case; line {other} has the same id"
     return Fault(line=line, column=column, message=message)

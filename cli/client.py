@@ -27,6 +27,8 @@ RETRY_TIMEOUT = 300.0
 """Seconds without any success after which a command gives up."""
 
 _CONNECT_TIMEOUT, _CONNECT_PAUSE = 5.0, 0.5
+# An app that was scaled to zero takes up to a minute for its first response.
+_START_TIMEOUT = 60.0
 # The app answers a bulk request within 200 seconds, and Azure's load balancer gives up after 230.
 _TIMEOUTS = {"connect": 10.0, "read": 240.0, "write": 60.0, "pool": 60.0}
 _MAX_DELAY = 15.0
@@ -123,14 +125,19 @@ class AppClient:
         *,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  of httpx
     ) -> "httpx.Response":
-        """Sends a request, and returns its successful response."""
+        """Sends a request, and returns its successful response; `timeout` is in seconds."""
         import httpx
 
         types = {} if content is None else {"content-type": "application/json"}
         try:
             response = await self._http.request(
-                method, path, content=content, headers={**types, **(headers or {})}
+                method,
+                path,
+                content=content,
+                headers={**types, **(headers or {})},
+                timeout=timeout or httpx.USE_CLIENT_DEFAULT,
             )
         except httpx.RequestError as error:
             is_unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
@@ -142,14 +149,19 @@ class AppClient:
     def _describe(self, error: "httpx.RequestError") -> str:
         url = str(self._http.base_url).rstrip("/")
         advice = ": start it with `make run`, or set ENROLLMENT_URL" if url == DEFAULT_URL else ""
-        return f"The app at {url} does not respond ({type(error).__name__}){advice}."
+        reason = ": ".join(filter(None, (type(error).__name__, str(error))))
+        return f"The app at {url} does not respond ({reason}){advice}."
 
     async def check_reachable(self) -> None:
-        """Raises `CallFailedError` within seconds, not after the retry timeout, if there is no app."""
+        """
+        Raises `CallFailedError` if there is no app.
+
+        That is known within seconds, or after a minute if its address does not respond.
+        """
         started = time.monotonic()
         while True:
             try:
-                await self.send_once("GET", "/health/live")
+                await self.send_once("GET", "/health/live", timeout=_START_TIMEOUT)
             except CallFailedError:
                 if time.monotonic() - started > _CONNECT_TIMEOUT:
                     raise
@@ -202,21 +214,27 @@ async def open_client(connection: Connection) -> AsyncIterator[AppClient]:
     """
     Opens connections to the app while the context is open.
 
-    Raises `CallFailedError` within seconds if there is no app.
+    Raises `CallFailedError` as `AppClient.check_reachable` does.
     """
     import httpx
 
     headers = {"x-functions-key": connection.key} if connection.key else {}
-    async with httpx.AsyncClient(
-        base_url=connection.url,
-        headers=headers,
-        timeout=httpx.Timeout(None, **_TIMEOUTS),
-        limits=httpx.Limits(max_connections=32),
-        trust_env=not connection.is_local,  # a proxy must not read what is sent without TLS
-    ) as http:
-        client = AppClient(http)
-        await client.check_reachable()
-        yield client
+    try:
+        client = httpx.AsyncClient(
+            base_url=connection.url,
+            headers=headers,
+            timeout=httpx.Timeout(None, **_TIMEOUTS),
+            limits=httpx.Limits(max_connections=32),
+            trust_env=not connection.is_local,  # a proxy must not read what is sent without TLS
+        )
+    except (ImportError, ValueError) as error:
+        raise CommandError(
+            f"The proxy in HTTPS_PROXY or ALL_PROXY cannot be used: {error}."
+        ) from None
+    async with client as http:
+        app = AppClient(http)
+        await app.check_reachable()
+        yield app
 
 
 def retry_delay(error: CallFailedError, attempt: int) -> float:

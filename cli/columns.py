@@ -20,8 +20,9 @@ from shared.dps.models import Document, RecordKind, TwinCollection
 from shared.dps.responses import READ_ONLY_MEMBERS
 from shared.errors import InvalidRequestError
 from shared.json_documents import parse_json, pointer
+from shared.redaction import MASK
 
-Path = tuple[str, ...]
+MemberPath = tuple[str, ...]
 
 ABSENT = object()
 """What an empty cell stands for; a cell `null` of JSON is a value."""
@@ -74,7 +75,7 @@ _PARSERS: Mapping[str, Parse] = {
 class Member:
     """A member of a record that is not an object; `description` says what a cell may hold."""
 
-    path: Path
+    path: MemberPath
     parse: Parse
     description: str
     is_required: bool
@@ -94,19 +95,19 @@ class Member:
 class Schema:
     """The members of a kind of records: leaves, free-form objects and other objects."""
 
-    leaves: Mapping[Path, Member]
-    free_form: frozenset[Path]
-    objects: frozenset[Path]
+    leaves: Mapping[MemberPath, Member]
+    free_form: frozenset[MemberPath]
+    objects: frozenset[MemberPath]
 
 
 @cache
 def schema(kind: RecordKind) -> Schema:
     """Returns the members of the kind's model."""
-    leaves: dict[Path, Member] = {}
-    free_form: set[Path] = set()
-    objects: set[Path] = set()
+    leaves: dict[MemberPath, Member] = {}
+    free_form: set[MemberPath] = set()
+    objects: set[MemberPath] = set()
 
-    def add(model: type[Document], at: Path) -> None:
+    def add(model: type[Document], at: MemberPath) -> None:
         for field in model.model_fields.values():
             path = (*at, str(field.alias))
             kind_of_value = _without_none(field.annotation)
@@ -128,7 +129,7 @@ def _without_none(annotation: Any) -> Any:
     return annotation
 
 
-def _member(path: Path, value_type: Any, *, is_required: bool) -> Member:
+def _member(path: MemberPath, value_type: Any, *, is_required: bool) -> Member:
     parse, description = _types(value_type)
     if path[-1] == "certificate":
         description = "PEM, in quotes as it has several lines, or base64 of DER"
@@ -159,7 +160,7 @@ class Column:
     """
 
     header: str
-    path: Path
+    path: MemberPath
     parse: Parse
     index: int | None = None
     value: Any = None
@@ -172,7 +173,7 @@ class Column:
         return self.parse(unescaped(cell)) if cell else ABSENT
 
 
-def resolve(name: str, kind: RecordKind) -> tuple[Path, Parse]:
+def resolve(name: str, kind: RecordKind) -> tuple[MemberPath, Parse]:
     """Returns the path and the type for the name of a column; raises ValueError with the fault."""
     base, _, suffix = name.strip().rpartition(":")
     explicit = _PARSERS.get(suffix.lower()) if base else None
@@ -190,7 +191,7 @@ def resolve(name: str, kind: RecordKind) -> tuple[Path, Parse]:
     return path, explicit or (known.parse if known else str)
 
 
-def _spelled(path: Path, kind: RecordKind) -> Path:
+def _spelled(path: MemberPath, kind: RecordKind) -> MemberPath:
     """Returns the path with its known part in DPS's spelling."""
     members = schema(kind)
     known = {tuple(map(str.casefold, p)): p for p in (*members.leaves, *members.objects)}
@@ -202,7 +203,7 @@ def _spelled(path: Path, kind: RecordKind) -> Path:
     return path
 
 
-def _is_within(path: Path, kind: RecordKind) -> bool:
+def _is_within(path: MemberPath, kind: RecordKind) -> bool:
     """Returns whether the path is an object's, or leads into a free-form one."""
     members = schema(kind)
     if not all(path):
@@ -217,15 +218,25 @@ def _unknown(name: str, kind: RecordKind) -> str:
         n.casefold(): n
         for n in (*(m.name for m in members.leaves.values() if not m.is_read_only), *free)
     }
-    # Of a long path people often know only the end.
-    ends = {n.rpartition(".")[2]: full for n, full in names.items()}
-    for candidates in (names, ends):
-        if similar := get_close_matches(name.casefold(), candidates, n=1, cutoff=0.75):
+    # Of a long path people often know only the end. The first member with it is the primary one.
+    ends = {n.rpartition(".")[2]: full for n, full in reversed(names.items())}
+    end = name.casefold().rpartition(".")[2]
+    for text, candidates in ((name.casefold(), names), (name.casefold(), ends), (end, ends)):
+        if similar := get_close_matches(text, candidates, n=1, cutoff=0.75):
             return f"{NOT_A_MEMBER}; did you mean '{candidates[similar[0]]}'?"
     return NOT_A_MEMBER
 
 
-def insert(document: dict[str, Any], path: Path, value: Any) -> None:
+# A file without a header may have keys in its place: base64 of 16 bytes and more.
+_KEY = re.compile(r"[A-Za-z0-9+/]{20,}={1,2}|[A-Za-z0-9+/]{64,}")
+
+
+def shown(header: str) -> str:
+    """Returns the name of a column for a message, masked if it looks like a key."""
+    return MASK if _KEY.fullmatch(header.strip()) else header
+
+
+def insert(document: dict[str, Any], path: MemberPath, value: Any) -> None:
     """Sets a member of the document, creating the objects that lead to it."""
     node = document
     for step in path[:-1]:
@@ -237,17 +248,18 @@ def insert(document: dict[str, Any], path: Path, value: Any) -> None:
 
 def find_overlaps(columns: Iterable[Column]) -> Iterator[tuple[str, str]]:
     """Yields a fault, by header, for each column whose member another column sets too."""
-    by_path: dict[Path, str] = {}
+    by_path: dict[MemberPath, str] = {}
     for column in columns:
         for path, header in by_path.items():
             shorter = min(len(path), len(column.path))
             if path[:shorter] == column.path[:shorter]:
-                yield column.header, f"sets the same member as the column '{header}'"
+                text = f"sets the same member as the column '{shown(header)}'"
+                yield column.header, "is a column twice" if header == column.header else text
                 break
         by_path[column.path] = column.header
 
 
-def header_for(path: Path, kind: RecordKind, cell_type: str = "") -> str:
+def header_for(path: MemberPath, kind: RecordKind, cell_type: str = "") -> str:
     """Returns the name of the column for a path, with a type; `resolve` returns the path for it."""
     suffix = f":{cell_type}" if cell_type else ""
     dotted = ".".join(path)

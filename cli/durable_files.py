@@ -20,12 +20,21 @@ def open_private(path: Path, flags: int) -> int:
     return descriptor
 
 
-def write_all(descriptor: int, content: bytes) -> None:
-    """Writes to a file, and returns when the content is on disk."""
+def append(descriptor: int, content: bytes) -> None:
+    """
+    Appends to a file, and returns when the content is on disk.
+
+    If it cannot be written as a whole, nothing of it stays in the file.
+    """
+    end = os.lseek(descriptor, 0, os.SEEK_END)
     view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.fsync(descriptor)
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, end)
+        raise
 
 
 def sync_directory(path: Path) -> None:

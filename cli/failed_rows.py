@@ -1,6 +1,7 @@
 """The rows of a table that failed: as a file to correct and apply, as a table, as JSON."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -53,8 +54,10 @@ class FailedRows:
         Of a JSON file, a row that is no valid object follows a comment with these values.
         """
         is_csv = self._table.format is Format.CSV
-        # A spreadsheet needs the mark to read UTF-8; the readers of JSON do not expect it.
-        encoding = "utf-8-sig" if is_csv else "utf-8"
+        # A spreadsheet, and a profile for another encoding, need the byte order mark to read UTF-8;
+        # JSON has none.
+        is_utf8 = self._table.encoding.startswith("utf-8")
+        encoding = "utf-8" if is_utf8 and not is_csv else "utf-8-sig"
         # The rows may have keys. Half of a surrogate pair, which JSON allows, is written as JSON does.
         with open(
             path,
@@ -118,4 +121,4 @@ def _json_lines(row: Row, failure: Failure) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.splitlines())
+    return re.sub(r"[\r\n]+", " ", text)

@@ -3,8 +3,6 @@
 import codecs
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -36,12 +34,12 @@ class Format(StrEnum):
     JSON = "json"
 
 
-Stamp = tuple[int, int, int, int]
+FileVersion = tuple[int, int, int, int]
 """Differs after a file was written to or replaced."""
 
 
-def stamp_of(file: Path) -> Stamp | None:
-    """Returns the stamp of a file, `None` if there is none."""
+def version_of(file: Path) -> FileVersion | None:
+    """Returns the version of a file, `None` if there is none."""
     try:
         status = file.stat()
     except OSError:
@@ -53,7 +51,7 @@ def stamp_of(file: Path) -> Stamp | None:
 class Content:
     """Digest and encoding of a file; `is_fallback` if the encoding is a guess."""
 
-    stamp: Stamp
+    version: FileVersion
     digest: str
     encoding: str
     is_fallback: bool
@@ -61,7 +59,9 @@ class Content:
 
 def read_content(file: Path, encoding: str | None) -> Content:
     """Returns digest and encoding of a file; raises `CommandError` if it is not text."""
-    stamp = stamp_of(file)
+    if file.exists() and not file.is_file():
+        raise CommandError(f"{file} is not a regular file: it is read several times.")
+    version = version_of(file)
     try:
         with file.open("rb") as stream:
             start = stream.read(4)
@@ -76,9 +76,9 @@ def read_content(file: Path, encoding: str | None) -> Content:
     is_fallback = fault is not None and not encoding and found == "utf-8"
     if is_fallback and _digest_of(file, _FALLBACK)[1] is None:
         found, fault = _FALLBACK, None
-    if fault is not None or stamp is None:
+    if fault is not None or version is None:
         raise CommandError(f"{file} is not {found}: {fault}; name its encoding with --encoding.")
-    return Content(stamp=stamp, digest=digest, encoding=found, is_fallback=is_fallback)
+    return Content(version=version, digest=digest, encoding=found, is_fallback=is_fallback)
 
 
 def _without_bom(start: bytes) -> str:
@@ -109,16 +109,18 @@ def _decode_fault(
 ) -> str | None:
     try:
         decoder.decode(block, final)
-    except UnicodeError:
+    except UnicodeDecodeError as error:
         decoder.reset()
-        return f"within the {BLOCK >> 20} MB from byte {position}"
+        return f"near byte {position + error.start}"
+    except UnicodeError as error:  # of UTF-16
+        decoder.reset()
+        return str(error)
     return None
 
 
-@contextmanager
-def open_text(file: Path, encoding: str) -> Iterator[TextIO]:
-    with file.open(encoding=encoding, newline="") as text:
-        yield text
+def open_text(file: Path, encoding: str) -> TextIO:
+    """Opens a file as text, with its line ends as they are."""
+    return file.open(encoding=encoding, newline="")
 
 
 def find_format(text: TextIO, delimiter: str | None) -> tuple[Format, str]:

@@ -1,13 +1,15 @@
 """The header of a table: the members that its columns set, and the faults of their names."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from cli.columns import NOT_A_MEMBER, Column, find_overlaps, resolve
+from cli.columns import NOT_A_MEMBER, Column, find_overlaps, resolve, shown
 from cli.file_content import COMMENT
 from cli.profile import Profile
 from shared.dps.models import ENROLLMENT_GROUP, INDIVIDUAL_ENROLLMENT, BulkMode, RecordKind
-from shared.redaction import mask_unknown_names
+
+_DELIMITERS = re.compile(r"[;,|\t]")
 
 Fault = tuple[str, str]
 """The name of a column, and what is wrong with it."""
@@ -38,11 +40,12 @@ class Header:
         if self.mode == BulkMode.DELETE:
             # Other columns are not read, so their faults do not matter.
             faults = []
-            columns = [column for column in columns if column.path == (self.kind.id_member,)]
-        else:
-            faults += find_overlaps(cells)
+            is_id = (self.kind.id_member,)
+            cells = [column for column in cells if column.path == is_id]
+            columns = [column for column in columns if column.path == is_id]
+        faults += find_overlaps(cells)
         faults += self._missing(columns)
-        return columns, [(mask_unknown_names(name), text) for name, text in faults]
+        return columns, [(shown(name), text) for name, text in faults]
 
     def _constants(self, faults: list[Fault]) -> Iterator[Column]:
         for name, value in self.profile.constants.items():
@@ -68,6 +71,9 @@ class Header:
     def _missing(self, columns: Iterable[Column]) -> Iterator[Fault]:
         if not self.names:
             return
+        if len(self.names) == 1 and _DELIMITERS.search(self.names[0]):
+            yield self.names[0], "is the only column: name the delimiter with --delimiter"
+            return
         for name in self.profile.columns:
             if name not in self.names:
                 yield name, "is mapped, but not a column of the file"
@@ -86,6 +92,5 @@ def _with_advice(name: str, target: str, fault: str) -> str:
         return f"is mapped to '{target}', which {fault}"
     if fault != NOT_A_MEMBER:
         return fault
-    # A file without a header may have a key in its place.
-    name = mask_unknown_names(name)
+    name = shown(name)
     return f"{fault}; map it with --column '{name}=PATH', or ignore it with --column '{name}='"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from cli.durable_files import open_private, sync_directory, write_all
+from cli.durable_files import append, open_private, sync_directory
 from cli.errors import CommandError
 from cli.stored import has_keys
 from shared.dps.models import AttestationType, RecordKind
@@ -50,7 +50,7 @@ class KeyFile:
                 raise CommandError(f"{self._path} is damaged: a line has no two keys. Restore it.")
         last = content[complete:]
         if complete and _is_row(last):
-            write_all(self._at_end(), b"\n")
+            self._append(b"\n")
         else:
             # A line that is cut off was not on disk when its keys would have been sent.
             os.ftruncate(self._descriptor, complete)
@@ -58,11 +58,13 @@ class KeyFile:
             id, primary, secondary = line.decode().split(",")
             self._keys[id.casefold()] = (id, primary, secondary)
         if not complete:
-            write_all(self._at_end(), head)
+            self._append(head)
 
-    def _at_end(self) -> int:
-        os.lseek(self._descriptor, 0, os.SEEK_END)
-        return self._descriptor
+    def _append(self, content: bytes) -> None:
+        try:
+            append(self._descriptor, content)
+        except OSError as error:
+            raise CommandError(f"{self._path} cannot be written: {error.strerror}.") from error
 
     def check_complete(self, documents: Iterable[dict[str, Any]]) -> None:
         """Raises `CommandError` if a document that was sent has no keys here: DPS may have others."""
@@ -78,16 +80,18 @@ class KeyFile:
 
     def add_to(self, documents: Iterable[dict[str, Any]]) -> None:
         """Gives documents without symmetric keys those of the file, or new ones once on disk."""
-        new = []
-        for document in filter(self._needs_keys, documents):
+        made: dict[str, tuple[str, str, str]] = {}
+        missing = list(filter(self._needs_keys, documents))
+        for document in missing:
             id = document[self._id_member]
             if id.casefold() not in self._keys:
-                new.append((id, _create_key(), _create_key()))
-                self._keys[id.casefold()] = new[-1]
-            _, *keys = self._keys[id.casefold()]
+                made[id.casefold()] = (id, _create_key(), _create_key())
+        if made:
+            self._append(_lines(made.values()))
+            self._keys |= made
+        for document in missing:
+            _, *keys = self._keys[document[self._id_member].casefold()]
             document["attestation"]["symmetricKey"] = dict(zip(_NAMES, keys, strict=True))
-        if new:
-            write_all(self._at_end(), _lines(new))
 
     @staticmethod
     def _needs_keys(document: dict[str, Any]) -> bool:
@@ -105,11 +109,14 @@ class KeyFile:
         if len(kept) == len(self._keys):
             return
         temporary = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}.part")
-        descriptor = open_private(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-        write_all(descriptor, _lines([(self._id_member, *_NAMES), *kept.values()]))
-        os.close(descriptor)
-        os.close(self._descriptor)  # Windows does not replace a file that is open
-        temporary.replace(self._path)
+        try:
+            descriptor = open_private(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            append(descriptor, _lines([(self._id_member, *_NAMES), *kept.values()]))
+            os.close(descriptor)
+            os.close(self._descriptor)  # Windows does not replace a file that is open
+            temporary.replace(self._path)
+        finally:
+            temporary.unlink(missing_ok=True)
         sync_directory(self._path)
         self._descriptor = open_private(self._path, os.O_RDWR)
         self._keys = kept

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.client import DEFAULT_URL, Connection
-from cli.columns import Path as MemberPath
+from cli.columns import MemberPath
 from cli.errors import CommandError
 from cli.output import print_note
 from cli.profile import Profile
@@ -96,6 +96,20 @@ def parse_tag(text: str) -> tuple[MemberPath, str]:
     return ("initialTwin", "tags", *name.split(".")), value
 
 
+def read_profile(
+    file: Path | None,
+    *,
+    columns: list[str] | None,
+    constants: list[str] | None,
+    encoding: str | None,
+    delimiter: str | None,
+) -> Profile:
+    """Returns the profile in a file, with the options of the command, which take precedence."""
+    return Profile.read(file).with_options(
+        columns=columns or (), constants=constants or (), encoding=encoding, delimiter=delimiter
+    )
+
+
 def open_table(file: Path, profile: Profile, kind: KindName | None, mode: Mode) -> Table:
     """Returns the table in a file; raises `CommandError` if it cannot be read as one."""
     return Table.open(file, profile, mode=mode.bulk, kind=kind.kind if kind else None)
@@ -105,16 +119,16 @@ def open_valid_table(file: Path, profile: Profile, kind: KindName | None, mode: 
     """Returns the table in a file; raises `CommandError` for a fault of its header, too."""
     table = open_table(file, profile, kind, mode)
     if table.faults:
-        first = table.faults[0]
-        raise CommandError(
-            f"The column '{first.column}' {first.message}. See all faults with: check {file}"
-        )
+        lines = [f"  {fault.column}: {fault.message}" for fault in table.faults]
+        raise CommandError("\n".join([f"The header of {file} has faults:", *lines]))
     if table.is_fallback_encoding:
-        print_note(f"{file} is not UTF-8, and read as {table.encoding}; --encoding sets another.")
+        print_note(
+            f"{file} is read as {table.encoding}: it is not valid UTF-8; --encoding sets another."
+        )
     return table
 
 
-def connection(url: str | None, key: str | None, profile: Profile) -> Connection:
+def find_connection(url: str | None, key: str | None, profile: Profile) -> Connection:
     """Returns the connection of the options, else the profile's, else that of `make run`."""
     if url or not profile.url:
         # The profile's key is for the profile's app only.

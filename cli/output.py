@@ -43,18 +43,19 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, ensure_ascii=True))  # noqa: T201  the result, not to be wrapped
 
 
-def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Prints a table; numbers are aligned to the right. On a terminal long cells are wrapped."""
     cells = [[clean(value) for value in row] for row in rows]
     are_numbers = [
-        bool(cells) and all(row[index].isdecimal() for row in cells) for index in range(len(heads))
+        bool(cells) and all(row[index].isdecimal() for row in cells)
+        for index in range(len(headers))
     ]
     out = Console(highlight=False, markup=False, emoji=False)
     if not out.is_terminal:
-        _print_lines([heads, *cells], are_numbers)
+        _print_lines([headers, *cells], are_numbers)
         return
     table = RichTable(box=None, pad_edge=False)
-    for head, is_number in zip(heads, are_numbers, strict=True):
+    for head, is_number in zip(headers, are_numbers, strict=True):
         table.add_column(head, justify="right" if is_number else "left", overflow="fold")
     for row in cells:
         table.add_row(*map(Text, row))

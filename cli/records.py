@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -108,25 +109,37 @@ _FAULTS = {"after": "must be followed by a comma or ]", "end": "follows the end 
 
 def _array_items(text: TextIO) -> Iterator[tuple[int, str]]:
     """Yields the items of an array, of which only one is in memory at a time."""
-    decoder, line, buffer, state = json.JSONDecoder(), 1, "", "start"
+    decoder, line, state, rest = json.JSONDecoder(), 1, "start", ""
     for chunk in chain(iter(lambda: text.read(BLOCK), ""), ("",)):
-        buffer += chunk
-        while rest := buffer.lstrip("\ufeff \t\r\n"):
-            line += buffer.count("\n", 0, len(buffer) - len(rest))
-            buffer = rest
-            if step := _STEPS.get((state, buffer[0])):
-                state, buffer = step, buffer[1:]
+        buffer, at = rest + chunk, 0
+        while (start := _SPACE.match(buffer, at).end()) < len(buffer):  # type: ignore[union-attr]
+            line += buffer.count("\n", at, start)
+            at = start
+            if step := _STEPS.get((state, buffer[at])):
+                state, at = step, at + 1
                 continue
             if state in _FAULTS:
                 raise BrokenTableError(line, _FAULTS[state])
-            try:
-                _, end = decoder.raw_decode(buffer)
-            except ValueError:
-                if chunk and len(buffer) < _MAX_LENGTH:
-                    break  # the item continues in the next chunk
-                raise BrokenTableError(line, "is not JSON from here on") from None
-            yield line, buffer[:end]
-            line += buffer.count("\n", 0, end)
-            state, buffer = "after", buffer[end:]
+            end = _item_end(decoder, buffer, at)
+            if end is None and chunk and len(buffer) - at < _MAX_LENGTH:
+                break  # the item continues in the next chunk
+            if end is None:
+                raise BrokenTableError(line, "is not JSON from here on")
+            yield line, buffer[at:end]
+            line += buffer.count("\n", at, end)
+            state, at = "after", end
+        rest = buffer[at:]
     if state != "end":
         raise BrokenTableError(line, "the array is not closed")
+
+
+_SPACE = re.compile(r"[\ufeff \t\r\n]*")
+
+
+def _item_end(decoder: json.JSONDecoder, buffer: str, at: int) -> int | None:
+    """Returns the end of the JSON value at a position, `None` if there is no complete one."""
+    try:
+        _, end = decoder.raw_decode(buffer, at)
+    except (ValueError, RecursionError):
+        return None
+    return end

@@ -15,7 +15,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Self
 
-from cli.durable_files import open_private, write_all
+from cli.durable_files import append, open_private
 from cli.errors import CommandError
 
 if sys.platform != "win32":
@@ -42,7 +42,7 @@ FINAL = frozenset({Status.DONE, Status.UNCHANGED, Status.FAILED})
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunKey:
+class RunIdentity:
     """
     What a run belongs to.
 
@@ -66,75 +66,84 @@ class Failure:
 
 
 class StateFile:
-    """The state of one run; `statuses` is by row number, from 1."""
+    """The state of one run; rows are known by their numbers, from 1."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
+        self.identity: RunIdentity | None = None
+        """`None` as long as the file is empty."""
         self.is_ended = False
         self.failures: dict[int, Failure] = {}
         self._statuses = bytearray(1)
         self._descriptor = descriptor
 
     @classmethod
-    def create(cls, path: Path, key: RunKey) -> Self:
+    def create(cls, path: Path, identity: RunIdentity) -> Self:
         """Begins a run; raises `CommandError` if another one of this file has not ended."""
-        if path.exists():
-            previous = cls._open(path)
-            previous.close()
-            if previous.key is not None and not previous.is_ended:
-                raise CommandError(
-                    f"An earlier run of this file has not ended. Continue it with --resume, or delete "
-                    f"{path} to discard its progress."
-                )
-        state = cls(path, _open_locked(path))
-        os.ftruncate(state._descriptor, 0)
-        state.key = key
-        state._append({"version": _VERSION, **asdict(key)})
+        state = cls._open(path)
+        if state.identity is not None and not state.is_ended:
+            state.close()
+            raise CommandError(
+                f"An earlier run of this file has not ended. Continue it with --resume, or delete "
+                f"{path} to discard its progress."
+            )
+        state.begin(identity)
         return state
 
+    def begin(self, identity: RunIdentity) -> None:
+        """Begins a run in place of the one in the file."""
+        os.ftruncate(self._descriptor, 0)
+        self.identity, self.is_ended = identity, False
+        self.failures, self._statuses = {}, bytearray(1)
+        self._append({"version": _VERSION, **asdict(identity)})
+
     @classmethod
-    def resume(cls, path: Path, key: RunKey) -> Self:
+    def resume(cls, path: Path, identity: RunIdentity) -> Self:
         """Continues a run; raises `CommandError` if there is none, or it is another one."""
         if not path.exists():
             raise CommandError("There is no run of this file to continue: leave out --resume.")
         state = cls._open(path)
-        if state.key is None:
-            state.close()
-            raise CommandError(f"{path} has no run to continue: delete it, and leave out --resume.")
+        before = asdict(state.identity) if state.identity else {}
         differences = [
             _DIFFERENCES[name]
-            for name, value in asdict(key).items()
-            if getattr(state.key, name) != value
+            for name, value in asdict(identity).items()
+            if before and before[name] != value
         ]
-        if differences:
-            state.close()
-            raise CommandError(
-                f"This run cannot be continued: {'; '.join(differences)}. Apply the file as before, or "
-                f"delete {path} to discard its progress."
-            )
-        return state
+        if before and not differences:
+            return state
+        state.close()
+        if not before:
+            raise CommandError(f"{path} has no run to continue: delete it, and leave out --resume.")
+        raise CommandError(
+            f"This run cannot be continued: {'; '.join(differences)}. Apply the file as before, or "
+            f"delete {path} to discard its progress."
+        )
 
     @classmethod
     def _open(cls, path: Path) -> Self:
         state = cls(path, _open_locked(path))
         content = path.read_bytes()
         complete = content[: content.rfind(b"\n") + 1]
-        os.ftruncate(state._descriptor, len(complete))
-        state.key = None
-        for line in complete.splitlines():
-            try:
+        # An empty file, or one whose first line is cut off, has no run.
+        is_valid = bool(complete) or b'{"version"'.startswith(content[:10])
+        try:
+            for line in complete.splitlines():
                 state._read(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                state.close()
-                raise CommandError(f"{path} is damaged: delete it to begin again.") from error
+            is_valid = is_valid and (state.identity is not None or not complete)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            is_valid = False
+        if not is_valid:
+            state.close()
+            raise CommandError(f"{path} is no state of this version, or damaged: move it away.")
+        os.ftruncate(state._descriptor, len(complete))
         return state
-
-    key: RunKey | None
 
     def _read(self, entry: Mapping[str, Any]) -> None:
         if "version" in entry:
-            names = RunKey.__dataclass_fields__
-            self.key = RunKey(**{name: entry[name] for name in names})
+            if entry["version"] != _VERSION:
+                raise ValueError("it is of another version")
+            names = RunIdentity.__dataclass_fields__
+            self.identity = RunIdentity(**{name: entry[name] for name in names})
         for name, status in _NAMES.items():
             for number in _numbers(entry.get(name, ())):
                 self._set(number, status)
@@ -194,8 +203,10 @@ class StateFile:
         self._statuses[number] = status
 
     def _append(self, entry: Mapping[str, Any]) -> None:
-        os.lseek(self._descriptor, 0, os.SEEK_END)
-        write_all(self._descriptor, json.dumps(entry).encode() + b"\n")
+        try:
+            append(self._descriptor, json.dumps(entry).encode() + b"\n")
+        except OSError as error:
+            raise CommandError(f"{self.path} cannot be written: {error.strerror}.") from error
 
 
 _NAMES = {

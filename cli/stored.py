@@ -17,6 +17,8 @@ CONCURRENT_READS = 16
 # Below, the records are read one by one even if DPS should store no others.
 _FEW = 20
 _MISSING = object()
+REMOVED = " (removed)"
+"""Marks a member in `changed_members` that the row does not have."""
 
 
 async def find_stored(
@@ -81,14 +83,14 @@ async def is_stored(client: AppClient, kind: RecordKind, stored: Document, row: 
 
 async def document_for_update(client: AppClient, kind: RecordKind, row: Document) -> Document:
     """Returns the record of a row for DPS's own update: with etag, and with the keys that DPS has."""
-    document = {**row, "etag": wanted_etag(row)}
+    document = {**row, "etag": expected_etag(row)}
     if not omits_keys(row):
         return document
     mechanism = await client.attestation(kind, row[kind.id_member])
     return with_stored_keys(document, mechanism or {})
 
 
-def wanted_etag(row: Document) -> str | None:
+def expected_etag(row: Document) -> str | None:
     """Returns the etag that the stored record must have, `None` for any."""
     etag = row.get("etag")
     bare = unquoted(etag) if isinstance(etag, str) else None
@@ -134,4 +136,4 @@ def _differences(before: Any, after: Any, at: str) -> Iterator[str]:
                 before.get(name, _MISSING), after.get(name, _MISSING), f"{at}.{name}"
             )
     elif before != after:
-        yield f"{at} (removed)" if after is _MISSING else at
+        yield at + REMOVED if after is _MISSING else at

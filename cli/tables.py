@@ -15,12 +15,12 @@ from cli.columns import ABSENT, Column, insert
 from cli.errors import CommandError
 from cli.file_content import (
     COMMENT,
+    FileVersion,
     Format,
-    Stamp,
     find_format,
     open_text,
     read_content,
-    stamp_of,
+    version_of,
 )
 from cli.header import Header, find_kind
 from cli.profile import Profile
@@ -73,7 +73,7 @@ class Table:
     """Whether the encoding is a guess, because the file is not Unicode."""
     delimiter: str
     digest: str
-    stamp: Stamp
+    version: FileVersion
     mode: BulkMode
     """What is done with the records: a delete needs only ids."""
     header: Sequence[str]
@@ -84,7 +84,7 @@ class Table:
     @property
     def is_unchanged(self) -> bool:
         """Whether the file has not been written to since it was opened."""
-        return stamp_of(self.file) == self.stamp
+        return version_of(self.file) == self.version
 
     @classmethod
     def open(
@@ -111,7 +111,7 @@ class Table:
             is_fallback_encoding=content.is_fallback,
             delimiter=delimiter,
             digest=content.digest,
-            stamp=content.stamp,
+            version=content.version,
             mode=mode,
             header=header,
             columns=columns,
@@ -189,12 +189,12 @@ class Table:
                     Fault(line=line, column=_header(at, {}), message=message)
                     for at, message in error.faults.items()
                 ]
-            if isinstance(document, dict):
+            if not isinstance(document, dict):
+                row.faults.append(Fault(line=line, column="", message="must be an object"))
+            elif not row.faults:
                 read = {k: v for k, v in document.items() if not k.startswith(COMMENT)}
                 row.document = respelled(read, self.kind.record)
                 self._add_constants(row.document)
-            else:
-                row.faults.append(Fault(line=line, column="", message="must be an object"))
             yield row
 
     def _add_constants(self, document: dict[str, Any]) -> None:

@@ -3,9 +3,7 @@
 import asyncio
 import hashlib
 import json as json_module
-import signal
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +16,7 @@ from cli.client import AppClient, Connection, open_client
 from cli.errors import AppError, CommandError
 from cli.exit_codes import ExitCode
 from cli.failed_rows import FailedRows
+from cli.interrupts import on_interrupt
 from cli.keys import KeyFile
 from cli.options import (
     ColumnOption,
@@ -28,22 +27,23 @@ from cli.options import (
     KeyOption,
     KindOption,
     Mode,
+    ModeOption,
     ProfileOption,
     SetOption,
     UrlOption,
-    connection,
+    find_connection,
     open_valid_table,
+    read_profile,
 )
 from cli.output import counted, print_json, print_note
 from cli.profile import Profile
 from cli.progress import Progress
-from cli.state import FINAL, Failure, RunKey, StateFile, Status, state_path
-from cli.stored import Document, find_stored, wanted_etag
+from cli.state import FINAL, Failure, RunIdentity, StateFile, Status, state_path
+from cli.stored import expected_etag, find_stored
 from cli.tables import Table
 from shared.dps.models import BulkMode
 
 _INVALID, _NOT_FOUND = 400004, 404201
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _FAILURES_PER_LINE = 1000
 
 
@@ -57,7 +57,7 @@ class _Files:
 def verb(
     file: FileArgument,
     *,
-    mode: Annotated[Mode, typer.Option("--mode", help="What to do with each record.")],
+    mode: ModeOption,
     keys: Annotated[
         Path | None,
         typer.Option(
@@ -84,60 +84,59 @@ def verb(
     json: JsonOption = False,
 ) -> None:
     """Apply a file: create, update, upsert or delete its records, and report the outcome of each."""
-    options = Profile.read(profile).with_options(
-        columns=column or (), constants=constant or (), encoding=encoding, delimiter=delimiter
+    options = read_profile(
+        profile, columns=column, constants=constant, encoding=encoding, delimiter=delimiter
     )
     if keys and mode is not Mode.CREATE:
         # An upsert with new keys would lock out the devices that exist.
         raise CommandError("--keys is for --mode create only: other modes keep the keys in DPS.")
-    _check_failures_file(failures, {file, state_path(file), *([keys] if keys else [])}, resume)
     table = open_valid_table(file, options, kind, mode)
-    where = connection(url, key, options)
+    _check_failures_file(failures, {file, state_path(file), *([keys] if keys else [])})
+    app = find_connection(url, key, options)
     files = _Files(keys=keys, failures=failures, resume=resume)
-    application = _Application(table=table, mode=mode, connection=where, files=files)
-    application.open(_run_key(table, mode, where, options, keys))
+    command = _ApplyCommand(table=table, mode=mode, connection=app, files=files)
+    command.open(_run_identity(table, mode, app, options, keys))
     try:
-        application.run()
+        command.run()
     finally:
-        application.close()
-    application.report(as_json=json)
-    application.remove_state()
-    if code := application.exit_code:
+        command.close()
+    command.report(as_json=json)
+    command.remove_state()
+    if code := command.exit_code:
         raise typer.Exit(code)
 
 
-def _check_failures_file(path: Path | None, others: Collection[Path], resume: bool) -> None:
+def _check_failures_file(path: Path | None, others: Collection[Path]) -> None:
     if path is None:
         return
-    is_same = path.exists() and any(other.exists() and path.samefile(other) for other in others)
-    if is_same or path.resolve() in {other.resolve() for other in others}:
+    if path.resolve() in {other.resolve() for other in others}:
         raise CommandError(
             "--failures must differ from the file that is applied, its state (FILE.apply) and --keys."
         )
-    if path.exists() and not resume:
+    if path.exists():
         raise CommandError(f"{path} exists, and may have corrections: name another file.")
     if not path.parent.is_dir():
         raise CommandError(f"The directory of {path} does not exist.")
 
 
-def _run_key(
-    table: Table, mode: Mode, where: Connection, options: Profile, keys: Path | None
-) -> RunKey:
+def _run_identity(
+    table: Table, mode: Mode, connection: Connection, options: Profile, keys: Path | None
+) -> RunIdentity:
     reading = [dict(options.columns), dict(options.constants), table.encoding, table.delimiter]
     digest = hashlib.sha256(json_module.dumps(reading, sort_keys=True).encode()).hexdigest()
-    return RunKey(
+    return RunIdentity(
         sha256=table.digest,
         mode=mode,
         kind=table.kind.path,
-        url=where.url.rstrip("/").lower(),
+        url=connection.url.rstrip("/").lower(),
         options=digest,
         keys=str(keys.resolve()) if keys else None,
     )
 
 
 @dataclass(kw_only=True)
-class _Application:
-    """One application of a table."""
+class _ApplyCommand:
+    """Applies a table."""
 
     table: Table
     mode: Mode
@@ -149,8 +148,10 @@ class _Application:
     error: CommandError | None = None
     state: StateFile = field(init=False)
     keys: KeyFile | None = None
+    written: Path | None = None
+    """The file of failed rows."""
 
-    def open(self, run: RunKey) -> None:
+    def open(self, run: RunIdentity) -> None:
         """Opens state and keys, and checks every row before the first one is sent."""
         path = state_path(self.table.file)
         resume = self.files.resume
@@ -215,11 +216,12 @@ class _Application:
 
     @property
     def _can_resume(self) -> bool:
-        return self._was_sent and not self.state.is_ended
+        # After an error at the end, the failed rows are still to be written.
+        return self._was_sent and (not self.state.is_ended or self.error is not None)
 
     def remove_state(self) -> None:
         """Removes the state if there is nothing to continue."""
-        if not self._was_sent or (self.state.is_ended and not self.error):
+        if not self._can_resume:
             self.state.path.unlink(missing_ok=True)
 
     async def _run(self) -> None:
@@ -237,8 +239,8 @@ class _Application:
             return
         # An update over HTTP needs an etag; an upsert does not, and keeps the keys.
         await self._fail_missing(client)
-        yield BulkMode.UPSERT, self._rows(lambda row: wanted_etag(row) is None)
-        yield BulkMode.UPDATE_IF_MATCH_ETAG, self._rows(lambda row: wanted_etag(row) is not None)
+        yield BulkMode.UPSERT, self._rows(has_etag=False)
+        yield BulkMode.UPDATE_IF_MATCH_ETAG, self._rows(has_etag=True)
 
     async def _apply(
         self, client: AppClient, mode: BulkMode, rows: Rows, progress: Progress
@@ -254,7 +256,7 @@ class _Application:
             on_progress=lambda: progress.show(self._counts()),
             on_wait=progress.note,
         )
-        with _on_interrupt(self._stop(run, progress)):
+        with on_interrupt(self._stop(run, progress)):
             await run.run()
 
     def _stop(self, run: BulkRun, progress: Progress) -> Callable[[], None]:
@@ -265,24 +267,23 @@ class _Application:
 
         return stop
 
-    def _rows(self, select: Callable[[Document], bool] = lambda _: True) -> Rows:
-        """Yields the selected rows without outcome."""
+    def _rows(self, *, has_etag: bool | None = None) -> Rows:
+        """Yields the rows without outcome; with `has_etag` only those with an etag, or without."""
         id_member = self.table.kind.id_member
+        is_delete = self.mode is Mode.DELETE
         for row in self.table.rows(validate=False):
-            if self.state.status(row.number) not in FINAL and select(row.document):
-                is_delete = self.mode is Mode.DELETE
+            is_selected = has_etag in (None, expected_etag(row.document) is not None)
+            if is_selected and self.state.status(row.number) not in FINAL:
                 yield row.number, row.id, {id_member: row.id} if is_delete else row.document
 
     async def _fail_missing(self, client: AppClient) -> None:
         """Records rows without etag as failed if DPS has no such record: an upsert creates it."""
-        missing = {
-            id.casefold(): number for number, id, row in self._rows() if wanted_etag(row) is None
-        }
-        ids = [id for _, id, row in self._rows() if wanted_etag(row) is None]
+        missing = {id.casefold(): (id, number) for number, id, _ in self._rows(has_etag=False)}
+        ids = [id for id, _ in missing.values()]
         async for key, _ in find_stored(client, self.table.kind, ids):
             missing.pop(key)
-        failure = Failure(code=_NOT_FOUND, reason="DPS has no such record.")
-        self.state.record_outcomes({}, dict.fromkeys(missing.values(), failure))
+        failure = Failure(code=_NOT_FOUND, reason="Enrollment not found.")
+        self.state.record_outcomes({}, {number: failure for _, number in missing.values()})
 
     def _finish(self) -> None:
         """Writes the failed rows, and takes keys out that no record has."""
@@ -296,15 +297,17 @@ class _Application:
             text = f"{self.table.file} was changed during the run: its failed rows are not written."
             self.error = self.error or CommandError(text)
             return
-        if self.keys:
-            useless = {row.id.casefold() for row, _ in rows}
-            self.keys.keep(lambda id: id not in useless)
-        if self.files.failures:
-            try:
+        try:
+            if self.keys:
+                useless = {row.id.casefold() for row, _ in rows}
+                self.keys.keep(lambda id: id not in useless)
+            # Before the end it would lack rows, and corrections in it could not be kept.
+            if self.files.failures and self.state.is_ended:
                 rows.write(self.files.failures)
-            except OSError as error:
-                text = f"{self.files.failures} cannot be written: {error.strerror}."
-                self.error = self.error or CommandError(text)
+                self.written = self.files.failures
+        except OSError as error:
+            text = f"{error.filename or 'A file'} cannot be written: {error.strerror}."
+            self.error = self.error or CommandError(text)
 
     def _counts(self) -> dict[str, int]:
         done, unchanged, failed = (
@@ -341,14 +344,14 @@ class _Application:
             print_json({"rows": self.total, **counts, "failures": rows.as_json()})
         else:
             rows.print()
-            if self.state.failures and self.files.failures:
-                typer.echo(f"The failed rows are in {self.files.failures}: correct and apply them.")
+            if self.written:
+                typer.echo(f"The failed rows are in {self.written}: correct and apply them.")
             shown = [
                 f"{count:,} {_WORDS.get(name, name)}" for name, count in counts.items() if count
             ]
             typer.echo(f"{counted(self.total, 'row')}: {', '.join(shown) or 'none'}")
         if self.keys and not self.keys.count:
-            print_note(f"No keys were made: {self.files.keys} was not written.")
+            print_note(f"No record has keys that were made here: {self.files.keys} was removed.")
         if self.error:
             print_note(str(self.error))
         if self._can_resume:
@@ -356,32 +359,3 @@ class _Application:
 
 
 _WORDS = {"notAttempted": "not attempted"}
-
-
-@contextmanager
-def _on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Calls `stop` at the first Ctrl-C or SIGTERM; the second one cancels the task."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-
-    def interrupt(*_: object) -> None:
-        for number in _SIGNALS:
-            signal.signal(number, cancel)
-        loop.call_soon_threadsafe(stop)
-
-    def cancel(*_: object) -> None:
-        if task:
-            loop.call_soon_threadsafe(task.cancel)
-
-    try:
-        for number in _SIGNALS:
-            signal.signal(number, interrupt)
-    except ValueError:  # not in the main thread: whoever runs this handles Ctrl-C
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
 from textwrap import fill
 
 import typer
@@ -21,13 +20,13 @@ from cli.options import (
     ProfileOption,
     SetOption,
     open_table,
+    read_profile,
 )
 from cli.output import clean, console, counted, print_json, print_note
-from cli.profile import Profile
 from cli.records import BrokenTableError, Fault
 from cli.tables import Table
 
-_COLUMN_WIDTH = 34
+_ID_WIDTH, _COLUMN_WIDTH = 14, 34
 
 
 def verb(
@@ -43,33 +42,34 @@ def verb(
     json: JsonOption = False,
 ) -> None:
     """Find every fault of a file, with line and column; nothing is sent."""
-    options = Profile.read(profile).with_options(
-        columns=column or (), constants=constant or (), encoding=encoding, delimiter=delimiter
+    options = read_profile(
+        profile, columns=column, constants=constant, encoding=encoding, delimiter=delimiter
     )
     table = open_table(file, options, kind, mode)
     report = _JsonReport() if json else _TextReport(table)
-    for fault in _faults(table, report.counts):
-        report.add(fault)
+    for id, fault in _faults(table, report.counts):
+        report.add(id, fault)
     report.end(table)
     if report.counts["faults"]:
         raise typer.Exit(ExitCode.FAULTS)
 
 
-def _faults(table: Table, counts: Counter[str]) -> Iterator[Fault]:
+def _faults(table: Table, counts: Counter[str]) -> Iterator[tuple[str, Fault]]:
+    """Yields each fault with the id of its row, and counts them."""
     counts["faults"] += len(table.faults)
-    yield from table.faults
+    yield from (("", fault) for fault in table.faults)
     faulty: set[int] = set()
     try:
-        for number, faults in () if table.faults else find_faults(table):
+        for number, id, faults in () if table.faults else find_faults(table):
             counts["rows"] = max(counts["rows"], number)
             if faults:
                 faulty.add(number)
                 counts["faultyRows"] = len(faulty)
                 counts["faults"] += len(faults)
-                yield from faults
+                yield from ((id, fault) for fault in faults)
     except BrokenTableError as error:
         counts["faults"] += 1
-        yield error.fault
+        yield "", error.fault
 
 
 class _TextReport:
@@ -80,18 +80,18 @@ class _TextReport:
         self._console = console()
         names = [column.header for column in table.columns]
         self._width = min(_COLUMN_WIDTH, max(map(len, names), default=_COLUMN_WIDTH))
-        self._has_head = False
+        self._has_header = False
 
-    def add(self, fault: Fault) -> None:
-        """Prints a fault."""
-        if not self._has_head:
-            self._print("Line", "Column", "Fault")
-            self._has_head = True
-        self._print(str(fault.line), fault.column, fault.message)
+    def add(self, id: str, fault: Fault) -> None:
+        """Prints a fault of the row with this id."""
+        if not self._has_header:
+            self._print("Line", "Id", "Column", "Fault")
+            self._has_header = True
+        self._print(str(fault.line), id, fault.column, fault.message)
 
     def end(self, table: Table) -> None:
         """Prints how the file was read, and the totals."""
-        if self._has_head:
+        if self._has_header:
             self._console.print()
         print_note(describe(table))
         rows, faulty, faults = (self.counts[name] for name in ("rows", "faultyRows", "faults"))
@@ -102,8 +102,8 @@ class _TextReport:
         summary = f"{counted(faults, 'fault')}{where}" if faults else "no faults"
         self._console.print(f"{counted(rows, 'row')}, {summary}")
 
-    def _print(self, line: str, column: str, message: str) -> None:
-        start = f"{line:>7}  {clean(column):{self._width}}  "
+    def _print(self, line: str, id: str, column: str, message: str) -> None:
+        start = f"{line:>7}  {clean(id):{_ID_WIDTH}}  {clean(column):{self._width}}  "
         text = start + clean(message)
         width = self._console.width
         if self._console.is_terminal and len(start) < width // 2:
@@ -117,9 +117,9 @@ class _JsonReport:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter(rows=0, faultyRows=0, faults=0)
 
-    def add(self, fault: Fault) -> None:
-        """Prints a fault."""
-        print_json(asdict(fault))
+    def add(self, id: str, fault: Fault) -> None:
+        """Prints a fault of the row with this id."""
+        print_json({"line": fault.line, "id": id, "column": fault.column, "message": fault.message})
 
     def end(self, table: Table) -> None:
         """Prints the totals."""
@@ -132,6 +132,6 @@ def describe(table: Table) -> str:
     names = {"\t": "tab", ",": "comma", ";": "semicolon"}
     delimiter = names.get(table.delimiter, table.delimiter)
     csv_text = f", delimiter {delimiter}" if table.header else ""
-    guess = " (a guess: it is not Unicode; --encoding sets another)"
+    guess = " (it is not valid UTF-8; --encoding sets another)"
     note = guess if table.is_fallback_encoding else ""
     return f"{table.format.upper()}, encoding {table.encoding}{note}{csv_text}, {table.kind.path}"

@@ -13,7 +13,7 @@ import typer
 from cli.client import AppClient, Connection, open_client, parse_object
 from cli.columns import insert
 from cli.errors import CommandError
-from cli.options import JsonOption, KeyOption, ProfileOption, UrlOption, connection, parse_tag
+from cli.options import JsonOption, KeyOption, ProfileOption, UrlOption, find_connection, parse_tag
 from cli.output import clean, print_json, print_note, print_table
 from cli.profile import Profile
 from shared.dps.models import ENROLLMENT_GROUP, INDIVIDUAL_ENROLLMENT, AllocationPolicy
@@ -50,11 +50,11 @@ def verb(
 ) -> None:
     """Say which hub a device gets, by which rule, and what DPS does with its data."""
     given = _read_payload(payload) if payload else None
-    where = connection(url, key, Profile.read(profile))
+    app = find_connection(url, key, Profile.read(profile))
     question = _Question(
         device=device, group=group, payload=given, tags=tag or [], hubs=hub or [], policy=policy
     )
-    answer = asyncio.run(question.ask(where))
+    answer = asyncio.run(question.ask(app))
     if json:
         print_json(answer)
     else:
@@ -82,9 +82,9 @@ class _Question:
     hubs: list[str]
     policy: str | None
 
-    async def ask(self, where: Connection) -> Document:
+    async def ask(self, app: Connection) -> Document:
         """Returns the app's explanation."""
-        async with open_client(where) as client:
+        async with open_client(app) as client:
             record = await self._record(client)
             await self._note_what_differs(client, record)
             linked = self.hubs or record.get("iotHubs")

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import re
 import secrets
 import sys
 import tempfile
@@ -17,11 +16,11 @@ from urllib.parse import quote
 import typer
 
 from cli.client import AppClient, Connection, open_client
-from cli.columns import Path as MemberPath
-from cli.columns import escaped, header_for, schema
+from cli.columns import MemberPath
+from cli.csv_columns import CsvColumns
 from cli.errors import CommandError
 from cli.file_content import Format
-from cli.options import KeyOption, KindName, ProfileOption, UrlOption, connection, parse_tag
+from cli.options import KeyOption, KindName, ProfileOption, UrlOption, find_connection, parse_tag
 from cli.output import counted, print_note
 from cli.profile import Profile, parse_delimiter
 from cli.progress import Progress
@@ -37,7 +36,6 @@ from shared.dps.responses import READ_ONLY_MEMBERS
 from shared.redaction import MASK, mask_secrets
 
 Document = dict[str, Any]
-_JSON = "json"
 _DEFAULT_STATUS = ProvisioningStatus.ENABLED
 
 
@@ -110,11 +108,11 @@ def verb(
         with_registrations=registrations,
         delimiter=parse_delimiter(delimiter),
     )
-    where = connection(url, key, Profile.read(profile))
-    # A spreadsheet needs the mark to read UTF-8; the readers of JSON do not expect it.
+    app = find_connection(url, key, Profile.read(profile))
+    # A spreadsheet needs the byte order mark to read UTF-8; JSON has none.
     encoding = "utf-8-sig" if file_format is Format.CSV else "utf-8"
     with _open_output(output, encoding) as out:
-        asyncio.run(export.write(where, out, file_format))
+        asyncio.run(export.write(app, out, file_format))
     export.report()
 
 
@@ -146,11 +144,11 @@ class _Export:
         self._with_registrations = with_registrations
         self._count = self._certificates = self._masked = 0
 
-    async def write(self, where: Connection, out: TextIO, file_format: Format) -> None:
+    async def write(self, app: Connection, out: TextIO, file_format: Format) -> None:
         """Writes the file; CSV at the end, when its columns are known."""
         # On a terminal the records are progress enough.
         with Progress("Reading", total=None, is_shown=not out.isatty()) as progress:
-            async with open_client(where) as client:
+            async with open_client(app) as client:
                 documents = self._documents(client)
                 if file_format is Format.CSV:
                     await self._write_csv(documents, out, progress)
@@ -177,7 +175,7 @@ class _Export:
     async def _write_csv(
         self, documents: AsyncIterator[Document], out: TextIO, progress: Progress
     ) -> None:
-        columns = _CsvColumns(self._kind)
+        columns = CsvColumns(self._kind)
         with tempfile.TemporaryFile("w+", encoding="ascii") as spool:
             async for document in documents:
                 columns.add(document)
@@ -263,94 +261,6 @@ async def _read_states(client: AppClient, ids: list[str]) -> list[Document]:
     return [state for state in await asyncio.gather(*reads) if state is not None]
 
 
-# Of a terminal, of a row's end, or no character: half of a surrogate pair, which JSON allows.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-
-class _CsvColumns:
-    """
-    The columns of records, with the types of their cells.
-
-    A type is empty where each cell's text is read as the value, else that of all values of a member.
-    """
-
-    def __init__(self, kind: RecordKind) -> None:
-        self._kind = kind
-        self._types: dict[MemberPath, str] = {}
-
-    def add(self, document: Document) -> None:
-        """Adds the columns for a record."""
-        for path, value in self._leaves(document, ()):
-            cell_type = self._type(path, value)
-            same = self._types.setdefault(path, cell_type) == cell_type
-            if not same:
-                self._types[path] = _JSON
-
-    def _leaves(self, node: Mapping[str, Any], at: MemberPath) -> Iterator[tuple[MemberPath, Any]]:
-        members = schema(self._kind)
-        for name, value in node.items():
-            path = (*at, name)
-            if isinstance(value, Mapping) and (
-                value or path in members.objects or path in members.free_form
-            ):
-                yield from self._leaves(value, path)
-            elif value is not None or any(at[: len(top)] == top for top in members.free_form):
-                yield path, value  # a null in a free-form object is a value
-
-    def _type(self, path: MemberPath, value: Any) -> str:
-        if self._is_plain(path, value):
-            return ""
-        return {bool: "boolean", int: "number", float: "number"}.get(type(value), _JSON)
-
-    def _is_plain(self, path: MemberPath, value: Any) -> bool:
-        """Returns whether a cell with the value's text is read as the value."""
-        text = _text(value)
-        if not text or text != text.strip() or _CONTROL.search(text):
-            return False
-        if member := schema(self._kind).leaves.get(path):
-            try:
-                return bool(member.parse(text) == value)
-            except ValueError:
-                return False
-        return isinstance(value, str)
-
-    def close(self) -> None:
-        """Makes a member that is an object in some records one column of JSON."""
-        for path in list(self._types):
-            for length in range(1, len(path)):
-                if path[:length] in self._types:
-                    del self._types[path]
-                    self._types[path[:length]] = _JSON
-                    break
-        id = (self._kind.id_member,)
-        self._types = dict(sorted(self._types.items(), key=lambda item: item[0] != id))
-
-    def headers(self, *, is_table: bool) -> list[str]:
-        """Returns the names of the columns, the id first; those of a table for `apply` have types."""
-        if not is_table:
-            return [".".join(path) for path in self._types]
-        return [header_for(path, self._kind, cell_type) for path, cell_type in self._types.items()]
-
-    def cells(self, document: Document) -> list[str]:
-        """Returns the cells of a record; none is a formula for a spreadsheet."""
-        return [self._cell(document, path, cell_type) for path, cell_type in self._types.items()]
-
-    def _cell(self, document: Any, path: MemberPath, cell_type: str) -> str:
-        for step in path:
-            if not isinstance(document, Mapping) or step not in document:
-                return ""
-            document = document[step]
-        if document is None and not cell_type:
-            return ""
-        return escaped(json.dumps(document) if cell_type == _JSON else _text(document))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 @contextmanager
 def _open_output(file: Path | None, encoding: str) -> Iterator[TextIO]:
     """Opens the file, or standard output; a file appears only when it is complete."""
@@ -359,6 +269,8 @@ def _open_output(file: Path | None, encoding: str) -> Iterator[TextIO]:
             sys.stdout.reconfigure(encoding="utf-8", newline="")
         yield sys.stdout
         return
+    if file.is_dir():
+        raise CommandError(f"{file} is a directory.")
     part = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("w", encoding=encoding, newline="") as out:

@@ -21,16 +21,17 @@ from cli.options import (
     KeyOption,
     KindOption,
     Mode,
+    ModeOption,
     ProfileOption,
     SetOption,
     UrlOption,
-    connection,
+    find_connection,
     open_valid_table,
+    read_profile,
 )
-from cli.output import print_counts, print_json, print_note, print_table
-from cli.profile import Profile
+from cli.output import counted, print_counts, print_json, print_note, print_table
 from cli.progress import Progress
-from cli.stored import changed_members, find_stored, has_keys, wanted_etag
+from cli.stored import REMOVED, changed_members, expected_etag, find_stored, has_keys
 from cli.tables import Table
 
 # What happens to a row, by mode: without a record, with an equal one, with another one.
@@ -56,7 +57,7 @@ class _PlannedRow:
 def verb(
     file: FileArgument,
     *,
-    mode: Annotated[Mode, typer.Option("--mode", help="What to do with each record.")],
+    mode: ModeOption,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Each row that is not unchanged.")
     ] = False,
@@ -71,12 +72,12 @@ def verb(
     json: JsonOption = False,
 ) -> None:
     """Say what `apply` would do: which records are new, changed (and how), unchanged, missing."""
-    options = Profile.read(profile).with_options(
-        columns=column or (), constants=constant or (), encoding=encoding, delimiter=delimiter
+    options = read_profile(
+        profile, columns=column, constants=constant, encoding=encoding, delimiter=delimiter
     )
     table = open_valid_table(file, options, kind, mode)
     plan = _Plan(table, mode)
-    asyncio.run(plan.make(connection(url, key, options)))
+    asyncio.run(plan.make(find_connection(url, key, options)))
     plan.report(verbose=verbose, as_json=json)
     if any(plan.counts[name] for name in _FAILING):
         raise typer.Exit(ExitCode.FAULTS)
@@ -92,7 +93,7 @@ class _Plan:
         self._rows: list[_PlannedRow] = []
         self._have_keys = 0
 
-    async def make(self, where: Connection) -> None:
+    async def make(self, app: Connection) -> None:
         """Reads the records that the rows are about, and compares them."""
         pending = dict(self._valid_rows())
         if not pending:
@@ -101,7 +102,7 @@ class _Plan:
         ids = [json_module.loads(document)[id_member] for _, document in pending.values()]
         absent, _, _ = _OUTCOMES[self._mode]
         with Progress("Reading", total=None) as progress:
-            async with open_client(where) as client:
+            async with open_client(app) as client:
                 async for key, record in find_stored(client, self._table.kind, ids):
                     line, document = pending.pop(key)
                     self._compare(line, json_module.loads(document), record)
@@ -123,7 +124,7 @@ class _Plan:
     def _compare(self, line: int, row: Mapping[str, Any], record: Mapping[str, Any]) -> None:
         _, same, other = _OUTCOMES[self._mode]
         id = row[self._table.kind.id_member]
-        etag = wanted_etag(row)
+        etag = expected_etag(row)
         if self._mode is Mode.UPDATE and etag not in (None, record.get("etag")):
             self._add(line, id, "conflict", ["etag"])
             return
@@ -153,15 +154,22 @@ class _Plan:
             return
         print_counts(counts)
         if verbose and rows:
-            heads = ("Line", "Id", "Outcome", "Members, or faults")
+            headers = ("Line", "Id", "Outcome", "Changed members, or faults")
             cells = [
                 (row.line, row.id, row.outcome, "; ".join([*row.members, *row.faults]))
                 for row in rows
             ]
-            print_table(heads, cells)
+            print_table(headers, cells)
         elif rows:
-            print_note("-v lists the rows that are not unchanged.")
+            print_note("-v lists each row that would change or fail.")
+        removed = sum(any(m.endswith(REMOVED) for m in row.members) for row in rows)
+        if removed:
+            print_note(
+                f"{counted(removed, 'record')} would lose members that the file does not have."
+            )
         if self._have_keys and self._mode in (Mode.UPDATE, Mode.UPSERT):
             print_note(f"The symmetric keys of {self._have_keys:,} rows were not compared.")
         if self._mode is Mode.CREATE and self.counts["unchanged"]:
-            print_note("With apply --keys the unchanged rows fail: their records have other keys.")
+            print_note(
+                "With apply --keys the unchanged rows would fail: they have keys of their own."
+            )

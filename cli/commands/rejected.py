@@ -11,7 +11,7 @@ import typer
 from cli.client import Connection, open_client, parse_object
 from cli.errors import AppError, CommandError
 from cli.exit_codes import ExitCode
-from cli.options import JsonOption, KeyOption, ProfileOption, UrlOption, connection
+from cli.options import JsonOption, KeyOption, ProfileOption, UrlOption, find_connection
 from cli.output import clean, counted, print_json, print_note, print_table
 from cli.profile import Profile
 from shared.errors import InvalidRequestError
@@ -49,8 +49,8 @@ def list_messages(
     json: JsonOption = False,
 ) -> None:
     """List rejected messages with their reasons; `--json` has their bodies, keys masked."""
-    where = connection(url, key, Profile.read(profile))
-    messages = asyncio.run(_list(where, _filter(queue, reason, id, older_than), limit))
+    app = find_connection(url, key, Profile.read(profile))
+    messages = asyncio.run(_list(app, _filter(queue, reason, id, older_than), limit))
     if json:
         for message in messages:
             print_json(message)
@@ -98,8 +98,8 @@ def replay(
         body = {"sequenceNumber": number, **merge_patch, **({"queue": queue} if queue else {})}
     else:
         body |= {"max": limit, "dryRun": dry_run}
-    where = connection(url, key, Profile.read(profile))
-    report = asyncio.run(_send(where, "POST", "/rejected/replay", body))
+    app = find_connection(url, key, Profile.read(profile))
+    report = asyncio.run(_send(app, "POST", "/rejected/replay", body))
     _report(report, as_json=json, dry_run=dry_run)
 
 
@@ -114,9 +114,9 @@ def discard(
     json: JsonOption = False,
 ) -> None:
     """Remove one rejected message for good."""
-    where = connection(url, key, Profile.read(profile))
+    app = find_connection(url, key, Profile.read(profile))
     query = f"?{urlencode({'queue': queue})}" if queue else ""
-    _report(asyncio.run(_send(where, "DELETE", f"/rejected/{number}{query}")), as_json=json)
+    _report(asyncio.run(_send(app, "DELETE", f"/rejected/{number}{query}")), as_json=json)
 
 
 def _filter(
@@ -134,15 +134,15 @@ def _parse_patch(text: str) -> Any:
         raise CommandError(f"The merge patch is not valid: {faults}.") from None
 
 
-async def _list(where: Connection, condition: Mapping[str, str], limit: int) -> list[Any]:
-    return [message async for message in _pages(where, condition, limit)]
+async def _list(app: Connection, condition: Mapping[str, str], limit: int) -> list[Any]:
+    return [message async for message in _pages(app, condition, limit)]
 
 
 async def _pages(
-    where: Connection, condition: Mapping[str, str], limit: int
+    app: Connection, condition: Mapping[str, str], limit: int
 ) -> AsyncIterator[dict[str, Any]]:
     start: int | None = 0
-    async with open_client(where) as client:
+    async with open_client(app) as client:
         while start is not None and limit > 0:
             query = urlencode({**condition, "start": start, "top": min(limit, _PAGE)})
             page = await client.read(f"/rejected?{query}") or {}
@@ -162,9 +162,9 @@ def _messages(page: Mapping[str, Any]) -> list[dict[str, Any]]:
     raise AppError("The response is not a page of rejected messages: check the URL.")
 
 
-async def _send(where: Connection, method: str, path: str, document: Any = None) -> dict[str, Any]:
+async def _send(app: Connection, method: str, path: str, document: Any = None) -> dict[str, Any]:
     content = None if document is None else json_module.dumps(document).encode()
-    async with open_client(where) as client:
+    async with open_client(app) as client:
         # Not repeated: a message that is gone would look like one that never was.
         response = await client.send_once(method, path, content=content)
         return parse_object(response)

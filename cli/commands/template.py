@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.columns import Member, insert, schema
+from cli.columns import Member, insert, resolve, schema
 from cli.options import KindName
 from cli.profile import parse_delimiter
 from shared.dps.models import AttestationType
@@ -88,7 +88,8 @@ def verb(
     document: dict[str, Any] = {}
     for name in columns:
         if name in example:
-            insert(document, *_member(name, example[name]))
+            path, parse = resolve(name, kind.kind)
+            insert(document, path, parse(example[name]))
     typer.echo(json.dumps(document))
 
 
@@ -109,9 +110,3 @@ def _is_useful(member: Member, attestation: Attestation) -> bool:
     top, *details = member.path
     is_other = top == "attestation" and details[0] not in ("type", attestation.value)
     return not (member.is_read_only or is_other or member.path in _LEFT_OUT)
-
-
-def _member(name: str, example: str) -> tuple[tuple[str, ...], Any]:
-    base, _, type_name = name.partition(":")
-    value: Any = int(example) if type_name else {"yes": True, "no": False}.get(example, example)
-    return tuple(base.split(".")), value

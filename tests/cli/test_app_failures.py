@@ -19,6 +19,9 @@ from tests.cli.proxy import Forward, Rule, open_proxy
 _INTERNAL_ERROR = {"errorCode": 500001, "message": "Internal error", "trackingId": "t"}
 
 
+KEYS = ("--keys", "keys.csv")
+
+
 @pytest.fixture(autouse=True)
 def in_empty_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Runs each test in a directory of its own."""
@@ -36,14 +39,16 @@ def fail_with(id: str) -> Rule:
     return rule
 
 
-def fail_first(status: int, text: str, *, times: int = 1, applied: bool = False) -> Rule:
+def fail_first(
+    status: int, text: str, *, times: int = 1, applied: bool = False, **headers: str
+) -> Rule:
     """Returns a rule that answers the first bulk operations, which the app has applied or not."""
     remaining = [text] * times
 
     async def rule(_: dict[str, Any], forward: Forward) -> web.StreamResponse:
         if not remaining:
             return await forward()
-        answer = web.Response(status=status, text=remaining.pop())
+        answer = web.Response(status=status, text=remaining.pop(), headers=headers)
         if applied:
             await forward()
         return answer
@@ -99,24 +104,25 @@ async def test_an_error_in_front_of_the_app(stack: Stack, status: int) -> None:
     assert (code, report["done"]) == (0, 60)
 
 
-SPOILED = {
-    "html": web.Response(text="<html>Sign in</html>", content_type="text/html"),
-    "empty": web.Response(),
-    "redirect": web.Response(status=302, headers={"location": "/login"}),
-    "unknown": web.Response(status=499),
-}
-
-
-@pytest.mark.parametrize("answer", SPOILED)
+@pytest.mark.parametrize(
+    "response",
+    [
+        pytest.param((200, "<html>Sign in</html>"), id="html"),
+        pytest.param((200, ""), id="empty"),
+        pytest.param((302, ""), id="redirect"),
+        pytest.param((499, ""), id="unknown"),
+    ],
+)
 @pytest.mark.parametrize("mode", ["create", "delete"])
-async def test_a_spoiled_response(stack: Stack, answer: str, mode: str) -> None:
+async def test_a_response_of_something_else(
+    stack: Stack, response: tuple[int, str], mode: str
+) -> None:
     """If something answers in place of the app the run ends, and --resume finds what was applied."""
     write_csv(device_rows(5))
-    keys = ("--keys", "keys.csv") if mode == "create" else ()
+    keys = KEYS if mode == "create" else ()
     if mode == "delete":
         await end_of(await start_apply(stack.host.url))
-    spoiled = SPOILED[answer]
-    rule = fail_first(spoiled.status, str(spoiled.text or ""), applied=True)
+    rule = fail_first(*response, applied=True, location="/login")
     async with open_proxy(stack.host.url, rule) as proxy:
         report, _, code = await end_of(await start_apply(proxy.url, *keys, mode=mode))
         again, _, _ = await end_of(await start_apply(proxy.url, *keys, "--resume", mode=mode))
@@ -125,7 +131,20 @@ async def test_a_spoiled_response(stack: Stack, answer: str, mode: str) -> None:
     assert again["done"] == 5
 
 
-KEYS = ("--keys", "keys.csv")
+async def test_a_gateway_with_a_small_limit(stack: Stack) -> None:
+    """After a 413 no request is larger than the gateway takes, however many succeed."""
+    write_csv(device_rows(800))
+
+    async def rule(operation: dict[str, Any], forward: Forward) -> web.StreamResponse:
+        is_small = len(operation["enrollments"]) <= 10
+        return await forward() if is_small else web.Response(status=413)
+
+    async with open_proxy(stack.host.url, rule) as proxy:
+        report, _, _ = await end_of(await start_apply(proxy.url))
+
+    refused = sum(len(ids) > 10 for ids in proxy.sent)
+    assert report["done"] == 800
+    assert refused <= 12
 
 
 async def resume_after(
@@ -217,7 +236,7 @@ async def test_a_request_that_is_sent_twice(stack: Stack) -> None:
 async def test_errors_without_a_code_are_waited_for(stack: Stack) -> None:
     """Errors 500 of a server in front of the app make no row fail."""
     write_csv(device_rows(3))
-    async with open_proxy(stack.host.url, fail_first(500, "", times=6)) as proxy:
+    async with open_proxy(stack.host.url, fail_first(500, "", times=4)) as proxy:
         report, _, code = await end_of(await start_apply(proxy.url))
 
     assert (code, report["done"]) == (0, 3)

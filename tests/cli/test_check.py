@@ -41,11 +41,20 @@ def test_encoding_and_delimiter_are_found(run_cli: Run, encoding: str, delimiter
     assert report.json["encoding"] == {"utf-16": "utf-16"}.get(encoding, encoding)
 
 
+def test_an_encoding_that_is_wrong(run_cli: Run) -> None:
+    """Where a file is not in the encoding of --encoding, the byte is named."""
+    Path("a.csv").write_bytes(GERMAN.encode("cp1252"))
+
+    ran = run_cli("check", "a.csv", "--encoding", "utf-8")
+
+    assert (ran.code, "near byte 77" in ran.err) == (2, True)
+
+
 def test_a_guessed_encoding_is_reported(run_cli: Run) -> None:
     """That a file is not Unicode is said, because its characters may be others."""
     Path("a.csv").write_bytes(GERMAN.encode("cp1252"))
 
-    assert "encoding cp1252 (a guess" in run_cli("check", "a.csv").err
+    assert "encoding cp1252 (it is not valid UTF-8" in run_cli("check", "a.csv").err
 
 
 def test_separator_line_of_excel(run_cli: Run) -> None:
@@ -81,11 +90,13 @@ def test_every_fault_has_line_and_column(run_cli: Run) -> None:
 
 def test_values_are_not_repeated(run_cli: Run) -> None:
     """A fault says what is allowed, not what the cell has: it may be a key."""
-    write_csv(["press-1,sEcReT-value,x", "b/sEcReT,symmetricKey,x"])
+    rows = ["press-1,sEcReT-value,static", "press-2,symmetricKey,sEcReT-value"]
+    write_csv(rows, header="registrationId,attestation.type,allocationPolicy")
 
-    ran = run_cli("check", "devices.csv")
+    ran = run_cli("check", "devices.csv", "--json")
 
-    assert "sEcReT" not in ran.out + ran.err
+    assert ran.json["faults"] == 2
+    assert "sEcReT-value" not in ran.out + ran.err
 
 
 def test_faults_are_a_table(run_cli: Run) -> None:
@@ -95,7 +106,7 @@ def test_faults_are_a_table(run_cli: Run) -> None:
     ran = run_cli("check", "devices.csv")
 
     assert ran.code == 1
-    assert "      2  attestation.type" in ran.out
+    assert "      2  press-1         attestation.type" in ran.out
     assert "1 row, 1 fault in 1 row" in ran.out
 
 
@@ -133,8 +144,8 @@ def test_ids_twice_in_any_case(run_cli: Run) -> None:
     write_csv(["press-1,symmetricKey,x", "PRESS-1,symmetricKey,x"])
 
     assert faults(run_cli, "devices.csv") == [
-        (3, "registrationId", "must be unique, without regard to case; line 2 has the same id"),
-        (2, "registrationId", "must be unique, without regard to case; line 3 has the same id"),
+        (3, "registrationId", "must be unique, ignoring case; line 2 has the same id"),
+        (2, "registrationId", "must be unique, ignoring case; line 3 has the same id"),
     ]
 
 
@@ -241,14 +252,6 @@ def test_members_in_any_case(run_cli: Run) -> None:
     assert "did you mean 'allocationPolicy'?" in message
 
 
-def test_delete_needs_only_the_id(run_cli: Run) -> None:
-    """For a delete the other members are not required."""
-    write_csv(["press-1"], header="registrationId")
-
-    assert run_cli("check", "devices.csv").code == 1
-    assert run_cli("check", "devices.csv", "--mode", "delete").code == 0
-
-
 def test_empty_rows_and_comments_are_skipped(run_cli: Run) -> None:
     """Empty rows and comments before the header are no records."""
     header = "registrationId,attestation.type"
@@ -326,7 +329,32 @@ def test_a_delete_needs_only_ids(run_cli: Run) -> None:
     """For a delete other columns, known or not, are not read."""
     write_csv(["press-1,x,y"], header="registrationId,attestation.type,Remark")
 
+    assert run_cli("check", "devices.csv").code == 1
     assert run_cli("check", "devices.csv", "--mode", "delete").code == 0
+
+
+def test_a_delete_by_two_columns(run_cli: Run) -> None:
+    """Two columns for the id are a fault for a delete, too: which record is meant is unknown."""
+    write_csv(["a-1,b-1"], header="registrationId,RegistrationId")
+
+    assert run_cli("check", "devices.csv", "--mode", "delete").code == 1
+
+
+@pytest.mark.parametrize("mode", ["create", "delete"])
+def test_a_delimiter_that_is_not_found(run_cli: Run, mode: str) -> None:
+    """A header with one column that has a delimiter of another kind names the option for it."""
+    Path("a.csv").write_text("registrationId|attestation.type\npress-1|symmetricKey\n")
+
+    ran = run_cli("check", "a.csv", "--mode", mode)
+
+    assert (ran.code, "name the delimiter with --delimiter" in ran.out) == (1, True)
+
+
+def test_a_directory_is_no_file(run_cli: Run) -> None:
+    """A directory is a usage error, for each verb that reads or writes a file."""
+    calls = (("check", "."), ("plan", ".", "--mode", "create"), ("apply", ".", "--mode", "create"))
+
+    assert [run_cli(*call).code for call in calls] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -387,25 +415,44 @@ def test_a_new_record_needs_its_certificate(run_cli: Run) -> None:
     assert "certificate" in ran[0].out
 
 
+A, B = (json.dumps({"registrationId": id, "attestation": {"type": "symmetricKey"}}) for id in "ab")
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "message"),
     [
-        '[{"registrationId": "a"}][{"registrationId": "b"}]',
-        '[{"registrationId": "a"}, oops]',
-        '[{"registrationId": "a"} {"registrationId": "b"}]',
-        '[{"registrationId": "a"},]',
-        '[{"registrationId": "a"},',
-        '[{"registrationId": "a"}',
+        (f"[{A}][{B}]", "follows the end of the array"),
+        (f"[{A}, oops]", "is not JSON from here on"),
+        (f"[{A} {B}]", "must be followed by a comma or ]"),
+        (f"[{A},]", "is not JSON from here on"),
+        (f"[{A},", "the array is not closed"),
+        (f"[{A}", "the array is not closed"),
+        (f"[{A}, {'[' * 100_000}", "is not JSON from here on"),
     ],
 )
-def test_an_array_is_complete(run_cli: Run, text: str) -> None:
+def test_an_array_is_complete(run_cli: Run, text: str, message: str) -> None:
     """What is no JSON array, or no complete one, is a fault: no record of it is left out."""
     Path("a.json").write_text(text)
 
-    ran = run_cli("check", "a.json", "--set", "attestation.type=tpm")
+    assert faults(run_cli, "a.json") == [(1, "", message)]
 
-    assert ran.code != 0
-    assert "JSON" in ran.out + ran.err or "array" in ran.out + ran.err or "comma" in ran.out
+
+def test_an_array_over_several_blocks(run_cli: Run) -> None:
+    """Every item of an array is read, wherever a block of the file ends, with its line."""
+    Path("a.json").write_text("[\n" + ",\n".join(_record(n) for n in range(30_000)) + "\n]")
+
+    ran = run_cli("check", "a.json", "--json")
+
+    assert (ran.json["rows"], ran.json["faults"]) == (30_000, 1)
+    assert json.loads(ran.out.splitlines()[0])["line"] == 29_992
+
+
+def _record(number: int) -> str:
+    """Returns a record with 100 characters; that of one number has a fault."""
+    kind = "x" if number == 29_990 else "symmetricKey"
+    return f'{{"registrationId": "press-{number:07}", "attestation": {{"type": "{kind}"}}}}'.ljust(
+        100
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -230,15 +231,23 @@ def test_all_pages_are_read(cli: Run) -> None:
     assert len(cli("export", "--format", "ndjson").out.splitlines()) == 250
 
 
-def test_an_export_that_fails_leaves_no_file(run_cli: Run) -> None:
-    """A file appears only when it is complete."""
+def test_an_export_that_fails_leaves_no_file(cli: Run, set_faults: Callable[..., None]) -> None:
+    """A file is replaced only when the export is complete."""
+    write_csv(device_rows(250))
+    cli("apply", "devices.csv", "--mode", "create")
     Path("old.csv").write_text("old")
+    set_faults({"match": {"path": "query"}, "every": 2, "do": {"status": 400}})
 
-    ran = run_cli("export", "-o", "old.csv", "--url", "http://127.0.0.1:1/none?x=1")
+    ran = cli("export", "-o", "old.csv")
 
-    assert ran.code == 2
-    assert [file.name for file in Path().iterdir()] == ["old.csv"]
+    assert ran.code == 3
+    assert sorted(file.name for file in Path().iterdir()) == ["devices.csv", "old.csv"]
     assert Path("old.csv").read_text() == "old"
+
+
+def test_an_export_into_a_directory(run_cli: Run) -> None:
+    """A directory in place of the file is a usage error."""
+    assert run_cli("export", "-o", ".").code == 2
 
 
 def test_certificates_are_mentioned(cli: Run, app: httpx.Client) -> None:
