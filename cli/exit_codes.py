@@ -4,16 +4,16 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """docs/cli.md lists them; a test compares the two."""
+    """What a command has done; listed in docs/cli.md."""
 
     OK = 0
     """Everything was done."""
     FAULTS = 1
-    """The file has faults, or rows failed; the other rows were applied."""
+    """The file has faults, rows failed or, in `plan`, would fail; the other rows were applied."""
     USAGE = 2
     """The command or the file cannot be used. Nothing was sent, or the file was changed meanwhile."""
     UNAVAILABLE = 3
-    """The app cannot be reached or refused the call; `apply --resume` continues."""
+    """The app cannot be reached or refused the call; if rows were sent, `apply --resume` continues."""
     INTERNAL_ERROR = 70
     """An error of the command line itself; `apply --resume` continues."""
     INTERRUPTED = 130
