@@ -105,17 +105,17 @@ async def test_an_error_in_front_of_the_app(stack: Stack, status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "response",
+    ("mode", "response"),
     [
-        pytest.param((200, "<html>Sign in</html>"), id="html"),
-        pytest.param((200, ""), id="empty"),
-        pytest.param((302, ""), id="redirect"),
-        pytest.param((499, ""), id="unknown"),
+        pytest.param("create", (200, "<html>Sign in</html>"), id="html"),
+        pytest.param("create", (200, ""), id="empty"),
+        pytest.param("create", (302, ""), id="redirect"),
+        pytest.param("create", (499, ""), id="unknown"),
+        pytest.param("delete", (200, ""), id="delete"),
     ],
 )
-@pytest.mark.parametrize("mode", ["create", "delete"])
 async def test_a_response_of_something_else(
-    stack: Stack, response: tuple[int, str], mode: str
+    stack: Stack, mode: str, response: tuple[int, str]
 ) -> None:
     """If something answers in place of the app the run ends, and --resume finds what was applied."""
     write_csv(device_rows(5))

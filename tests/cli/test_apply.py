@@ -457,6 +457,7 @@ def test_keys_do_not_travel_in_plain_text(run_cli: Run, options: tuple[str, ...]
     assert "https://" in ran.err
 
 
+@pytest.mark.long
 def test_large_records(cli: Run, app: httpx.Client) -> None:
     """Records are applied however large they are together."""
     write_csv([f"press-{n},symmetricKey,{'x' * 900_000}" for n in range(12)])

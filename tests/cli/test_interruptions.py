@@ -258,12 +258,11 @@ async def wait_until_live(url: str) -> None:
     [
         ("plan", "devices.csv", "--mode", "create"),
         ("apply", "devices.csv", "--mode", "create"),
-        ("rejected", "list"),
     ],
     ids=lambda arguments: arguments[0],
 )
 async def test_no_app(arguments: tuple[str, ...]) -> None:
-    """Every verb ends within seconds if there is no app, names its address and leaves no file."""
+    """A command ends within seconds if there is no app, names its address and leaves no file."""
     write_csv(device_rows(1))
 
     command = await start("http://127.0.0.1:1", *arguments)
