@@ -41,7 +41,7 @@ from cli.progress import Progress
 from cli.state import FINAL, Failure, RunIdentity, StateFile, Status, state_path
 from cli.stored import expected_etag, find_stored
 from cli.tables import Table
-from shared.dps.models import BulkMode
+from shared.dps.models import INDIVIDUAL_ENROLLMENT, BulkMode
 
 _INVALID, _NOT_FOUND = 400004, 404201
 _FAILURES_PER_LINE = 1000
@@ -282,7 +282,8 @@ class _ApplyCommand:
         ids = [id for id, _ in missing.values()]
         async for key, _ in find_stored(client, self.table.kind, ids):
             missing.pop(key)
-        failure = Failure(code=_NOT_FOUND, reason="Enrollment not found.")
+        noun = "Enrollment" if self.table.kind is INDIVIDUAL_ENROLLMENT else "Enrollment group"
+        failure = Failure(code=_NOT_FOUND, reason=f"{noun} not found.")
         self.state.record_outcomes({}, {number: failure for _, number in missing.values()})
 
     def _finish(self) -> None:
