@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any
 
 from cli.client import AppClient, faults_in, parse_result, retry_delay
-from cli.errors import AppError, CallFailedError, CallRefusedError, CommandError
+from cli.errors import AppError, CallError, CallFailedError, CallRefusedError, CommandError
 from cli.keys import KeyFile
 from cli.state import Failure, StateFile, Status
 from cli.stored import (
@@ -121,6 +121,7 @@ class BulkRun:
     def stop(self) -> None:
         """Starts no further request; `run` returns when those in flight have ended."""
         self._stopping.set()
+        self._client.stopping.set()
         self._changed.set()
 
     async def run(self) -> None:
@@ -138,7 +139,12 @@ class BulkRun:
                 raise self._error
             if self._stopping.is_set() or not self._unreconciled:
                 return
-            await self._reconcile()
+            try:
+                await self._reconcile()
+            except CallError:
+                if self._stopping.is_set():
+                    return
+                raise
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
@@ -149,7 +155,8 @@ class BulkRun:
                 has_ended = not await self._apply_next()
             except (CommandError, OSError) as error:  # OSError: of the state, the keys or the file
                 # The requests in flight end as after Ctrl-C, so that their outcomes are known.
-                self._error = self._error or error
+                if not self._stopping.is_set():
+                    self._error = error
                 self.stop()
                 return
             if has_ended:
@@ -196,8 +203,6 @@ class BulkRun:
     def _with_keys(self, new: Sequence[tuple[int, str, dict[str, Any]]]) -> list[Item]:
         without_keys = {number for number, _, document in new if not has_keys(document)}
         if self._keys:
-            sent = (row for row in new if self._state.status(row[0]) is Status.SENT)
-            self._keys.check_complete(document for _, _, document in sent)
             self._keys.add_to(document for _, _, document in new)
         items: list[Item] = []
         for number, id, document in new:

@@ -6,7 +6,7 @@ import random
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -96,6 +96,8 @@ class AppClient:
     def __init__(self, http: "httpx.AsyncClient", *, retry_timeout: float = RETRY_TIMEOUT) -> None:
         self._http = http
         self.retry_timeout = retry_timeout
+        self.stopping = asyncio.Event()
+        """Once it is set, no call is sent again."""
 
     async def send(
         self,
@@ -113,9 +115,11 @@ class AppClient:
                 return await self.send_once(method, path, content=content, headers=headers)
             except CallFailedError as error:
                 pause = retry_delay(error, attempt)
-                if time.monotonic() + pause - started > self.retry_timeout:
+                is_over = time.monotonic() + pause - started > self.retry_timeout
+                if is_over or self.stopping.is_set():
                     raise
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), pause)
             attempt += 1
 
     async def send_once(
@@ -193,6 +197,7 @@ class AppClient:
     async def pages(self, path: str) -> AsyncIterator[list[dict[str, Any]]]:
         """Yields every page of a query."""
         continuation: str | None = None
+        seen: set[str] = set()
         while True:
             headers = {"x-ms-continuation": continuation} if continuation else {}
             response = await self.send(
@@ -202,11 +207,12 @@ class AppClient:
             if not all(isinstance(record, dict) for record in page):
                 raise CallRefusedError(_NOT_THE_APP, status=response.status_code)
             yield page
-            previous, continuation = continuation, response.headers.get("x-ms-continuation")
+            continuation = response.headers.get("x-ms-continuation")
             if not continuation:
                 return
-            if continuation == previous:
+            if continuation in seen:
                 raise AppError("The pages of the query do not end: a token was returned twice.")
+            seen.add(continuation)
 
 
 @asynccontextmanager
@@ -253,7 +259,7 @@ def parse_object(response: "httpx.Response") -> dict[str, Any]:
 def _parse(response: "httpx.Response", expected: type[_Json]) -> _Json:
     try:
         document = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if isinstance(document, expected):
         return document
@@ -285,7 +291,7 @@ def _error(response: "httpx.Response") -> CallFailedError | CallRefusedError:
     status = response.status_code
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     known = body if isinstance(body, dict) else {}
     code = known.get("errorCode")

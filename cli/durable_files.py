@@ -2,22 +2,26 @@
 
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
-_MODE = 0o600
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would write other line ends than it is given
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Opens a file as `os.open` does, and makes it readable by its owner only, if it exists too."""
+    """Opens a file as `os.open` does; one that is created is readable by its owner only."""
     is_new = not path.exists()
-    descriptor = os.open(path, flags | _BINARY, _MODE)
-    with suppress(AttributeError):  # not on Windows
-        os.fchmod(descriptor, _MODE)
+    descriptor = os.open(path, flags | _BINARY, 0o600)
     if is_new:
         sync_directory(path)
     return descriptor
+
+
+def is_in_place(descriptor: int, path: Path) -> bool:
+    """Returns whether an open file is still the one at the path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def append(descriptor: int, content: bytes) -> None:

@@ -9,6 +9,12 @@ class CommandError(Exception):
     exit_code = ExitCode.USAGE
 
 
+class RunFileError(CommandError):
+    """A file of a run cannot be written, or was taken away from it."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
 class AppError(CommandError):
     """A call to the app failed."""
 

@@ -13,7 +13,11 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The command or the file cannot be used. Nothing was sent, or the file was changed meanwhile."""
     UNAVAILABLE = 3
-    """The app cannot be reached or refused the call; if rows were sent, `apply --resume` continues."""
+    """
+    The app cannot be reached or refused the call, or a file of the run cannot be written.
+
+    If rows were sent, `apply --resume` continues.
+    """
     INTERNAL_ERROR = 70
     """An error of the command line itself; `apply --resume` continues."""
     INTERRUPTED = 130

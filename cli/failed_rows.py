@@ -19,6 +19,7 @@ from cli.state import Failure
 from cli.tables import Row, Table
 from shared.errors import InvalidRequestError
 from shared.json_documents import parse_json
+from shared.redaction import redact
 
 _SHOWN = 20
 # A file with these columns can be applied as it is: columns with this mark are not read.
@@ -43,7 +44,7 @@ class FailedRows:
     def _listed(self) -> Iterator[tuple[int | None, str, Failure]]:
         """Yields line, id and failure of each row, as far as they are known."""
         if self.can_be_read:
-            yield from ((row.line, row.id, failure) for row, failure in self)
+            yield from ((row.line, redact(row.id), failure) for row, failure in self)
         else:
             yield from ((None, "", failure) for failure in self._failures.values())
 
@@ -51,26 +52,33 @@ class FailedRows:
         """
         Writes the rows as they are, with the columns `#line`, `#code` and `#reason`.
 
-        Of a JSON file, a row that is no valid object follows a comment with these values.
+        Of a JSON file, a row that is no valid object follows a comment with these values. Raises
+        OSError, and then leaves no file of its own.
         """
         is_csv = self._table.format is Format.CSV
         # A spreadsheet, and a profile for another encoding, need the byte order mark to read UTF-8;
         # JSON has none.
         is_utf8 = self._table.encoding.startswith("utf-8")
         encoding = "utf-8" if is_utf8 and not is_csv else "utf-8-sig"
-        # The rows may have keys. Half of a surrogate pair, which JSON allows, is written as JSON does.
-        with open(
-            path,
-            "w",
-            encoding=encoding,
-            errors="backslashreplace",
-            newline="",
-            opener=_open_private,
-        ) as out:
-            if is_csv:
-                self._write_csv(CsvWriter(out, self._table.delimiter))
-            else:
-                out.writelines(_json_lines(row, failure) for row, failure in self)
+        try:
+            # The rows may have keys. Half of a surrogate pair is written as in JSON, which allows it.
+            with open(
+                path,
+                "x",
+                encoding=encoding,
+                errors="backslashreplace",
+                newline="",
+                opener=_open_private,
+            ) as out:
+                if is_csv:
+                    self._write_csv(CsvWriter(out, self._table.delimiter))
+                else:
+                    out.writelines(_json_lines(row, failure) for row, failure in self)
+        except FileExistsError:
+            raise
+        except OSError:
+            path.unlink(missing_ok=True)  # it lacks rows
+            raise
 
     def _write_csv(self, out: CsvWriter) -> None:
         header = self._table.header
@@ -117,7 +125,9 @@ def _json_lines(row: Row, failure: Failure) -> str:
     if isinstance(record, dict):
         return json.dumps({**record, **values}, ensure_ascii=False) + "\n"
     comment = " ".join(f"{name.removeprefix(COMMENT)} {value}" for name, value in values.items())
-    return f"{COMMENT} {_one_line(comment)}\n{_one_line(row.source)}\n"
+    # What is no object at all would make a reader take the file for another format.
+    mark = "" if row.source.startswith("{") else f"{COMMENT} "
+    return f"{COMMENT} {_one_line(comment)}\n{mark}{_one_line(row.source)}\n"
 
 
 def _one_line(text: str) -> str:

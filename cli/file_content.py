@@ -21,7 +21,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_IS_NO_HEADER = re.compile(rf'\ufeff?"?(?:{COMMENT}(?:\s|$)|sep=)|\s*$', re.IGNORECASE)
+_IS_NO_HEADER = re.compile(rf'\ufeff?"?(?:{COMMENT}(?: |"?[\r\n]*$)|sep=)|\s*$', re.IGNORECASE)
 _ZIP = b"PK\x03\x04"  # .xlsx and .ods
 _FORMAT_BY_CHARACTER = {"{": "ndjson", "[": "json"}
 
@@ -92,7 +92,7 @@ def _digest_of(file: Path, encoding: str) -> tuple[str, str | None]:
     try:
         "".encode(encoding)  # raises LookupError for a codec that is not of texts, such as hex
         decoder = codecs.getincrementaldecoder(encoding)()
-    except LookupError:
+    except (LookupError, UnicodeError):
         raise CommandError(f"The encoding '{encoding}' is unknown.") from None
     digest, position, fault = hashlib.sha256(), 0, None
     with file.open("rb") as stream:

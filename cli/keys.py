@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.durable_files import append, open_private, sync_directory
-from cli.errors import CommandError
+from cli.errors import CommandError, RunFileError
 from cli.stored import has_keys
 from shared.dps.models import AttestationType, RecordKind
 
@@ -25,49 +25,72 @@ class KeyFile:
     """The keys by case-folded id, in a CSV file with the columns id, primaryKey, secondaryKey."""
 
     def __init__(self, path: Path, kind: RecordKind, *, resume: bool) -> None:
-        """Opens the file; raises `CommandError` if it exists, unless `resume` is set."""
+        """Creates the file, or reads that of a run that is resumed; raises `CommandError`."""
         self._path = path
         self._id_member = kind.id_member
+        self._head = _lines([(self._id_member, *_NAMES)])
         self._keys: dict[str, tuple[str, str, str]] = {}
-        flags = os.O_RDWR | os.O_CREAT | (0 if resume else os.O_EXCL)
+        self._copy: Path | None = None
         try:
-            self._descriptor = open_private(path, flags)
+            if not resume or not path.exists():
+                _create(path, self._head)
+            self._file = path.stat()
+            self._read()
         except FileExistsError:
             message = f"{path} exists, and may hold the only copy of keys: name another file."
             raise CommandError(message) from None
         except OSError as error:
             raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
-        self._read()
 
     def _read(self) -> None:
         content = self._path.read_bytes()
-        head = _lines([(self._id_member, *_NAMES)])
-        if content[: len(head)] not in (head, b""):
+        if not content.startswith(self._head):
             raise CommandError(f"{self._path} is not a file of keys of this run.")
         complete = content.rfind(b"\n") + 1
-        for line in content[len(head) : complete].splitlines():
-            if not _is_row(line):
-                raise CommandError(f"{self._path} is damaged: a line has no two keys. Restore it.")
-        last = content[complete:]
-        if complete and _is_row(last):
+        lines = content[len(self._head) :].splitlines()
+        if not all(map(_is_row, lines if complete == len(content) else lines[:-1])):
+            raise CommandError(f"{self._path} is damaged: a line has no two keys. Restore it.")
+        self._path.chmod(0o600)
+        if complete < len(content) and _is_row(lines[-1]):
             self._append(b"\n")
-        else:
+        elif complete < len(content):
             # A line that is cut off was not on disk when its keys would have been sent.
-            os.ftruncate(self._descriptor, complete)
-        for line in filter(_is_row, content[len(head) :].splitlines()):
+            os.truncate(self._path, complete)
+        for line in filter(_is_row, lines):
             id, primary, secondary = line.decode().split(",")
             self._keys[id.casefold()] = (id, primary, secondary)
-        if not complete:
-            self._append(head)
 
     def _append(self, content: bytes) -> None:
+        self.check_in_place()
         try:
-            append(self._descriptor, content)
+            descriptor = open_private(self._path, os.O_RDWR)
+            try:
+                append(descriptor, content)
+            finally:
+                os.close(descriptor)
         except OSError as error:
-            raise CommandError(f"{self._path} cannot be written: {error.strerror}.") from error
+            raise RunFileError(f"{self._path} cannot be written: {error.strerror}.") from error
+
+    @property
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(self._file, self._path.stat())
+        except OSError:
+            return False
+
+    def check_in_place(self) -> None:
+        """Raises `RunFileError` if the file was moved, replaced or removed, after writing a copy."""
+        if self._is_in_place or not self._keys:
+            return
+        if self._copy is None:
+            copy = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
+            _create(copy, self._head + _lines(self._keys.values()))
+            self._copy = copy
+        text = f"{self._path} was moved, replaced or removed. All keys are in {self._copy}."
+        raise RunFileError(text)
 
     def check_complete(self, documents: Iterable[dict[str, Any]]) -> None:
-        """Raises `CommandError` if a document that was sent has no keys here: DPS may have others."""
+        """Raises `CommandError` if a document that was sent with keys has none here."""
         for document in documents:
             if (
                 self._needs_keys(document)
@@ -108,24 +131,33 @@ class KeyFile:
         kept = {key: row for key, row in self._keys.items() if is_used(key)}
         if len(kept) == len(self._keys):
             return
+        self.check_in_place()
         temporary = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}.part")
         try:
-            descriptor = open_private(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-            append(descriptor, _lines([(self._id_member, *_NAMES), *kept.values()]))
-            os.close(descriptor)
-            os.close(self._descriptor)  # Windows does not replace a file that is open
+            _create(temporary, self._head + _lines(kept.values()))
             temporary.replace(self._path)
         finally:
             temporary.unlink(missing_ok=True)
         sync_directory(self._path)
-        self._descriptor = open_private(self._path, os.O_RDWR)
+        self._file = self._path.stat()
         self._keys = kept
 
     def close(self) -> None:
-        """Closes the file, and removes it if it has no keys."""
-        os.close(self._descriptor)
-        if not self._keys:
+        """Removes the file if it has no keys."""
+        if not self._keys and self._is_in_place:
             self._path.unlink()
+
+
+def _create(path: Path, content: bytes) -> None:
+    """Creates a file with a content; raises OSError, and then leaves none."""
+    descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        append(descriptor, content)
+    except OSError:
+        path.unlink()
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def _lines(rows: Iterable[tuple[str, ...]]) -> bytes:
@@ -136,6 +168,8 @@ def _lines(rows: Iterable[tuple[str, ...]]) -> bytes:
 def _is_row(line: bytes) -> bool:
     """Returns whether a line has an id and two keys of the size that is made here."""
     _, *keys = line.split(b",")
+    if not line.isascii():
+        return False
     try:
         sizes = [len(base64.b64decode(key, validate=True)) for key in keys]
     except ValueError:

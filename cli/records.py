@@ -121,7 +121,9 @@ def _array_items(text: TextIO) -> Iterator[tuple[int, str]]:
             if state in _FAULTS:
                 raise BrokenTableError(line, _FAULTS[state])
             end = _item_end(decoder, buffer, at)
-            if end is None and chunk and len(buffer) - at < _MAX_LENGTH:
+            # A number at the end may continue, too.
+            is_cut_off = end is None or end == len(buffer)
+            if is_cut_off and chunk and len(buffer) - at < _MAX_LENGTH:
                 break  # the item continues in the next chunk
             if end is None:
                 raise BrokenTableError(line, "is not JSON from here on")

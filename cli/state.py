@@ -15,13 +15,14 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Self
 
-from cli.durable_files import append, open_private
-from cli.errors import CommandError
+from cli.durable_files import append, is_in_place, open_private
+from cli.errors import CommandError, RunFileError
 
 if sys.platform != "win32":
     import fcntl
 
 _VERSION = 1
+_START = b'{"version": %d, "sha256": "' % _VERSION
 _SUFFIX = ".apply"
 
 
@@ -79,9 +80,10 @@ class StateFile:
 
     @classmethod
     def create(cls, path: Path, identity: RunIdentity) -> Self:
-        """Begins a run; raises `CommandError` if another one of this file has not ended."""
+        """Begins a run; raises `CommandError` if another one of this file is to be continued."""
         state = cls._open(path)
-        if state.identity is not None and not state.is_ended:
+        # The state of a run that has nothing left to do is removed.
+        if state.identity is not None:
             state.close()
             raise CommandError(
                 f"An earlier run of this file has not ended. Continue it with --resume, or delete "
@@ -125,12 +127,12 @@ class StateFile:
         content = path.read_bytes()
         complete = content[: content.rfind(b"\n") + 1]
         # An empty file, or one whose first line is cut off, has no run.
-        is_valid = bool(complete) or b'{"version"'.startswith(content[:10])
+        is_valid = bool(complete) or content[: len(_START)] == _START[: len(content)]
         try:
             for line in complete.splitlines():
                 state._read(json.loads(line))
             is_valid = is_valid and (state.identity is not None or not complete)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             is_valid = False
         if not is_valid:
             state.close()
@@ -148,6 +150,8 @@ class StateFile:
             for number in _numbers(entry.get(name, ())):
                 self._set(number, status)
         for number, (code, reason) in entry.get("failed", {}).items():
+            if not isinstance(code, int) or not isinstance(reason, str):
+                raise TypeError("it is no failure")
             self._set(int(number), Status.FAILED)
             self.failures[int(number)] = Failure(code=code, reason=reason)
         self.is_ended = bool(entry.get("ended", False))
@@ -179,9 +183,14 @@ class StateFile:
         self.is_ended = True
         self._append({"ended": True})
 
-    def close(self) -> None:
-        """Closes the file."""
+    def close(self, *, remove: bool = False) -> None:
+        """Closes the file; with `remove` it is removed before another run can open it."""
+        is_windows = sys.platform == "win32"  # does not remove a file that is open
+        if remove and not is_windows:
+            self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
+        if remove and is_windows:
+            self.path.unlink(missing_ok=True)
 
     def _record(
         self, by_status: Mapping[Status, list[int]], failures: Mapping[int, Failure]
@@ -197,6 +206,8 @@ class StateFile:
             self._read(entry)
 
     def _set(self, number: int, status: Status) -> None:
+        if number < 1:
+            raise ValueError("it is no row number")
         missing = number + 1 - len(self._statuses)
         if missing > 0:
             self._statuses.extend(bytes(max(missing, len(self._statuses))))
@@ -206,7 +217,7 @@ class StateFile:
         try:
             append(self._descriptor, json.dumps(entry).encode() + b"\n")
         except OSError as error:
-            raise CommandError(f"{self.path} cannot be written: {error.strerror}.") from error
+            raise RunFileError(f"{self.path} cannot be written: {error.strerror}.") from error
 
 
 _NAMES = {
@@ -242,6 +253,9 @@ def _open_locked(path: Path) -> int:
         except BlockingIOError:
             os.close(descriptor)
             raise CommandError("Another run of this file is in progress.") from None
+    if not is_in_place(descriptor, path):  # another run has just removed it
+        os.close(descriptor)
+        return _open_locked(path)
     return descriptor
 
 

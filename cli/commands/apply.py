@@ -13,7 +13,7 @@ import typer
 from cli.bulk_run import BulkRun, Rows
 from cli.checking import check_rows
 from cli.client import AppClient, Connection, open_client
-from cli.errors import AppError, CommandError
+from cli.errors import AppError, CommandError, RunFileError
 from cli.exit_codes import ExitCode
 from cli.failed_rows import FailedRows
 from cli.interrupts import on_interrupt
@@ -98,10 +98,11 @@ def verb(
     command.open(_run_identity(table, mode, app, options, keys))
     try:
         command.run()
-    finally:
+        command.report(as_json=json)
+        command.close(remove_state=not command.can_resume)
+    except BaseException:
         command.close()
-    command.report(as_json=json)
-    command.remove_state()
+        raise
     if code := command.exit_code:
         raise typer.Exit(code)
 
@@ -162,23 +163,24 @@ class _ApplyCommand:
             with Progress("Checking", total=None) as progress:
                 self._check(progress)
         except BaseException:
-            self.close()
-            if not resume:
-                path.unlink()
+            self.close(remove_state=not resume)
             raise
 
     def _open_keys(self, path: Path) -> KeyFile:
-        was_sent = any(map(self.state.count, (Status.SENT, Status.DONE)))
-        if was_sent and not path.exists():
-            # New keys would be others than those in DPS.
-            raise CommandError(f"{path}, the file of this run's keys, is missing.")
-        return KeyFile(path, self.table.kind, resume=self.files.resume)
+        keys = KeyFile(path, self.table.kind, resume=self.files.resume)
+        # New keys would be others than those in DPS.
+        keys.check_complete(
+            row.document
+            for row in (self.table.rows(validate=False) if self.files.resume else ())
+            if self.state.status(row.number) in (Status.SENT, Status.DONE)
+        )
+        return keys
 
-    def close(self) -> None:
-        """Closes the files."""
-        self.state.close()
+    def close(self, *, remove_state: bool = False) -> None:
+        """Closes the files, and removes those with nothing in them to keep."""
         if self.keys:
             self.keys.close()
+        self.state.close(remove=remove_state)
 
     def _check(self, progress: Progress) -> None:
         """Counts the rows and records those with faults as failed; they are never sent."""
@@ -215,14 +217,10 @@ class _ApplyCommand:
         return any(map(self.state.count, sent)) or self.state.count(Status.FAILED) > self.invalid
 
     @property
-    def _can_resume(self) -> bool:
+    def can_resume(self) -> bool:
+        """Whether something is left for --resume."""
         # After an error at the end, the failed rows are still to be written.
         return self._was_sent and (not self.state.is_ended or self.error is not None)
-
-    def remove_state(self) -> None:
-        """Removes the state if there is nothing to continue."""
-        if not self._can_resume:
-            self.state.path.unlink(missing_ok=True)
 
     async def _run(self) -> None:
         async with open_client(self.connection) as client:
@@ -288,8 +286,13 @@ class _ApplyCommand:
 
     def _finish(self) -> None:
         """Writes the failed rows, and takes keys out that no record has."""
-        if self.keys and not self._was_sent:
-            self.keys.keep(lambda _: False)
+        try:
+            if self.keys and not self._was_sent:
+                self.keys.keep(lambda _: False)
+            elif self.keys:
+                self.keys.check_in_place()
+        except RunFileError as error:
+            self.error = self.error or error
         if not self.state.failures:
             return
         rows = FailedRows(self.table, self.state.failures)
@@ -306,9 +309,11 @@ class _ApplyCommand:
             if self.files.failures and self.state.is_ended:
                 rows.write(self.files.failures)
                 self.written = self.files.failures
+        except RunFileError as error:
+            self.error = self.error or error
         except OSError as error:
-            text = f"{error.filename or 'A file'} cannot be written: {error.strerror}."
-            self.error = self.error or CommandError(text)
+            text = f"The failed rows cannot be written: {error.strerror}."
+            self.error = self.error or RunFileError(text)
 
     def _counts(self) -> dict[str, int]:
         done, unchanged, failed = (
@@ -355,7 +360,7 @@ class _ApplyCommand:
             print_note(f"No record has keys that were made here: {self.files.keys} was removed.")
         if self.error:
             print_note(str(self.error))
-        if self._can_resume:
+        if self.can_resume:
             print_note(f"To continue, run the same command with --resume ({self.state.path}).")
 
 

@@ -25,6 +25,7 @@ from cli.options import (
 from cli.output import clean, console, counted, print_json, print_note
 from cli.records import BrokenTableError, Fault
 from cli.tables import Table
+from shared.redaction import redact
 
 _ID_WIDTH, _COLUMN_WIDTH = 14, 34
 
@@ -66,7 +67,7 @@ def _faults(table: Table, counts: Counter[str]) -> Iterator[tuple[str, Fault]]:
                 faulty.add(number)
                 counts["faultyRows"] = len(faulty)
                 counts["faults"] += len(faults)
-                yield from ((id, fault) for fault in faults)
+                yield from ((redact(id), fault) for fault in faults)
     except BrokenTableError as error:
         counts["faults"] += 1
         yield "", error.fault

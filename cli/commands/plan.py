@@ -33,6 +33,7 @@ from cli.output import counted, print_counts, print_json, print_note, print_tabl
 from cli.progress import Progress
 from cli.stored import REMOVED, changed_members, expected_etag, find_stored, has_keys
 from cli.tables import Table
+from shared.redaction import redact
 
 # What happens to a row, by mode: without a record, with an equal one, with another one.
 _OUTCOMES: Mapping[Mode, tuple[str, str, str]] = {
@@ -142,7 +143,9 @@ class _Plan:
         self.counts[outcome] += 1
         if outcome != "unchanged":
             self._rows.append(
-                _PlannedRow(line=line, id=id, outcome=outcome, members=members, faults=faults)
+                _PlannedRow(
+                    line=line, id=redact(id), outcome=outcome, members=members, faults=faults
+                )
             )
 
     def report(self, *, verbose: bool, as_json: bool) -> None:

@@ -199,11 +199,37 @@ async def test_keys_that_are_missing(stack: Stack) -> None:
         lines = Path("keys.csv").read_text().splitlines(keepends=True)
         Path("keys.csv").write_text("".join(lines[:-1]))
 
-    report, err, code = await resume_after(stack, remove_last)
+    _, err, code = await resume_after(stack, remove_last)
 
-    assert (code, report["unknown"]) == (2, 5)
-    assert "has no keys for press-0004" in err
+    assert (code, "has no keys for press-0004" in err) == (2, True)
     assert len(key_lines()) == 4
+
+
+def move_keys(to: str | None) -> None:
+    """Moves the file of keys, or removes it."""
+    keys = Path("keys.csv")
+    if keys.exists() and to:
+        keys.rename(to)
+    else:
+        keys.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("moved_to", ["moved.csv", None])
+async def test_keys_that_are_moved_during_a_run(stack: Stack, moved_to: str | None) -> None:
+    """If the file of keys is moved or removed, the run ends, and all keys are in another file."""
+    write_csv(device_rows(400))
+
+    async def rule(_: dict[str, Any], forward: Forward) -> web.StreamResponse:
+        move_keys(moved_to)
+        return await forward()
+
+    async with open_proxy(stack.host.url, rule) as proxy:
+        report, err, code = await end_of(await start_apply(proxy.url, *KEYS))
+
+    copy = err.partition("All keys are in ")[2].split()[0].rstrip(".")
+    keys = (await asyncio.to_thread(Path(copy).read_text)).splitlines()[1:]
+    assert (code, report["unknown"]) == (3, 0)
+    assert 0 < report["done"] <= len(keys)
 
 
 async def test_keys_of_another_run(stack: Stack) -> None:

@@ -124,7 +124,7 @@ def test_a_record_that_is_not_json_comes_back(cli: Run) -> None:
     apply(cli, "a.ndjson", "--mode", "create", "--failures", "failed.ndjson", code=1)
 
     lines = Path("failed.ndjson").read_text("utf-8").splitlines()
-    assert lines[1::2] == ['{"registrationId": "press-1",', "[1]"]
+    assert lines[1::2] == ['{"registrationId": "press-1",', "# [1]"]
     starts = [line.partition(" reason ")[0] for line in lines[::2]]
     assert starts == ["# line 1 code 400004", "# line 2 code 400004"]
 
@@ -207,8 +207,8 @@ def test_failures_that_cannot_be_written(cli: Run) -> None:
 
     ran = cli("apply", "devices.csv", "--mode", "create", "--failures", "failed.csv", "--json")
 
-    assert (ran.code, ran.json["failed"]) == (2, 1)
-    assert "failed.csv cannot be written" in ran.err
+    assert (ran.code, ran.json["failed"]) == (3, 1)
+    assert "The failed rows cannot be written" in ran.err
 
 
 def test_a_conflict_is_unchanged_or_failed(cli: Run, app: httpx.Client) -> None:

@@ -482,14 +482,35 @@ def test_a_first_column_with_a_mark(run_cli: Run) -> None:
     assert run_cli("check", "devices.csv", "--json").json["rows"] == 1
 
 
-def test_keys_in_place_of_a_header_are_masked(run_cli: Run) -> None:
+@pytest.mark.parametrize("size", [16, 32, 64])
+@pytest.mark.parametrize(
+    "row", ["press-1,symmetricKey,{0},{0}", "press-1|symmetricKey|{0}", "'{0}'"]
+)
+def test_keys_in_place_of_a_header_are_masked(run_cli: Run, row: str, size: int) -> None:
     """Keys of a file without a header are not printed as names of columns."""
-    key = secret_factory.symmetric_key(64)
-    Path("a.csv").write_text(f"press-1,symmetricKey,{key},{key}\n")
+    key = secret_factory.symmetric_key(size)
+    Path("a.csv").write_text(row.format(key) + "\n")
 
     ran = run_cli("check", "a.csv")
 
     assert (ran.code, key in ran.out + ran.err) == (1, False)
+
+
+def test_keys_in_place_of_ids_are_masked(run_cli: Run) -> None:
+    """A key in the column of the id, as where columns are shifted, is not printed."""
+    key = secret_factory.symmetric_key(64)
+    write_csv([f"{key},symmetricKey,x"])
+
+    ran = [run_cli("check", "devices.csv"), run_cli("check", "devices.csv", "--json")]
+
+    assert [(r.code, key in r.out + r.err) for r in ran] == [(1, False)] * 2
+
+
+def test_long_names_of_columns_are_printed(run_cli: Run) -> None:
+    """The name of a column is not taken for a key because it is long."""
+    write_csv(["x"], header="SerialNumberOfTheControllerBoardInTheMachine1")
+
+    assert "SerialNumberOfTheControllerBoardInTheMachine1" in run_cli("check", "devices.csv").out
 
 
 def test_a_constant_beside_a_column_of_json(run_cli: Run) -> None:
