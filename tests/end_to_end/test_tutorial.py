@@ -15,6 +15,7 @@ import pytest
 
 from local.stack import ROOT
 from tests import secret_factory
+from tests.app_stack import environment_without_services
 from tests.processes import reserve_port
 
 _BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -71,7 +72,7 @@ class Shell:
 def shell(tmp_path: Path) -> Iterator[Shell]:
     """A shell in a copy of what the tutorial uses."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    with ExitStack() as reserved:
+    with environment_without_services(), ExitStack() as reserved:
         yield Shell(tmp_path, {name: reserved.enter_context(reserve_port()) for name in _PORTS})
 
 
