@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from fnmatch import fnmatch
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,6 @@ from local.package import CONTENTS
 from local.stack import ROOT, Stack
 from tests import secret_factory
 from tests.cli.conftest import Run
-from tests.cli.files import device_rows, write_csv
 
 GUIDE = (ROOT / "docs" / "cli.md").read_text()
 VERBS = ("apply", "check", "explain", "export", "plan", "rejected", "template")
@@ -60,18 +58,6 @@ def test_a_file_that_is_missing(run_cli: Run) -> None:
 
     assert ran.code == ExitCode.USAGE
     assert "cannot be read" in ran.err
-
-
-def test_profile_has_address_and_key(run_cli: Run, stack: Stack) -> None:
-    """Address and key can be in the profile; they are not printed."""
-    key = secret_factory.function_key()
-    Path("erp.toml").write_text(f'[connection]\nurl = "{stack.host.url}"\nkey = "{key}"\n')
-    write_csv(device_rows(1))
-
-    ran = run_cli("apply", "devices.csv", "--mode", "create", "--profile", "erp.toml")
-
-    assert ran.code == 0
-    assert key not in ran.out + ran.err
 
 
 def test_a_proxy_does_not_see_local_requests(

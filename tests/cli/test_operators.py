@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -139,6 +140,28 @@ def test_a_wrong_key_is_reported(operate: Run, monkeypatch: pytest.MonkeyPatch) 
 
     assert ran.code == 3
     assert "set ENROLLMENT_KEY" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "code"),
+    [
+        pytest.param("{app}", (), 0, id="own"),
+        pytest.param("{app}", ("--url", "{app}"), 0, id="named"),
+        pytest.param("https://127.0.0.1:1", ("--url", "{app}"), 3, id="other"),
+    ],
+)
+def test_the_key_of_a_profile_is_for_its_app(
+    run_cli: Run, own_stack: Stack, url: str, options: tuple[str, ...], code: int
+) -> None:
+    """Address and key can be in a profile; the key is not sent to an address of the options."""
+    app = own_stack.host.url
+    connection = f'[connection]\nurl = "{url.format(app=app)}"\nkey = "{KEY}"\n'
+    Path("erp.toml").write_text(connection)
+
+    ran = run_cli("export", "--profile", "erp.toml", *(o.format(app=app) for o in options))
+
+    assert ran.code == code
+    assert KEY not in ran.out + ran.err
 
 
 @pytest.fixture
