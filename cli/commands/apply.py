@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json as json_module
+import sys
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,6 +100,7 @@ def verb(
     try:
         command.run()
         command.report(as_json=json)
+        sys.stdout.flush()  # without the state there is no other report
         command.close(remove_state=not command.can_resume)
     except BaseException:
         command.close()

@@ -55,8 +55,9 @@ def state_lines() -> int:
     return file.read_bytes().count(b"\n") if file.exists() else 0
 
 
-async def kill(command: Command) -> None:
-    """Kills a command that may have ended."""
+async def kill(command: Command) -> dict[str, Any] | None:
+    """Kills a command; returns its report if it had ended before."""
     if command.returncode is None:
         command.kill()
-    await command.communicate()
+    out, _ = await command.communicate()
+    return json.loads(out) if out else None
