@@ -16,6 +16,7 @@ from tests.cli.files import device_rows, write_csv
 from tests.cli.processes import TIMEOUT, end_of, start, start_apply
 from tests.cli.proxy import Forward, Rule, open_proxy
 
+_LONG = pytest.mark.long
 _INTERNAL_ERROR = {"errorCode": 500001, "message": "Internal error", "trackingId": "t"}
 
 
@@ -93,7 +94,9 @@ async def test_a_row_that_is_applied_with_an_error(stack: Stack) -> None:
     assert (code, report["done"]) == (0, 3)
 
 
-@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize(
+    "status", [pytest.param(502, marks=_LONG), 503, pytest.param(504, marks=_LONG)]
+)
 async def test_an_error_in_front_of_the_app(stack: Stack, status: int) -> None:
     """Rows of a request that the app applied, and a gateway answered with an error, are done."""
     write_csv(device_rows(60))
@@ -109,8 +112,8 @@ async def test_an_error_in_front_of_the_app(stack: Stack, status: int) -> None:
     [
         pytest.param("create", (200, "<html>Sign in</html>"), id="html"),
         pytest.param("create", (200, ""), id="empty"),
-        pytest.param("create", (302, ""), id="redirect"),
-        pytest.param("create", (499, ""), id="unknown"),
+        pytest.param("create", (302, ""), id="redirect", marks=_LONG),
+        pytest.param("create", (499, ""), id="unknown", marks=_LONG),
         pytest.param("delete", (200, ""), id="delete"),
     ],
 )
