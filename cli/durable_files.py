@@ -16,10 +16,10 @@ def open_private(path: Path, flags: int) -> int:
     return descriptor
 
 
-def is_in_place(descriptor: int, path: Path) -> bool:
-    """Returns whether an open file is still the one at the path."""
+def is_in_place(file: os.stat_result, path: Path) -> bool:
+    """Returns whether a file is still the one at the path: not moved, replaced or removed."""
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(file, path.stat())
     except OSError:
         return False
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from cli.durable_files import append, open_private, sync_directory
+from cli.durable_files import append, is_in_place, open_private, sync_directory
 from cli.errors import CommandError, RunFileError
 from cli.stored import has_keys
 from shared.dps.models import AttestationType, RecordKind
@@ -71,16 +71,9 @@ class KeyFile:
         except OSError as error:
             raise RunFileError(f"{self._path} cannot be written: {error.strerror}.") from error
 
-    @property
-    def _is_in_place(self) -> bool:
-        try:
-            return os.path.samestat(self._file, self._path.stat())
-        except OSError:
-            return False
-
     def check_in_place(self) -> None:
         """Raises `RunFileError` if the file was moved, replaced or removed, after writing a copy."""
-        if self._is_in_place or not self._keys:
+        if is_in_place(self._file, self._path) or not self._keys:
             return
         if self._copy is None:
             copy = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
@@ -144,7 +137,7 @@ class KeyFile:
 
     def close(self) -> None:
         """Removes the file if it has no keys."""
-        if not self._keys and self._is_in_place:
+        if not self._keys and is_in_place(self._file, self._path):
             self._path.unlink()
 
 

@@ -253,7 +253,7 @@ def _open_locked(path: Path) -> int:
         except BlockingIOError:
             os.close(descriptor)
             raise CommandError("Another run of this file is in progress.") from None
-    if not is_in_place(descriptor, path):  # another run has just removed it
+    if not is_in_place(os.fstat(descriptor), path):  # another run has just removed it
         os.close(descriptor)
         return _open_locked(path)
     return descriptor

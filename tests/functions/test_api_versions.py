@@ -1,4 +1,4 @@
-"""API versions over HTTP and queues: the documents of each, and what becomes of its own members."""
+"""API versions over HTTP and queues: the documents of each, and how its own members are stored."""
 
 from collections.abc import Callable
 from http import HTTPStatus

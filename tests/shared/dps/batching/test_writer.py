@@ -158,7 +158,7 @@ async def test_refused_call_is_split_into_halves(
 async def test_call_that_is_refused_after_a_lost_response_is_split(
     writer: BatchWriter, client: DpsClient, inject_faults: Callable[..., None], effect: str
 ) -> None:
-    """The refusal of the call is not told of its valid changes: they are applied."""
+    """A refused call is not reported for its valid changes: they are applied."""
     inject_faults(
         {"match": BULK, "times": 1, "do": {effect: True}},
         {"match": BULK, "times": 1, "do": {"status": 400}},
